@@ -1,0 +1,9 @@
+"""scikit-learn's multilayer perceptrons, trained by PyTorch."""
+
+from importlib.metadata import version
+
+from torchmlp.classifier import TorchMLPClassifier
+from torchmlp.regressor import TorchMLPRegressor
+
+__all__ = ["TorchMLPClassifier", "TorchMLPRegressor"]
+__version__ = version("torchmlp")

@@ -1,0 +1,1 @@
+"""The engine: it knows arrays, tensors and settings, and never an estimator."""

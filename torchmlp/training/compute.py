@@ -1,0 +1,140 @@
+"""Where a fit runs and how: device, dtype and number of threads for the work at hand."""
+
+import contextlib
+import threading
+
+import numpy as np
+import torch
+
+# Multiply-adds of one step below which a second thread costs more than it brings, and below
+# which starting the kernels of one step on a GPU takes longer than the step on a CPU.
+THREADS_PAY_OFF = 1 << 20
+ACCELERATOR_PAYS_OFF = 1 << 25
+
+_DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
+_PROBES = {
+    "cpu": lambda: True,
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
+
+
+def resolve_device(device, work):
+    """Return the torch.device for ``device``, which may be "auto".
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto" picks CUDA where there is one and `work` is worth it, else the CPU.
+    work : int
+        Multiply-adds of one step, forwards and backwards.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the device, or it is not there.
+    """
+    if isinstance(device, str) and device == "auto":
+        worth_it = work >= ACCELERATOR_PAYS_OFF and torch.cuda.is_available()
+        return torch.device("cuda" if worth_it else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device={device!r} is not a device that torch knows; use 'auto', 'cpu', 'cuda', "
+            "'cuda:1' or 'mps'."
+        ) from error
+    if not is_available(resolved):
+        raise ValueError(
+            f"device={str(device)!r} was asked for, but torch {torch.__version__} finds no such "
+            "device on this machine. Use device='auto' or device='cpu', or install a build of "
+            "torch that supports the device."
+        )
+    return resolved
+
+
+def is_available(device):
+    """Whether torch can compute on this device here."""
+    if not _PROBES.get(device.type, lambda: False)():
+        return False
+    return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
+
+
+def prediction_device(device, work, dtype):
+    """Return the torch.device to predict on: the CPU where the one asked for is not here.
+
+    Parameters
+    ----------
+    device : str or torch.device
+    work : int
+        Multiply-adds of the whole prediction.
+    dtype : numpy.dtype
+    """
+    if isinstance(device, str) and device == "auto":
+        return resolve_device(device, work)
+    wanted = torch.device(device)
+    usable = is_available(wanted) and not (wanted.type == "mps" and dtype == np.float64)
+    return wanted if usable else torch.device("cpu")
+
+
+def resolve_dtype(dtype, X_dtype, device):
+    """Return the dtype of the weights and that of the matrix products.
+
+    Parameters
+    ----------
+    dtype : {"auto", "float64", "float32", "bfloat16"}
+    X_dtype : numpy.dtype
+    device : torch.device
+
+    Raises
+    ------
+    ValueError
+        If the device cannot compute in float64.
+    """
+    if dtype == "auto":
+        dtype = np.dtype(X_dtype).name if device.type == "cpu" else "float32"
+    if dtype == "float64" and device.type == "mps":
+        raise ValueError(
+            "dtype='float64' was asked for, but device='mps' has no float64. Use "
+            "dtype='float32' or device='cpu'."
+        )
+    return _DTYPES[dtype], torch.bfloat16 if dtype == "bfloat16" else _DTYPES[dtype]
+
+
+_lock = threading.Lock()
+_local = threading.local()
+_running = 0
+_default = 1
+
+
+@contextlib.contextmanager
+def threads_for(work):
+    """Run the body on one thread if its products are small, and put the number back.
+
+    torch keeps a count per thread, and one that new threads inherit. While several fits run in
+    threads of one process a new thread may inherit the "one" of a neighbour, so what to put
+    back is what the first of them found.
+
+    Parameters
+    ----------
+    work : int
+        Multiply-adds of one step.
+    """
+    global _running, _default
+    if work >= THREADS_PAY_OFF or getattr(_local, "inside", False):
+        yield
+        return
+    with _lock:
+        if _running == 0:
+            _default = torch.get_num_threads()
+        _running += 1
+        before = _default
+    _local.inside = True
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _local.inside = False
+        with _lock:
+            _running -= 1
+            torch.set_num_threads(before)

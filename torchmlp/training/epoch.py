@@ -1,0 +1,139 @@
+"""The kernel: forward, backward and update for every batch of one epoch."""
+
+import torch
+
+from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.forward import forward
+from torchmlp.training.losses import LOSSES, OUTPUT_ACTIVATIONS
+
+
+def backward(layers, gradient, activation, inputs, space, decay):
+    """Backpropagate one batch.
+
+    From space.deltas[-1], the derivative with respect to the raw outputs, to the gradient of
+    space.scale * (sum of the losses) + decay / 2 * (squared norm of the coefficients).
+
+    Parameters
+    ----------
+    layers : list of (coefs, intercepts)
+    gradient : list of (coefs, intercepts)
+        Written.
+    activation : Activation
+    inputs : DenseInput or SparseInput
+        Rows of X.
+    space : TrainingSpace
+        As `forward` left it.
+    decay : float
+    """
+    flows = [inputs, *space.inputs]
+    for i in range(len(layers) - 1, -1, -1):
+        coefs, (coefs_gradient, intercepts_gradient) = layers[i][0], gradient[i]
+        delta = space.deltas[i]
+        flows[i].coefs_gradient(delta, coefs, decay, space.scale, coefs_gradient)
+        torch.mv(space.deltas_transposed[i], space.shares, out=intercepts_gradient)
+        if i:
+            torch.mm(delta, coefs.t(), out=space.deltas[i - 1])
+            activation.backpropagate_(space.deltas[i - 1], space.hidden[i - 1])
+
+
+class Kernel:
+    """A network, its gradient, and what happens to them in a step.
+
+    Parameters
+    ----------
+    weights : Parameters
+    layout : Layout
+    activation : str
+        Key of `ACTIVATIONS`.
+    loss : str
+        Key of `LOSSES`.
+    alpha : float
+        L2 penalty; its half times the squared norm of the coefficients is divided by the
+        weight of each batch.
+    """
+
+    def __init__(self, weights, layout, activation, loss, alpha):
+        self.weights, self.gradient = weights, weights.like()
+        self.layout, self.alpha = layout, alpha
+        self.activation = ACTIVATIONS[activation]
+        self.loss = LOSSES[loss]
+        self._activate_outputs = OUTPUT_ACTIVATIONS[self.loss.out_activation]
+        # What the products read and write: the weights themselves, or their low-precision copy.
+        mixed = layout.mixed
+        self.operands = weights.like(layout.product_dtype) if mixed else weights
+        self.operands_gradient = self.operands.like() if mixed else self.gradient
+        self._layers = self.operands.layers
+        self._gradients = self.operands_gradient.layers
+
+    def compute_gradient(self, batch):
+        """Forward and backward: fill the outputs of a batch, its penalty and `gradient`.
+
+        Returns
+        -------
+        bool
+            False for a batch without any weight, which has no gradient.
+        """
+        space, mixed = batch.space, self.layout.mixed
+        if mixed:
+            self.operands.flat.copy_(self.weights.flat)
+        raw = space.raw if mixed else batch.outputs
+        forward(self._layers, self.activation, batch.inputs, space, raw)
+        if mixed:
+            batch.outputs.copy_(raw)
+        self._activate_outputs(batch.outputs)
+        if not batch.weight_sum:
+            return False
+
+        self.loss.residual(batch.outputs, batch.y, out=space.deltas[-1])
+        if batch.row_weights is not None:
+            space.deltas[-1].mul_(batch.row_weights)
+        decay = self.alpha / batch.weight_sum
+        backward(
+            self._layers,
+            self._gradients,
+            self.activation,
+            batch.inputs,
+            space,
+            0.0 if mixed else decay,
+        )
+        if mixed:
+            self.gradient.flat.copy_(self.operands_gradient.flat)
+            self.gradient.coefficients.add_(self.weights.coefficients, alpha=decay)
+        if self.alpha:
+            coefficients = self.weights.coefficients
+            torch.dot(coefficients, coefficients, out=batch.penalty)
+        return True
+
+    def run(self, epoch, order, solver, rate):
+        """Train on every batch of an epoch.
+
+        Parameters
+        ----------
+        epoch : Epoch
+        order : int array of shape (n_rows,) or None
+        solver : Adam or SGD
+        rate : float
+            Learning rate.
+
+        Returns
+        -------
+        float
+            Mean over the rows of the loss, penalty included, each row and the penalty taken
+            at the weights before the update that it entered.
+        """
+        total, n_rows = 0.0, 0
+        for block in epoch.blocks(order):
+            for batch in block.batches:
+                if self.compute_gradient(batch):
+                    solver.step(self.weights.flat, self.gradient.flat, rate)
+            total = self.loss_of(block) + total
+            n_rows += block.n_weighted_rows
+        return float(total) / n_rows
+
+    def loss_of(self, block):
+        """Return the loss of a block, summed over its batches, each times its number of rows."""
+        values = self.loss.values(block.outputs, block.y)
+        if block.row_weights is None:
+            return values.sum() + block.penalties.sum() * (self.alpha / 2)
+        penalty = torch.dot(block.penalties, block.penalty_weights)
+        return torch.dot(values, block.loss_weights) + penalty * (self.alpha / 2)

@@ -1,0 +1,89 @@
+"""From rows to outputs, in training and in prediction."""
+
+import numpy as np
+import torch
+
+from torchmlp.training.buffers import Layout, Workspace
+from torchmlp.training.inputs import DenseInput, SparseInput, as_tensor
+
+BLOCK_BYTES = 1 << 21  # of the widest layer, for the rows that a prediction holds at once
+
+
+def forward(layers, activation, inputs, space, out):
+    """Propagate one batch: a = f(a W + b) in each hidden layer, raw outputs at the end.
+
+    Parameters
+    ----------
+    layers : list of (coefs, intercepts)
+    activation : Activation
+    inputs : DenseInput or SparseInput
+        Rows of X.
+    space : Workspace
+    out : tensor of shape (n_rows, n_outputs)
+        Receives the raw outputs, before the output activation.
+    """
+    *hidden, last = layers
+    for (coefs, intercepts), values, outflow in zip(
+        hidden, space.hidden, space.inputs, strict=True
+    ):
+        inputs.affine(coefs, intercepts, values)
+        activation.apply_(values)
+        inputs = outflow
+    inputs.affine(*last, out)
+
+
+def as_layers(coefs, intercepts, dtype, device):
+    """Return the weights as a list of pairs of tensors, in the arrays' memory where possible.
+
+    Parameters
+    ----------
+    coefs, intercepts : lists of ndarrays
+    dtype : numpy.dtype
+    device : torch.device
+    """
+
+    def tensor(array):
+        return as_tensor(np.asarray(array, dtype=dtype)).to(device)
+
+    return [(tensor(w), tensor(b)) for w, b in zip(coefs, intercepts, strict=True)]
+
+
+def raw_outputs(X, layers, activation):
+    """Return the raw outputs for all rows of X, computed a block of rows at a time.
+
+    Parameters
+    ----------
+    X : ndarray or csr matrix of shape (n_rows, n_features)
+    layers : list of (coefs, intercepts)
+    activation : Activation
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_outputs)
+        In the dtype of the weights.
+    """
+    like = layers[0][0]
+    units = (X.shape[1], *(len(bias) for _, bias in layers))
+    layout = Layout(units, like.dtype, like.dtype, like.device)
+    on_cpu = like.device.type == "cpu"
+    n_rows = X.shape[0]
+    n_block = max(1, min(n_rows, BLOCK_BYTES // (max(units[1:]) * like.itemsize)))
+    raw = torch.empty(n_rows, units[-1], dtype=like.dtype)
+    space = Workspace(n_block, layout)
+    for start in range(0, n_rows, n_block):
+        target = raw[start : start + n_block]
+        if len(target) != n_block:
+            space = Workspace(len(target), layout)
+        out = target if on_cpu else torch.empty_like(target, device=like.device)
+        forward(layers, activation, _inputs(X[start : start + n_block], like), space, out)
+        if not on_cpu:
+            target.copy_(out)
+    return raw.numpy()
+
+
+def _inputs(rows, like):
+    if isinstance(rows, np.ndarray):
+        return DenseInput(as_tensor(rows).to(like))
+    if like.device.type == "cpu":
+        return SparseInput(rows.astype(like.numpy().dtype, copy=False))
+    return DenseInput(torch.from_numpy(rows.toarray()).to(like))

@@ -1,0 +1,96 @@
+"""scipy's L-BFGS-B over the same forward and backward as the stochastic solvers."""
+
+import math
+import warnings
+
+import numpy as np
+import scipy.optimize
+import torch
+
+from torchmlp.training.epoch import Kernel
+from torchmlp.training.rows import Epoch
+
+
+class Objective:
+    """Loss of all rows at once, and its gradient, as functions of one flat vector.
+
+    Parameters
+    ----------
+    task : Task
+    """
+
+    def __init__(self, task):
+        settings, data, layout = task.settings, task.data, task.layout
+        self.kernel = Kernel(
+            task.weights, layout, settings.activation, settings.loss, settings.alpha
+        )
+        self.n_rows = len(data)
+        (self.block,) = Epoch(data, self.n_rows, layout, shuffle=False).blocks()
+        (self.batch,) = self.block.batches
+        if self.kernel.loss.averages_outputs:
+            # The stochastic solvers take the gradient of the sum over the outputs, as
+            # scikit-learn does; a line search needs that of the loss itself.
+            scale = self.batch.space.scale / layout.layer_units[-1]
+            self.batch.space = layout.space(self.n_rows, scale)
+
+    def __call__(self, flat):
+        self.kernel.weights.flat.copy_(torch.from_numpy(flat))
+        self.kernel.compute_gradient(self.batch)
+        loss = float(self.kernel.loss_of(self.block)) / self.n_rows
+        return loss, self.kernel.gradient.flat.cpu().numpy().astype(np.float64)
+
+
+def minimise_lbfgs(task):
+    """Train the weights of a task with L-BFGS.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult or None
+        None if the user or early stopping ended it.
+
+    Raises
+    ------
+    ValueError
+        If training diverges.
+    """
+    settings, progress, weights = task.settings, task.progress, task.weights
+    accepted = weights.flat.cpu().numpy().astype(np.float64)
+
+    def iteration_ends(intermediate_result):
+        nonlocal accepted
+        accepted = intermediate_result.x.copy()
+        weights.flat.copy_(torch.from_numpy(accepted))
+        progress.record_loss(float(intermediate_result.fun))
+        progress.n_iter += 1
+        if settings.verbose:
+            print(f"Iteration {progress.n_iter}, loss = {progress.loss:.8f}")
+        if task.holdout is None:
+            return
+        task.judge()
+        if task.out_of_patience:
+            if settings.verbose:
+                print(task.patience_message(), "Stopping.")
+            raise StopIteration
+
+    result = None
+    try:
+        result = scipy.optimize.minimize(
+            Objective(task),
+            accepted,
+            method="L-BFGS-B",
+            jac=True,
+            callback=iteration_ends,
+            options={
+                "maxfun": settings.max_fun,
+                "maxiter": settings.max_iter,
+                "gtol": settings.tol,
+            },
+        )
+        accepted, progress.loss = result.x, float(result.fun)
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+    weights.flat.copy_(torch.from_numpy(accepted))
+    task.finish()
+    if result is not None and not math.isfinite(result.fun):
+        raise task.divergence_error()
+    return None if task.holdout is not None and task.out_of_patience else result

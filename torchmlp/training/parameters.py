@@ -1,0 +1,77 @@
+"""One flat buffer for all weights of a network, and the per-layer views into it."""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+
+class Parameters:
+    """The weights and biases of one network, or anything laid out like them.
+
+    All coefficients come first, layer by layer, then all intercepts, so that a solver updates
+    one vector whatever the depth, and the penalty is one dot product.
+
+    Parameters
+    ----------
+    layer_units : sequence of int
+        Width of every layer, input and output included.
+    dtype : torch.dtype
+    device : torch.device
+
+    Attributes
+    ----------
+    flat : tensor of shape (n_parameters,)
+    coefficients : tensor of shape (n_coefficients,)
+        The part of `flat` that the L2 penalty shrinks.
+    coefs, intercepts : list of tensors
+        Views of shape (fan_in, fan_out) and (fan_out,).
+    """
+
+    def __init__(self, layer_units, dtype, device):
+        self.layer_units = tuple(layer_units)
+        shapes = list(pairwise(self.layer_units))
+        sizes = [fan_in * fan_out for fan_in, fan_out in shapes] + [n for _, n in shapes]
+        self.flat = torch.zeros(sum(sizes), dtype=dtype, device=device)
+        pieces = self.flat.split(sizes)
+        self.coefs = [w.view(shape) for w, shape in zip(pieces, shapes, strict=False)]
+        self.intercepts = list(pieces[len(shapes) :])
+        self.coefficients = self.flat[: sum(sizes[: len(shapes)])]
+
+    @property
+    def layers(self):
+        """One (coefs, intercepts) pair per layer, input side first."""
+        return list(zip(self.coefs, self.intercepts, strict=True))
+
+    def like(self, dtype=None):
+        """Zeros in the same layout."""
+        return Parameters(self.layer_units, dtype or self.flat.dtype, self.flat.device)
+
+    def assign(self, coefs, intercepts):
+        """Copy NumPy arrays in, layer by layer."""
+        for view, array in zip(self.coefs + self.intercepts, [*coefs, *intercepts], strict=True):
+            view.copy_(torch.from_numpy(np.array(array)))
+        return self
+
+    def to_numpy(self):
+        """Return (coefs, intercepts) as lists of arrays that own their memory."""
+
+        def arrays(views):
+            return [view.cpu().numpy().copy() for view in views]
+
+        return arrays(self.coefs), arrays(self.intercepts)
+
+
+def glorot_uniform(layer_units, activation, random_state, dtype):
+    """Draw initial weights as scikit-learn does, in the same order.
+
+    Uniform on [-r, r] with r = sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic
+    activation (Glorot and Bengio, AISTATS 2010); the intercepts from the same interval.
+    """
+    factor = 2.0 if activation == "logistic" else 6.0
+    coefs, intercepts = [], []
+    for fan_in, fan_out in pairwise(layer_units):
+        bound = np.sqrt(factor / (fan_in + fan_out))
+        coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(dtype))
+        intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(dtype))
+    return coefs, intercepts
