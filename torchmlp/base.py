@@ -90,7 +90,7 @@ class BaseTorchMLP(BaseEstimator, ABC):
         data = Data(X, encoded, check_weights(sample_weight, X))
         layer_units = (X.shape[1], *hidden, encoded.shape[1])
         task = self._task(data, layer_units, encoder, resumed, incremental)
-        with threads_for(task.work):
+        with threads_for(task.work, task.layout.dtype):
             self._train(task)
         self._publish(task, encoder)
         return self
@@ -214,14 +214,14 @@ class BaseTorchMLP(BaseEstimator, ABC):
                 self._resume["random_state"] = task.random_state
 
     def _raw_outputs(self, X):
-        """Outputs of the network before the output activation, for X as the user gives it."""
+        """Return the outputs before the output activation, for X as the user gives it."""
         check_is_fitted(self)
         X = check_input(self, X)
         dtype = np.result_type(X, *self.coefs_, *self.intercepts_)
         n_weights = sum(np.size(coefs) for coefs in self.coefs_)
         work = X.shape[0] * n_weights
         device = prediction_device(self.device, work, dtype)
-        with threads_for(work):
+        with threads_for(work, dtype):
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
             return raw_outputs(X, layers, ACTIVATIONS[self.activation])
 

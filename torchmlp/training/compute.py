@@ -6,9 +6,10 @@ import threading
 import numpy as np
 import torch
 
-# Multiply-adds of one step below which a second thread costs more than it brings, and below
-# which starting the kernels of one step on a GPU takes longer than the step on a CPU.
-THREADS_PAY_OFF = 1 << 20
+# Multiply-adds of one product, times the bytes of a number, below which a second thread costs
+# more than it brings; and multiply-adds below which starting the kernels of a step on a GPU takes
+# longer than the step on a CPU.
+THREADS_PAY_OFF = 1 << 23
 ACCELERATOR_PAYS_OFF = 1 << 25
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
@@ -108,7 +109,7 @@ _default = 1
 
 
 @contextlib.contextmanager
-def threads_for(work):
+def threads_for(work, dtype):
     """Run the body on one thread if its products are small, and put the number back.
 
     torch keeps a count per thread, and one that new threads inherit. While several fits run in
@@ -118,10 +119,11 @@ def threads_for(work):
     Parameters
     ----------
     work : int
-        Multiply-adds of one step.
+        Multiply-adds of the largest product.
+    dtype : torch.dtype or numpy.dtype
     """
     global _running, _default
-    if work >= THREADS_PAY_OFF or getattr(_local, "inside", False):
+    if work * dtype.itemsize >= THREADS_PAY_OFF or getattr(_local, "inside", False):
         yield
         return
     with _lock:

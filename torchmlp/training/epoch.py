@@ -7,7 +7,7 @@ from torchmlp.training.forward import forward
 from torchmlp.training.losses import LOSSES, OUTPUT_ACTIVATIONS
 
 
-def backward(layers, gradient, activation, inputs, space, decay):
+def backward(layers, transposed, gradient, activation, inputs, space, decay):
     """Backpropagate one batch.
 
     From space.deltas[-1], the derivative with respect to the raw outputs, to the gradient of
@@ -15,8 +15,10 @@ def backward(layers, gradient, activation, inputs, space, decay):
 
     Parameters
     ----------
-    layers : list of (coefs, intercepts)
-    gradient : list of (coefs, intercepts)
+    layers : list of Layer
+    transposed : list of tensors of shape (fan_out, fan_in)
+        Their coefficients.
+    gradient : list of Layer
         Written.
     activation : Activation
     inputs : DenseInput or SparseInput
@@ -27,12 +29,11 @@ def backward(layers, gradient, activation, inputs, space, decay):
     """
     flows = [inputs, *space.inputs]
     for i in range(len(layers) - 1, -1, -1):
-        coefs, (coefs_gradient, intercepts_gradient) = layers[i][0], gradient[i]
-        delta = space.deltas[i]
-        flows[i].coefs_gradient(delta, coefs, decay, space.scale, coefs_gradient)
-        torch.mv(space.deltas_transposed[i], space.shares, out=intercepts_gradient)
+        delta, gradients = space.deltas[i], gradient[i]
+        flows[i].coefs_gradient(delta, layers[i].coefs, decay, space.scale, gradients.coefs)
+        torch.mv(space.deltas_transposed[i], space.shares, out=gradients.intercepts)
         if i:
-            torch.mm(delta, coefs.t(), out=space.deltas[i - 1])
+            torch.mm(delta, transposed[i], out=space.deltas[i - 1])
             activation.backpropagate_(space.deltas[i - 1], space.hidden[i - 1])
 
 
@@ -63,6 +64,7 @@ class Kernel:
         self.operands = weights.like(layout.product_dtype) if mixed else weights
         self.operands_gradient = self.operands.like() if mixed else self.gradient
         self._layers = self.operands.layers
+        self._transposed = [layer.coefs.t() for layer in self._layers]
         self._gradients = self.operands_gradient.layers
 
     def compute_gradient(self, batch):
@@ -90,6 +92,7 @@ class Kernel:
         decay = self.alpha / batch.weight_sum
         backward(
             self._layers,
+            self._transposed,
             self._gradients,
             self.activation,
             batch.inputs,

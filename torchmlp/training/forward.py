@@ -5,6 +5,7 @@ import torch
 
 from torchmlp.training.buffers import Layout, Workspace
 from torchmlp.training.inputs import DenseInput, SparseInput, as_tensor
+from torchmlp.training.parameters import Layer
 
 BLOCK_BYTES = 1 << 21  # of the widest layer, for the rows that a prediction holds at once
 
@@ -14,7 +15,7 @@ def forward(layers, activation, inputs, space, out):
 
     Parameters
     ----------
-    layers : list of (coefs, intercepts)
+    layers : list of Layer
     activation : Activation
     inputs : DenseInput or SparseInput
         Rows of X.
@@ -23,17 +24,15 @@ def forward(layers, activation, inputs, space, out):
         Receives the raw outputs, before the output activation.
     """
     *hidden, last = layers
-    for (coefs, intercepts), values, outflow in zip(
-        hidden, space.hidden, space.inputs, strict=True
-    ):
-        inputs.affine(coefs, intercepts, values)
+    for layer, values, outflow in zip(hidden, space.hidden, space.inputs, strict=True):
+        inputs.affine(layer.coefs, layer.intercepts, values)
         activation.apply_(values)
         inputs = outflow
-    inputs.affine(*last, out)
+    inputs.affine(last.coefs, last.intercepts, out)
 
 
 def as_layers(coefs, intercepts, dtype, device):
-    """Return the weights as a list of pairs of tensors, in the arrays' memory where possible.
+    """Return the weights as a list of `Layer`, in the memory of the arrays where possible.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def as_layers(coefs, intercepts, dtype, device):
     def tensor(array):
         return as_tensor(np.asarray(array, dtype=dtype)).to(device)
 
-    return [(tensor(w), tensor(b)) for w, b in zip(coefs, intercepts, strict=True)]
+    return [Layer(tensor(w), tensor(b)) for w, b in zip(coefs, intercepts, strict=True)]
 
 
 def raw_outputs(X, layers, activation):
@@ -54,7 +53,7 @@ def raw_outputs(X, layers, activation):
     Parameters
     ----------
     X : ndarray or csr matrix of shape (n_rows, n_features)
-    layers : list of (coefs, intercepts)
+    layers : list of Layer
     activation : Activation
 
     Returns
@@ -62,7 +61,7 @@ def raw_outputs(X, layers, activation):
     ndarray of shape (n_rows, n_outputs)
         In the dtype of the weights.
     """
-    like = layers[0][0]
+    like = layers[0].coefs
     units = (X.shape[1], *(len(bias) for _, bias in layers))
     layout = Layout(units, like.dtype, like.dtype, like.device)
     on_cpu = like.device.type == "cpu"

@@ -68,8 +68,9 @@ def _log_loss(outputs, y):
 
 
 def _binary_log_loss(outputs, y):
+    # The probability of what came out: p where y is 1, and 1 - p where it is 0.
     p = _clipped(outputs)
-    return torch.xlogy(y, p).add_(torch.xlogy(1 - y, 1 - p)).sum(1).neg_()
+    return p.neg().add_(1).lerp_(p, y).log_().sum(1).neg_()
 
 
 def _half_squared_error(outputs, y):

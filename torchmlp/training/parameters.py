@@ -1,9 +1,17 @@
 """One flat buffer for all weights of a network, and the per-layer views into it."""
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
+
+
+class Layer(NamedTuple):
+    """The weights of one layer: tensors of shape (fan_in, fan_out) and (fan_out,)."""
+
+    coefs: torch.Tensor
+    intercepts: torch.Tensor
 
 
 class Parameters:
@@ -40,8 +48,8 @@ class Parameters:
 
     @property
     def layers(self):
-        """One (coefs, intercepts) pair per layer, input side first."""
-        return list(zip(self.coefs, self.intercepts, strict=True))
+        """One `Layer` each, input side first."""
+        return [Layer(*views) for views in zip(self.coefs, self.intercepts, strict=True)]
 
     def like(self, dtype=None):
         """Zeros in the same layout."""

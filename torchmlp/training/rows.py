@@ -73,6 +73,12 @@ class Block:
     layout : Layout
     X : tensor of shape (n_rows, n_features), optional
         Rows that already are what the products want, and stay where they are.
+
+    Attributes
+    ----------
+    batches : list of Batch
+    n_weighted_rows : int
+        Rows in batches that carry any weight.
     """
 
     def __init__(self, sizes, data, layout, X=None):
@@ -89,6 +95,7 @@ class Block:
         self.X = X
         self.y = layout.empty(n_rows, n_outputs)
         self.outputs = layout.empty(n_rows, n_outputs)
+        self.n_weighted_rows = int(n_rows)
         self.penalties = layout.empty(len(sizes)).zero_()
         weighted = data.sample_weight is not None
         self.row_weights = layout.empty(n_rows, 1) if weighted else None
@@ -156,15 +163,7 @@ class Block:
         self.penalty_weights.copy_(torch.from_numpy(inverse * self.sizes))
         for batch, weight_sum in zip(self.batches, sums.tolist(), strict=True):
             batch.weight_sum = weight_sum
-
-    @property
-    def n_weighted_rows(self):
-        """Rows in batches that carry any weight."""
-        return sum(
-            size
-            for size, batch in zip(self.sizes.tolist(), self.batches, strict=True)
-            if batch.weight_sum
-        )
+        self.n_weighted_rows = int(self.sizes[sums > 0].sum())
 
 
 class Epoch:
