@@ -149,6 +149,8 @@ class Task:
 
     def __post_init__(self):
         self.best_weights = None
+        if self.holdout is not None and self.progress.best_validation_score is not None:
+            self.best_weights = self.weights.flat.clone()  # a warm start has them to beat
 
     @property
     def work(self):

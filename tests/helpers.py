@@ -1,0 +1,143 @@
+"""Data, pairs of estimators and comparisons that the tests share."""
+
+import warnings
+
+import numpy as np
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_linnerud,
+    make_multilabel_classification,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import scale
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+
+CLASSIFIERS = (MLPClassifier, TorchMLPClassifier)
+REGRESSORS = (MLPRegressor, TorchMLPRegressor)
+OURS = (TorchMLPClassifier, TorchMLPRegressor)
+
+
+def _binary():
+    X, y = load_breast_cancer(return_X_y=True)
+    return scale(X)[:250], np.array(["benign", "malign"])[y[:250]]
+
+
+def _multiclass():
+    X, y = load_digits(return_X_y=True)
+    return X[:250] / 16, y[:250]
+
+
+def _multilabel():
+    X, y = make_multilabel_classification(n_samples=250, n_features=12, random_state=0)
+    return scale(X), y
+
+
+def _regression():
+    X, y = load_diabetes(return_X_y=True)
+    return scale(X)[:250], scale(y)[:250]
+
+
+def _multioutput():
+    X, y = load_linnerud(return_X_y=True)
+    return scale(np.tile(X, (12, 1))), scale(np.tile(y, (12, 1)))
+
+
+def _counts():
+    X, y = load_diabetes(return_X_y=True)
+    return scale(X)[:250], np.round(y[:250] / 50)
+
+
+# name -> (the two estimators, X, y, parameters that the target needs)
+TASKS = {
+    "binary": (CLASSIFIERS, *_binary(), {}),
+    "multiclass": (CLASSIFIERS, *_multiclass(), {}),
+    "multilabel": (CLASSIFIERS, *_multilabel(), {}),
+    "regression": (REGRESSORS, *_regression(), {}),
+    "multioutput": (REGRESSORS, *_multioutput(), {}),
+    "poisson": (REGRESSORS, *_counts(), {"loss": "poisson"}),
+}
+
+
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return scale(X), y
+
+
+def fit_quietly(estimator, *args, **kwargs):
+    """Fit, without the warning that max_iter was reached."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return estimator.fit(*args, **kwargs)
+
+
+def fit_pair(task, sample_weight=None, convert=None, **parameters):
+    """Fit scikit-learn's estimator and ours to one task, with one seed."""
+    estimators, X, y, needed = TASKS[task]
+    X = X if convert is None else convert(X)
+    return X, *(
+        fit_quietly(estimator(**{"random_state": 3, **needed, **parameters}), X, y, sample_weight)
+        for estimator in estimators
+    )
+
+
+def some_weights(n_rows):
+    """Weights between 0 and 3, some of them 0."""
+    return np.random.RandomState(5).randint(0, 4, n_rows) * 0.75
+
+
+def weights_of(estimator):
+    return estimator.coefs_ + estimator.intercepts_
+
+
+def assert_same_weights(a, b, rtol=1e-9, atol=1e-13):
+    assert len(weights_of(a)) == len(weights_of(b))
+    for one, other in zip(weights_of(a), weights_of(b), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+
+
+def assert_identical(a, b):
+    """The same weights, to the bit."""
+    assert_same_weights(a, b, rtol=0, atol=0)
+
+
+ATTRIBUTES = (
+    "n_iter_",
+    "t_",
+    "n_layers_",
+    "n_outputs_",
+    "out_activation_",
+    "n_features_in_",
+    "loss_",
+    "best_loss_",
+    "loss_curve_",
+    "validation_scores_",
+    "best_validation_score_",
+)
+
+
+def assert_same_fit(theirs, ours, X, rtol=1e-9):
+    """Every weight, attribute and prediction of scikit-learn's model is in ours."""
+    assert_same_weights(theirs, ours, rtol=rtol, atol=1e-13 if rtol < 1e-8 else rtol)
+    for name in ATTRIBUTES:
+        if not hasattr(theirs, name):
+            continue
+        expected, got = getattr(theirs, name), getattr(ours, name)
+        if expected is None or isinstance(expected, str):
+            assert got == expected, name
+        else:
+            np.testing.assert_allclose(got, expected, rtol=rtol, atol=1e-13, err_msg=name)
+    for method in ("predict", "predict_proba", "predict_log_proba"):
+        if hasattr(theirs, method):
+            with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
+                expected, got = getattr(theirs, method)(X), getattr(ours, method)(X)
+            assert got.dtype == expected.dtype
+            if expected.dtype.kind == "f":
+                np.testing.assert_allclose(got, expected, rtol=10 * rtol, atol=1e-12)
+            else:
+                np.testing.assert_array_equal(got, expected)

@@ -1,0 +1,194 @@
+"""Where scikit-learn is wrong and we are not: every test here fails with scikit-learn's class.
+
+`both` runs a test with our class and, as a strict expected failure, with scikit-learn's, so that
+a row of the README's table falls the day scikit-learn mends it.
+"""
+
+import pickle
+
+import numpy as np
+import pytest
+from helpers import TASKS, assert_identical, assert_same_weights, fit_quietly, iris, weights_of
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+
+
+def both(ours, theirs, reason):
+    mark = pytest.mark.xfail(strict=True, reason=f"scikit-learn: {reason}")
+    return pytest.mark.parametrize("estimator", [ours, pytest.param(theirs, marks=mark)])
+
+
+classifier = (TorchMLPClassifier, MLPClassifier)
+regressor = (TorchMLPRegressor, MLPRegressor)
+
+
+@both(*regressor, "lbfgs gets a gradient n_outputs times too large")
+def test_lbfgs_with_several_outputs_finds_the_ridge_solution(estimator):
+    _, X, Y, _ = TASKS["multioutput"]
+    alpha, n_outputs = 3.0, Y.shape[1]
+    mlp = estimator(
+        hidden_layer_sizes=(), solver="lbfgs", alpha=alpha, tol=1e-9, max_iter=500, random_state=0
+    ).fit(X, Y)
+    # mean over outputs of |y - Xw|² / (2n) + alpha / (2n) |w|²: ridge with n_outputs * alpha
+    ridge = Ridge(alpha=n_outputs * alpha).fit(X, Y)
+    np.testing.assert_allclose(mlp.coefs_[0], ridge.coef_.T, atol=1e-5)
+
+
+@both(*classifier, "the split of more than two classes is not stratified")
+def test_early_stopping_stratifies_classes(estimator):
+    X, y = iris()
+    y = y.copy()
+    y[y == 2] = 0
+    y[0] = 2  # a class of one row cannot be in both parts
+    with pytest.raises(ValueError, match="least populated class"):
+        fit_quietly(estimator(early_stopping=True, random_state=0, max_iter=2), X, y)
+
+
+@both(*regressor, "a batch without weight divides by zero")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_batch_without_weight_takes_part_in_nothing(estimator):
+    _, X, y, _ = TASKS["regression"]
+    weight = np.ones(len(y))
+    weight[50:100] = 0
+    parameters = dict(shuffle=False, batch_size=50, random_state=0, max_iter=5)
+    mlp = fit_quietly(estimator(**parameters), X, y, weight)
+    keep = weight > 0
+    without = fit_quietly(estimator(**parameters), X[keep], y[keep])
+    assert_same_weights(mlp, without)
+    np.testing.assert_allclose(mlp.loss_curve_, without.loss_curve_)
+
+
+@both(*regressor, "the Poisson loss takes negative targets")
+def test_poisson_refuses_negative_targets(estimator):
+    _, X, y, _ = TASKS["regression"]
+    with pytest.raises(ValueError, match=r"loss='poisson' needs y >= 0, got -"):
+        fit_quietly(estimator(loss="poisson", max_iter=2), X, y)
+
+
+@both(*regressor, "partial_fit is offered for lbfgs")
+def test_no_partial_fit_for_lbfgs(estimator):
+    assert not hasattr(estimator(solver="lbfgs"), "partial_fit")
+
+
+@both(*regressor, "partial_fit repeats one shuffle")
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_partial_fit_goes_on_with_the_shuffles(estimator, solver):
+    _, X, y, _ = TASKS["regression"]
+    parameters = dict(random_state=0, solver=solver, batch_size=30)
+    whole = fit_quietly(estimator(max_iter=7, **parameters), X, y)
+    stepwise = estimator(**parameters)
+    for _ in range(7):
+        stepwise.partial_fit(X, y)
+    assert_identical(whole, stepwise)
+    assert whole.loss_curve_ == stepwise.loss_curve_
+
+
+@both(*classifier, "early stopping is silently ignored by lbfgs")
+def test_early_stopping_of_lbfgs(estimator):
+    _, X, y, _ = TASKS["binary"]
+    mlp = estimator(
+        solver="lbfgs", early_stopping=True, random_state=0, max_iter=300, alpha=0, tol=1e-6
+    ).fit(X, y)
+    assert mlp.n_iter_ < 300
+    assert len(mlp.validation_scores_) == mlp.n_iter_
+    assert mlp.best_validation_score_ == max(mlp.validation_scores_)
+
+
+@both(*regressor, "divergence is reported after the last epoch")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_divergence_is_reported_where_it_happens(estimator):
+    X, y = iris()
+    mlp = estimator(solver="sgd", learning_rate_init=1e3, random_state=0, activation="identity")
+    message = (
+        r"Solver produced non-finite parameter weights\. The input data may contain large values "
+        r"and need to be preprocessed\. Training diverged in epoch \d+ .*StandardScaler.*"
+        r"learning_rate_init=1000"
+    )
+    with pytest.raises(ValueError, match=message):
+        fit_quietly(mlp, X, y)
+
+
+@both(*classifier, "a pickle holds solver state and two more copies of the weights")
+@pytest.mark.parametrize("parameters", [{}, {"early_stopping": True}, {"solver": "sgd"}])
+def test_pickle_is_hardly_larger_than_the_weights(estimator, parameters):
+    _, X, y, _ = TASKS["binary"]
+    mlp = fit_quietly(estimator(random_state=0, max_iter=30, **parameters), X, y)
+    n_bytes = sum(w.nbytes for w in weights_of(mlp))
+    assert len(pickle.dumps(mlp)) < 1.2 * n_bytes
+
+
+@both(*classifier, "the best weights are overwritten by the second fit")
+def test_warm_start_keeps_the_best_weights(estimator):
+    _, X, y, _ = TASKS["binary"]
+    mlp = estimator(early_stopping=True, warm_start=True, random_state=0, max_iter=100, tol=0.0)
+    fit_quietly(mlp, X, y)
+    best = mlp.predict_proba(X)
+    # No score beats the best one, so the first fit's weights must stay.
+    mlp.best_validation_score_ = 2.0
+    fit_quietly(mlp, X, y)
+    np.testing.assert_array_equal(mlp.predict_proba(X), best)
+
+
+@both(*classifier, "an interrupt of lbfgs is not caught")
+def test_interrupt_of_lbfgs_leaves_a_model(estimator, monkeypatch):
+    X, y = iris()
+    calls = iter(range(1000))
+
+    def interrupted(*args, **kwargs):
+        if next(calls) == 20:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
+
+    if estimator is MLPClassifier:
+        original = MLPClassifier._backprop
+        monkeypatch.setattr(MLPClassifier, "_backprop", interrupted)
+    else:
+        from torchmlp.training.epoch import Kernel
+
+        original = Kernel.compute_gradient
+        monkeypatch.setattr(Kernel, "compute_gradient", interrupted)
+    try:
+        with pytest.warns(UserWarning, match="Training interrupted by user"):
+            mlp = estimator(solver="lbfgs", random_state=0).fit(X, y)
+    except KeyboardInterrupt:
+        pytest.fail("the interrupt got through")
+    assert mlp.score(X, y) > 0.5
+
+
+@both(*regressor, "a failed fit leaves half a model")
+@pytest.mark.filterwarnings("ignore")
+def test_failed_fit_changes_nothing(estimator):
+    _, X, y, _ = TASKS["regression"]
+    mlp = fit_quietly(estimator(random_state=0, max_iter=5), X, y)
+    before = mlp.predict(X)
+    mlp.set_params(hidden_layer_sizes=(3,), learning_rate_init=1e200, solver="sgd")
+    with pytest.raises(ValueError, match="non-finite parameter weights"):
+        mlp.fit(X[:, :4], y)
+    np.testing.assert_array_equal(mlp.predict(X), before)
+
+
+@both(*classifier, "warm_start ignores a change of the layers")
+def test_warm_start_refuses_other_layers(estimator):
+    X, y = iris()
+    mlp = fit_quietly(estimator(5, warm_start=True, max_iter=2, random_state=0), X, y)
+    with pytest.raises(ValueError, match=r"Training cannot go on: .* \(4, 5, 3\) .* \(4, 6, 3\)"):
+        fit_quietly(mlp.set_params(hidden_layer_sizes=6), X, y)
+
+
+def test_divergence_under_early_stopping_keeps_the_best_weights():
+    X, y = iris()
+    mlp = TorchMLPRegressor(
+        solver="sgd",
+        learning_rate_init=1.0,
+        activation="identity",
+        early_stopping=True,
+        random_state=0,
+    )
+    with pytest.warns(ConvergenceWarning, match=r"Training diverged in epoch \d+; the weights"):
+        mlp.fit(X, y)
+    assert np.isnan(mlp.validation_scores_[-1])
+    assert np.isfinite(mlp.predict(X)).all()
+    assert mlp.n_iter_ < 200
