@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import fields
 from itertools import pairwise
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_regressor
@@ -109,7 +110,8 @@ class BaseTorchMLP(BaseEstimator, ABC):
         data, holdout = self._split(data, encoder, random_state)
         batch_size = self._batch_rows(len(data))
         device = resolve_device(self.device, batch_size * _n_weights(layer_units))
-        layout = Layout(layer_units, *resolve_dtype(self.dtype, data.X.dtype, device), device)
+        dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device)
+        layout = Layout(layer_units, dtype, product_dtype, device)
         return Task(
             settings=self._settings(encoder, incremental),
             data=data,
@@ -137,7 +139,9 @@ class BaseTorchMLP(BaseEstimator, ABC):
         return min(self.batch_size, n_rows)
 
     def _settings(self, encoder, incremental):
-        own = {field.name: getattr(self, field.name, None) for field in fields(Settings)}
+        own: dict[str, Any] = {
+            field.name: getattr(self, field.name, None) for field in fields(Settings)
+        }
         own["loss"] = encoder.loss
         if incremental:
             own["max_iter"] = 1
@@ -147,12 +151,14 @@ class BaseTorchMLP(BaseEstimator, ABC):
         """Keep rows from training for early stopping."""
         if not self.early_stopping:
             return data, None
-        train, held_out = train_test_split(
-            np.arange(len(data)),
-            random_state=random_state,
-            test_size=self.validation_fraction,
-            stratify=encoder.strata(data.y),
-        )
+        train, held_out = np.empty((2, 0), dtype=int)
+        if len(data) > 1 and self.validation_fraction > 0:
+            train, held_out = train_test_split(
+                np.arange(len(data)),
+                random_state=random_state,
+                test_size=self.validation_fraction,
+                stratify=encoder.strata(data.y),
+            )
         if len(held_out) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
@@ -206,7 +212,7 @@ class BaseTorchMLP(BaseEstimator, ABC):
             if watched:
                 setattr(self, name + "_", getattr(progress, name))
             else:
-                vars(self).pop(name + "_", None)
+                self.__dict__.pop(name + "_", None)
         self._resume = {}
         if task.incremental or self.warm_start:
             self._resume = task.resume

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ THREADS_PAY_OFF = 1 << 23
 ACCELERATOR_PAYS_OFF = 1 << 25
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
-_PROBES = {
+_PROBES: dict[str, Callable[[], bool]] = {
     "cpu": lambda: True,
     "cuda": torch.cuda.is_available,
     "mps": torch.backends.mps.is_available,

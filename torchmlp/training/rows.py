@@ -92,15 +92,15 @@ class Block:
         self.in_place = X is not None
         if X is None and not self.sparse:
             X = layout.empty_operand(n_rows, data.X.shape[1])
-        self.X = X
+        self.X: Any = X
         self.y = layout.empty(n_rows, n_outputs)
         self.outputs = layout.empty(n_rows, n_outputs)
         self.n_weighted_rows = int(n_rows)
         self.penalties = layout.empty(len(sizes)).zero_()
         weighted = data.sample_weight is not None
-        self.row_weights = layout.empty(n_rows, 1) if weighted else None
-        self.loss_weights = layout.empty(n_rows) if weighted else None
-        self.penalty_weights = layout.empty(len(sizes)) if weighted else None
+        self.row_weights: Any = layout.empty(n_rows, 1) if weighted else None
+        self.loss_weights: Any = layout.empty(n_rows) if weighted else None
+        self.penalty_weights: Any = layout.empty(len(sizes)) if weighted else None
         self.batches = [
             self._batch(slice(start, stop), penalty, layout)
             for start, stop, penalty in zip(

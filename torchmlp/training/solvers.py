@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from torchmlp.training.inputs import as_tensor
+
 
 class SGD:
     """Gradient descent with momentum; the rate is inside the velocity, as in scikit-learn.
@@ -28,7 +30,7 @@ class SGD:
         return {"velocity": self.velocity.cpu().numpy().copy()}
 
     def restore(self, state):
-        self.velocity.copy_(torch.from_numpy(state["velocity"]))
+        self.velocity.copy_(as_tensor(state["velocity"]))
 
 
 class Adam:
@@ -85,8 +87,8 @@ class Adam:
 
     def restore(self, state):
         self.t = state["t"]
-        self.moment_1.copy_(torch.from_numpy(state["moment_1"]))
-        self.moment_2.copy_(torch.from_numpy(state["moment_2"]))
+        self.moment_1.copy_(as_tensor(state["moment_1"]))
+        self.moment_2.copy_(as_tensor(state["moment_2"]))
 
 
-SOLVERS = {"adam": Adam, "sgd": SGD}
+SOLVERS: dict[str, type[SGD] | type[Adam]] = {"adam": Adam, "sgd": SGD}

@@ -65,10 +65,10 @@ class Progress:
     """
 
     loss_curve: list = field(default_factory=list)
-    loss: float | None = None
-    best_loss: float | None = None
+    loss: Any = None
+    best_loss: Any = None
     validation_scores: list | None = None
-    best_validation_score: float | None = None
+    best_validation_score: Any = None
     n_iter: int = 0
     t: int = 0
     no_improvement_count: int = 0
@@ -138,7 +138,7 @@ class Task:
 
     settings: Settings
     data: Data
-    holdout: Holdout | None
+    holdout: Any
     batch_size: int
     layout: Layout
     weights: Parameters

@@ -1,0 +1,118 @@
+"""Truths that do not come from scikit-learn's MLP: closed forms and invariances."""
+
+import numpy as np
+import pytest
+from helpers import TASKS, assert_same_weights, fit_quietly, iris, some_weights
+from scipy.special import expit, softmax
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+
+LINEAR = dict(
+    hidden_layer_sizes=(), solver="lbfgs", tol=1e-8, max_iter=2000, max_fun=10**6, random_state=0
+)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_linear_regressor_is_ridge(weighted):
+    _, X, y, _ = TASKS["regression"]
+    weights = some_weights(len(y)) if weighted else None
+    ridge = Ridge(alpha=2.0).fit(X, y, weights)
+    mlp = TorchMLPRegressor(alpha=2.0, **LINEAR).fit(X, y, weights)
+    np.testing.assert_allclose(mlp.coefs_[0].ravel(), ridge.coef_, atol=1e-4)
+    np.testing.assert_allclose(mlp.intercepts_[0][0], ridge.intercept_, atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_linear_classifier_is_logistic_regression(task):
+    _, X, y, _ = TASKS[task]
+    logistic = LogisticRegression(C=1 / 20.0, tol=1e-8, max_iter=5000).fit(X, y)
+    mlp = TorchMLPClassifier(alpha=20.0, **LINEAR).fit(X, y)
+    np.testing.assert_allclose(mlp.predict_proba(X), logistic.predict_proba(X), atol=2e-4)
+    if task == "binary":
+        np.testing.assert_allclose(mlp.coefs_[0].T, logistic.coef_, atol=1e-4)
+
+
+def test_linear_poisson_is_the_generalised_linear_model():
+    _, X, y, _ = TASKS["poisson"]
+    glm = PoissonRegressor(alpha=0.0, tol=1e-8, max_iter=1000).fit(X, y)
+    mlp = TorchMLPRegressor("poisson", alpha=0.0, **LINEAR).fit(X, y)
+    np.testing.assert_allclose(mlp.predict(X), glm.predict(X), rtol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("task", TASKS)
+def test_weight_two_is_the_row_twice_and_weight_zero_no_row(task, solver):
+    (_, ours), X, y, needed = TASKS[task]
+    X, y = X[:90], y[:90]
+    counts = np.random.RandomState(0).randint(0, 3, 90)
+    parameters = dict(
+        solver=solver, random_state=0, max_iter=15, batch_size="auto", hidden_layer_sizes=(6,)
+    )
+    repeated = np.repeat(np.arange(90), counts)  # fewer than 200: one batch
+    assert len(repeated) <= 200
+    # Both must know the same classes, or their outputs differ.
+    assert (
+        len(np.unique(y[repeated], axis=0)) == len(np.unique(y, axis=0))
+        or y.ndim == 2
+        or (task in ("regression", "poisson"))
+    )
+    weighted = fit_quietly(ours(**parameters, **needed), X, y, counts.astype(float))
+    twice = fit_quietly(ours(**parameters, **needed), X[repeated], y[repeated])
+    tolerance = 1e-5 if solver == "lbfgs" else 1e-9
+    assert_same_weights(weighted, twice, rtol=tolerance, atol=tolerance)
+
+
+def test_permuted_classes_permute_columns():
+    X, y = iris()
+    names = np.array(["a", "b", "c"])
+    renamed = np.array(["c", "a", "b"])[y]
+    parameters = dict(random_state=0, hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, tol=1e-8)
+    straight = TorchMLPClassifier(**parameters).fit(X, names[y])
+    permuted = TorchMLPClassifier(**parameters).fit(X, renamed)
+    columns = [list(permuted.classes_).index(new) for new in "cab"]
+    np.testing.assert_allclose(
+        straight.predict_proba(X), permuted.predict_proba(X)[:, columns], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_decision_function_is_the_network_by_hand(task):
+    (_, ours), X, y, _ = TASKS[task]
+    mlp = fit_quietly(ours((8, 5), "tanh", random_state=0, max_iter=10), X, y)
+    values = X
+    for w, b in zip(mlp.coefs_[:-1], mlp.intercepts_[:-1], strict=True):
+        values = np.tanh(values @ w + b)
+    raw = values @ mlp.coefs_[-1] + mlp.intercepts_[-1]
+    scores = mlp.decision_function(X)
+    np.testing.assert_allclose(scores, raw.ravel() if task == "binary" else raw, rtol=1e-10)
+    if task == "multiclass":
+        np.testing.assert_allclose(mlp.predict_proba(X), softmax(raw, axis=1), rtol=1e-10)
+        np.testing.assert_array_equal(mlp.predict(X), mlp.classes_[scores.argmax(axis=1)])
+    else:
+        probability = mlp.predict_proba(X)[:, -raw.shape[1] :]
+        np.testing.assert_allclose(probability, expit(raw), rtol=1e-10)
+
+
+def test_coefs_are_the_model():
+    X, y = iris()
+    mlp = fit_quietly(TorchMLPClassifier((8, 5), random_state=0, max_iter=10), X, y)
+    assert type(mlp.coefs_) is list
+    assert all(type(w) is np.ndarray for w in mlp.coefs_ + mlp.intercepts_)
+    before = mlp.predict_proba(X)
+    kept = mlp.coefs_[1].copy()
+    mlp.coefs_[1][:] = 0.0
+    np.testing.assert_allclose(mlp.predict_proba(X), mlp.predict_proba(X[:1]).repeat(150, axis=0))
+    mlp.coefs_[1] = kept
+    np.testing.assert_array_equal(mlp.predict_proba(X), before)
+    mlp.intercepts_[2][1] += 100.0
+    assert (mlp.predict(X) == 1).all()
+
+
+def test_blocks_of_a_prediction_do_not_show():
+    _, X, y, _ = TASKS["regression"]
+    mlp = fit_quietly(
+        TorchMLPRegressor(hidden_layer_sizes=(40, 30), random_state=0, max_iter=5), X, y
+    )
+    many = np.tile(X, (100, 1))
+    np.testing.assert_allclose(mlp.predict(many), np.tile(mlp.predict(X), 100), rtol=1e-10)

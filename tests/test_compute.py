@@ -1,0 +1,165 @@
+"""Device, dtype and threads."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from helpers import TASKS, fit_quietly, iris
+from sklearn.base import clone
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training import compute
+from torchmlp.training.compute import (
+    prediction_device,
+    resolve_device,
+    resolve_dtype,
+    threads_for,
+)
+
+CPU = torch.device("cpu")
+ACCELERATORS = [
+    pytest.param(
+        name, marks=pytest.mark.skipif(not probe(), reason=f"needs a device of type {name}")
+    )
+    for name, probe in compute._PROBES.items()
+    if name != "cpu"
+]
+MUCH, LITTLE = 1 << 40, 1
+
+
+@pytest.mark.parametrize("device", ["cpu", CPU, "auto"])
+def test_devices_of_every_machine(device):
+    assert resolve_device(device, LITTLE) == CPU
+
+
+def test_auto_takes_cuda_when_the_work_is_worth_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto", MUCH) == torch.device("cuda")
+    assert resolve_device("auto", LITTLE) == CPU
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_prediction_falls_back_to_the_cpu(device, monkeypatch):
+    monkeypatch.setattr(compute, "_PROBES", {"cpu": lambda: True})
+    assert prediction_device(device, MUCH, np.dtype(float)) == CPU
+
+
+def test_model_of_a_missing_device_predicts():
+    X, y = iris()
+    mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=3), X, y)
+    expected = mlp.predict(X)
+    mlp.device = "cuda:77"
+    np.testing.assert_array_equal(mlp.predict(X), expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "X_dtype", "device", "expected"),
+    [
+        ("auto", "float64", "cpu", (torch.float64, torch.float64)),
+        ("auto", "float32", "cpu", (torch.float32, torch.float32)),
+        ("auto", "float64", "cuda", (torch.float32, torch.float32)),
+        ("auto", "float64", "mps", (torch.float32, torch.float32)),
+        ("float64", "float32", "cuda", (torch.float64, torch.float64)),
+        ("bfloat16", "float64", "cpu", (torch.float32, torch.bfloat16)),
+    ],
+)
+def test_dtypes(dtype, X_dtype, device, expected):
+    assert resolve_dtype(dtype, np.dtype(X_dtype), torch.device(device)) == expected
+
+
+def test_mps_has_no_float64():
+    with pytest.raises(ValueError, match="dtype='float64' was asked for, but device='mps'"):
+        resolve_dtype("float64", np.dtype(float), torch.device("mps"))
+
+
+def test_threads_are_chosen_and_put_back():
+    found = torch.get_num_threads()
+    with threads_for(LITTLE, torch.float64):
+        assert torch.get_num_threads() == 1
+        with threads_for(LITTLE, torch.float64):
+            pass
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == found
+    with threads_for(MUCH, torch.float64):
+        assert torch.get_num_threads() == found
+
+
+def test_an_error_puts_the_threads_back():
+    found = torch.get_num_threads()
+    with pytest.raises(KeyError), threads_for(LITTLE, torch.float64):
+        raise KeyError
+    assert torch.get_num_threads() == found
+
+
+def _run(targets):
+    threads = [threading.Thread(target=target) for target in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_overlapping_fits_in_threads_leave_the_count():
+    # The second begins while the first runs and ends after it.
+    found = torch.get_num_threads()
+    began, ended = threading.Event(), threading.Event()
+    counts = []
+
+    def first():
+        with threads_for(LITTLE, torch.float64):
+            began.set()
+            second_began.wait(10)
+        ended.set()
+
+    def second():
+        began.wait(10)
+        with threads_for(LITTLE, torch.float64):
+            second_began.set()
+            ended.wait(10)
+        counts.append(torch.get_num_threads())
+
+    second_began = threading.Event()
+    _run([first, second])
+    _run([lambda: counts.append(torch.get_num_threads())])
+    assert counts == [found, found]
+    assert torch.get_num_threads() == found
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_fits_in_threads_are_the_fits_alone():
+    _, X, y, _ = TASKS["binary"]
+    seeds = range(6)
+    alone = [fit_quietly(TorchMLPClassifier(random_state=s, max_iter=4), X, y) for s in seeds]
+    together = [TorchMLPClassifier(random_state=s, max_iter=4) for s in seeds]
+    _run([lambda mlp=mlp: mlp.fit(X, y) for mlp in together])
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
+
+
+@pytest.mark.parametrize("device", ACCELERATORS)
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("task", TASKS)
+def test_accelerator_finds_what_the_cpu_finds(task, solver, device):
+    (_, ours), X, y, needed = TASKS[task]
+    mlp = ours(random_state=0, max_iter=10, solver=solver, batch_size=50, **needed)
+    here = fit_quietly(clone(mlp).set_params(dtype="float32"), X, y)
+    there = fit_quietly(clone(mlp).set_params(device=device), X, y)
+    assert there.device_.startswith(device)
+    assert all(type(w) is np.ndarray for w in there.coefs_)
+    np.testing.assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-2)
+    np.testing.assert_allclose(there.coefs_[0], here.coefs_[0], rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("device", ACCELERATORS)
+def test_accelerator_takes_sparse_weighted_and_bfloat16(device):
+    import scipy.sparse as sp
+
+    _, X, y, _ = TASKS["regression"]
+    weights = np.linspace(0, 1, len(y))
+    mlp = TorchMLPRegressor(random_state=0, max_iter=30, device=device, early_stopping=True)
+    dense = fit_quietly(clone(mlp), X, y, weights)
+    sparse = fit_quietly(clone(mlp), sp.csr_array(X), y, weights)
+    np.testing.assert_allclose(sparse.predict(X), dense.predict(X), rtol=1e-3, atol=1e-3)
+    low = fit_quietly(clone(mlp).set_params(dtype="bfloat16"), X, y, weights)
+    assert abs(low.score(X, y) - dense.score(X, y)) < 0.1

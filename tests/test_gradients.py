@@ -1,0 +1,117 @@
+"""The kernel's derivatives against torch's autograd, in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.buffers import Layout
+from torchmlp.training.epoch import Kernel
+from torchmlp.training.losses import LOSSES
+from torchmlp.training.parameters import Parameters, glorot_uniform
+from torchmlp.training.rows import Data, Epoch
+
+UNITS = (5, 7, 6, 3)
+# torch's own words for what the tables hold.
+REFERENCE = {
+    "identity": lambda z: z,
+    "logistic": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
+REFERENCE_LOSS = {
+    "log_loss": lambda z, y: torch.nn.functional.cross_entropy(z, y, reduction="none"),
+    "binary_log_loss": lambda z, y: torch.nn.functional.binary_cross_entropy_with_logits(
+        z, y, reduction="none"
+    ).sum(1),
+    # Summed over the outputs, as the stochastic solvers take it.
+    "squared_error": lambda z, y: ((z - y) ** 2).sum(1) / 2,
+    "poisson": lambda z, y: torch.nn.functional.poisson_nll_loss(z, y, reduction="none").sum(1),
+}
+
+
+def _problem(loss, weighted, dtype=torch.float64, product_dtype=torch.float64):
+    rng = np.random.RandomState(0)
+    X = rng.randn(20, UNITS[0])
+    y = rng.rand(20, UNITS[-1])
+    if loss == "log_loss":
+        y = np.eye(UNITS[-1])[rng.randint(UNITS[-1], size=20)]
+    elif loss == "binary_log_loss":
+        y = y > 0.5
+    weight = rng.rand(20) if weighted else None
+    layout = Layout(UNITS, dtype, product_dtype, torch.device("cpu"))
+    weights = Parameters(UNITS, dtype, layout.device)
+    return weights.assign(*glorot_uniform(UNITS, "tanh", rng, float)), layout, Data(X, y, weight)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_equals_autograd(activation, loss, weighted):
+    weights, layout, data = _problem(loss, weighted)
+    alpha = 0.3
+    kernel = Kernel(weights, layout, activation, loss, alpha)
+    (block,) = Epoch(data, 20, layout, shuffle=False).blocks()
+    assert kernel.compute_gradient(block.batches[0])
+
+    flat = weights.flat.clone().requires_grad_()
+    network = Parameters(UNITS, torch.float64, layout.device)
+    pieces = torch.split(flat, [p.numel() for p in network.coefs + network.intercepts])
+    n_layers = len(network.coefs)
+    values = torch.from_numpy(data.X)
+    for i, shape in enumerate(w.shape for w in network.coefs):
+        values = values @ pieces[i].view(shape) + pieces[n_layers + i]
+        if i < n_layers - 1:
+            values = REFERENCE[activation](values)
+    row_loss = REFERENCE_LOSS[loss](values, torch.from_numpy(data.y).double())
+    weight = np.ones(20) if data.sample_weight is None else data.sample_weight
+    shares, total = torch.from_numpy(weight / weight.sum()), weight.sum()
+    penalty = sum((pieces[i] ** 2).sum() for i in range(n_layers)) * alpha / 2
+    objective = shares @ row_loss + penalty / total
+    (expected,) = torch.autograd.grad(objective, flat)
+    torch.testing.assert_close(kernel.gradient.flat, expected, rtol=1e-10, atol=1e-12)
+
+    value = kernel.loss_of(block) / 20
+    if loss == "squared_error":  # reported as a mean over the outputs
+        objective = objective - shares @ row_loss * (1 - 1 / UNITS[-1])
+    if loss == "poisson":  # torch leaves out what does not depend on the network
+        y = torch.from_numpy(data.y)
+        objective = objective + shares @ (torch.xlogy(y, y) - y).sum(1)
+    torch.testing.assert_close(value, objective.detach(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activation_and_its_derivative(activation):
+    z = torch.linspace(-3, 3, 41, dtype=torch.float64, requires_grad=True)
+    expected = REFERENCE[activation](z)
+    (slope,) = torch.autograd.grad(expected.sum(), z)
+    value = z.detach().clone()
+    ACTIVATIONS[activation].apply_(value)
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-14, atol=1e-14)
+    delta = torch.full_like(value, 2.0)
+    ACTIVATIONS[activation].backpropagate_(delta, value)
+    torch.testing.assert_close(delta, 2 * slope, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_bfloat16_products_give_nearly_the_same_gradient(loss):
+    gradients = []
+    for product_dtype in (torch.float32, torch.bfloat16):
+        weights, layout, data = _problem(loss, True, torch.float32, product_dtype)
+        kernel = Kernel(weights, layout, "tanh", loss, 0.3)
+        (block,) = Epoch(data, 20, layout, shuffle=False).blocks()
+        kernel.compute_gradient(block.batches[0])
+        assert kernel.gradient.flat.dtype == torch.float32
+        gradients.append(kernel.gradient.flat)
+    full, low = gradients
+    assert not torch.equal(full, low)
+    assert (full - low).norm() < 0.02 * full.norm()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 15, 16, 40])
+def test_softmax(n_classes):
+    from torchmlp.training.losses import activate_outputs
+
+    raw = np.random.RandomState(0).randn(50, n_classes) * 30
+    expected = torch.softmax(torch.from_numpy(raw), 1).numpy()
+    np.testing.assert_allclose(activate_outputs(raw.copy(), "softmax"), expected, rtol=1e-12)

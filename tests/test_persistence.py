@@ -1,0 +1,117 @@
+"""Copies of a model predict to the bit."""
+
+import copy
+import io
+import pickle
+import threading
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from helpers import OURS, TASKS, fit_quietly, iris
+from sklearn.base import clone
+
+from torchmlp import TorchMLPClassifier
+
+
+def _joblib(model, folder):
+    joblib.dump(model, folder / "model.joblib")
+    return joblib.load(folder / "model.joblib")
+
+
+def _memory_mapped(model, folder):
+    joblib.dump(model, folder / "model.joblib")
+    return joblib.load(folder / "model.joblib", mmap_mode="r")
+
+
+def _skops(model, folder):
+    stored = skops.io.dumps(model)
+    return skops.io.loads(stored, trusted=skops.io.get_untrusted_types(data=stored))
+
+
+COPIES = {
+    "pickle": lambda model, folder: pickle.loads(pickle.dumps(model)),
+    "joblib": _joblib,
+    "memory-mapped": _memory_mapped,
+    "skops": _skops,
+    "deepcopy": lambda model, folder: copy.deepcopy(model),
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+@pytest.mark.parametrize("task", TASKS)
+def test_copy_predicts_to_the_bit(task, kind, tmp_path):
+    (_, ours), X, y, needed = TASKS[task]
+    model = fit_quietly(ours(random_state=0, max_iter=5, **needed), X, y)
+    copied = COPIES[kind](model, tmp_path)
+    assert copied.get_params() == model.get_params()
+    for method in ("predict", "predict_proba", "decision_function"):
+        if hasattr(model, method):
+            expected, got = getattr(model, method)(X), getattr(copied, method)(X)
+            assert got.dtype == expected.dtype
+            np.testing.assert_array_equal(got, expected)
+    assert copied.loss_curve_ == model.loss_curve_
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_copy_goes_on_training_to_the_bit(kind, tmp_path):
+    X, y = iris()
+    model = TorchMLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2])
+    copied = COPIES[kind](model, tmp_path)
+    for _ in range(3):
+        model.partial_fit(X, y)
+        copied.partial_fit(X, y)
+    np.testing.assert_array_equal(copied.predict_proba(X), model.predict_proba(X))
+
+
+def test_skops_asks_to_trust_this_package_only():
+    X, y = iris()
+    model = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=3), X, y)
+    assert skops.io.get_untrusted_types(data=skops.io.dumps(model)) == [
+        "torchmlp.classifier.TorchMLPClassifier",
+        "torchmlp.encoding.ClassEncoder",
+    ]
+
+
+@pytest.mark.parametrize("estimator", OURS)
+def test_deepcopy_shares_nothing_and_clone_is_not_fitted(estimator):
+    X, y = iris()
+    model = fit_quietly(estimator(random_state=0, max_iter=3), X, y)
+    before = model.predict(X)
+    copied = copy.deepcopy(model)
+    copied.coefs_[0][:] = 7.0
+    np.testing.assert_array_equal(model.predict(X), before)
+    unfitted = clone(model)
+    assert unfitted.get_params() == model.get_params()
+    assert not hasattr(unfitted, "coefs_")
+
+
+def test_no_torch_in_a_pickle():
+    X, y = iris()
+    model = TorchMLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2])
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module, name):
+            assert module.split(".")[0] != "torch", f"{module}.{name}"
+            return super().find_class(module, name)
+
+    Reader(io.BytesIO(pickle.dumps(model))).load()
+
+
+def test_two_threads_predict_with_one_model():
+    (_, ours), X, y, _ = TASKS["multiclass"]
+    model = fit_quietly(ours(random_state=0, max_iter=5), X, y)
+    expected, wrong = model.predict_proba(X), []
+
+    def predict():
+        for _ in range(50):
+            if not np.array_equal(model.predict_proba(X), expected):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=predict) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

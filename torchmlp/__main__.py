@@ -1,0 +1,211 @@
+"""Fit scikit-learn's MLP and ours side by side: one table and one picture."""
+
+import argparse
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits, load_iris, make_circles, make_moons
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+
+REPEATS = 3
+# Two of Okabe and Ito's colours for colour-blind readers.
+THEIR_COLOR, OUR_COLOR = "#D55E00", "#0072B2"
+
+
+@dataclass
+class Problem:
+    """A data set, and the parameters that both networks get."""
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray
+    parameters: dict
+    estimators: tuple = (MLPClassifier, TorchMLPClassifier)
+
+    def split(self):
+        X_train, X_test, y_train, y_test = train_test_split(self.X, self.y, random_state=0)
+        scaler = StandardScaler().fit(X_train)
+        return scaler.transform(X_train), scaler.transform(X_test), y_train, y_test
+
+
+@dataclass
+class Comparison:
+    """Both fitted networks and what was measured, scikit-learn's first."""
+
+    problem: Problem
+    models: list[Any]
+    scores: list[float]
+    seconds: list[float]
+
+    @property
+    def largest_difference(self):
+        theirs, ours = (np.array(model.loss_curve_) for model in self.models)
+        return np.abs(theirs - ours).max() if theirs.shape == ours.shape else np.nan
+
+    def row(self):
+        theirs, ours = self.seconds
+        return (
+            f"{self.problem.name:<12}{self.scores[0]:>14.4f}{self.scores[1]:>11.4f}"
+            f"{self.largest_difference:>17.1e}{theirs:>14.3f}{ours:>11.3f}{theirs / ours:>8.1f}"
+        )
+
+
+HEADER = (
+    f"{'':<12}{'test score':>25}{'loss curves':>17}{'seconds':>25}\n"
+    f"{'data set':<12}{'scikit-learn':>14}{'torchmlp':>11}{'max difference':>17}"
+    f"{'scikit-learn':>14}{'torchmlp':>11}{'ratio':>8}"
+)
+
+
+def problems():
+    """Return the five problems."""
+    iris, digits = load_iris(), load_digits()
+    rng = np.random.RandomState(0)
+    x = np.sort(rng.uniform(-6, 6, 400))
+    wave = x / 2 + np.sin(x) * np.cos(2 * x) + rng.normal(scale=0.3, size=400)
+    return [
+        Problem(
+            "circles",
+            *make_circles(600, noise=0.12, factor=0.5, random_state=0),
+            {"hidden_layer_sizes": (8, 6), "max_iter": 500, "learning_rate_init": 0.01},
+        ),
+        Problem(
+            "moons",
+            *make_moons(1000, noise=0.2, random_state=0),
+            {"hidden_layer_sizes": (10, 10), "batch_size": 32},
+        ),
+        Problem("iris", iris.data[:, 2:], iris.target, {"max_iter": 500}),
+        Problem("digits", digits.data, digits.target, {"max_iter": 100}),
+        Problem(
+            "regression",
+            x[:, None],
+            wave,
+            {
+                "hidden_layer_sizes": (80, 20),
+                "max_iter": 400,
+                "learning_rate_init": 0.01,
+                "alpha": 0.01,
+            },
+            (MLPRegressor, TorchMLPRegressor),
+        ),
+    ]
+
+
+def compare(problem):
+    """Fit both networks in turns, and keep the shortest time of each."""
+    X_train, X_test, y_train, y_test = problem.split()
+    seconds = [np.inf, np.inf]
+    models: list[Any] = [None, None]
+    for _ in range(REPEATS):
+        for i, estimator in enumerate(problem.estimators):
+            models[i] = estimator(random_state=0, **problem.parameters)
+            start = time.perf_counter()
+            models[i].fit(X_train, y_train)
+            seconds[i] = min(seconds[i], time.perf_counter() - start)
+    return Comparison(problem, models, [m.score(X_test, y_test) for m in models], seconds)
+
+
+def draw(comparisons, path):
+    """Draw decision boundaries, the regression and the loss curves into one picture."""
+    from matplotlib.figure import Figure
+
+    by_name = {comparison.problem.name: comparison for comparison in comparisons}
+    figure = Figure(figsize=(15, 7.2), layout="constrained", facecolor="white")
+    axes = figure.subplots(2, 4)
+    for column, name in enumerate(("circles", "moons", "iris")):
+        for row in range(2):
+            _draw_boundary(axes[row, column], by_name[name], row)
+    _draw_regression(axes[0, 3], by_name["regression"])
+    _draw_losses(axes[1, 3], comparisons)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_boundary(ax, comparison, which):
+    from sklearn.inspection import DecisionBoundaryDisplay
+
+    X, _, y, _ = comparison.problem.split()
+    display = DecisionBoundaryDisplay.from_estimator(
+        comparison.models[which],
+        X,
+        response_method="predict",
+        plot_method="pcolormesh",
+        cmap="cividis",
+        alpha=0.45,
+        grid_resolution=200,
+        ax=ax,
+    )
+    display.ax_.scatter(*X.T, c=y, cmap="cividis", s=12, edgecolors="black", linewidths=0.4)
+    library = ("scikit-learn", "torchmlp")[which]
+    ax.set_title(f"{comparison.problem.name}, {library}: {comparison.scores[which]:.3f}")
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def _draw_regression(ax, comparison):
+    X, _, y, _ = comparison.problem.split()
+    theirs, ours = comparison.models
+    grid = np.linspace(X.min(), X.max(), 400)[:, None]
+    ax.scatter(X[:, 0], y, s=8, color="0.65", label="training data")
+    ax.plot(grid, theirs.predict(grid), color=THEIR_COLOR, lw=4, alpha=0.5, label="scikit-learn")
+    ax.plot(grid, ours.predict(grid), color=OUR_COLOR, lw=1.5, ls="--", label="torchmlp")
+    ax.set_title("x/2 + sin(x) cos(2x) + noise")
+    ax.set_xlabel("x, standardised")
+    ax.legend(loc="upper left", fontsize=8)
+
+
+def _draw_losses(ax, comparisons):
+    for comparison in comparisons:
+        theirs, ours = comparison.models
+        ax.plot(theirs.loss_curve_, color=THEIR_COLOR, lw=4, alpha=0.4)
+        ax.plot(ours.loss_curve_, color=OUR_COLOR, lw=1.2, ls="--")
+        ax.annotate(
+            comparison.problem.name,
+            (ours.n_iter_ - 1, ours.loss_curve_[-1]),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+    ax.plot([], [], color=THEIR_COLOR, lw=4, alpha=0.4, label="scikit-learn")
+    ax.plot([], [], color=OUR_COLOR, lw=1.2, ls="--", label="torchmlp")
+    ax.set_yscale("log")
+    ax.margins(x=0.14)
+    ax.set_title("training loss")
+    ax.set_xlabel("epoch")
+    ax.legend(loc="upper right", fontsize=8)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m torchmlp", description=__doc__)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("torchmlp-demo.png"),
+        metavar="FILE",
+        help="where to write the picture (default: %(default)s)",
+    )
+    path = parser.parse_args(arguments).out
+    if not path.parent.is_dir():
+        parser.error(f"--out {path}: there is no folder {path.parent}; make it first.")
+
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is chosen
+    print(HEADER)
+    comparisons = []
+    for problem in problems():
+        comparisons.append(compare(problem))
+        print(comparisons[-1].row(), flush=True)
+    draw(comparisons, path)
+    print(f"Seconds are the shortest of {REPEATS} fits. Picture: {path}")
+
+
+if __name__ == "__main__":
+    main()
