@@ -17,8 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
 REPEATS = 3
-# Two of Okabe and Ito's colours for colour-blind readers.
+# From Okabe and Ito's colours, which colour-blind readers can tell apart.
 THEIR_COLOR, OUR_COLOR = "#D55E00", "#0072B2"
+CLASS_COLORS = ["#0072B2", "#E69F00", "#009E73"]
 
 
 @dataclass
@@ -71,12 +72,12 @@ def problems():
     iris, digits = load_iris(), load_digits()
     rng = np.random.RandomState(0)
     x = np.sort(rng.uniform(-6, 6, 400))
-    wave = x / 2 + np.sin(x) * np.cos(2 * x) + rng.normal(scale=0.3, size=400)
+    wave = x / 2 + np.sin(x) * np.cos(2 * x) + rng.normal(scale=0.2, size=400)
     return [
         Problem(
             "circles",
             *make_circles(600, noise=0.12, factor=0.5, random_state=0),
-            {"hidden_layer_sizes": (8, 6), "max_iter": 500, "learning_rate_init": 0.01},
+            {"hidden_layer_sizes": (8, 6), "max_iter": 500, "learning_rate_init": 0.005},
         ),
         Problem(
             "moons",
@@ -91,9 +92,10 @@ def problems():
             wave,
             {
                 "hidden_layer_sizes": (80, 20),
+                "activation": "tanh",
+                "batch_size": 50,
                 "max_iter": 400,
-                "learning_rate_init": 0.01,
-                "alpha": 0.01,
+                "learning_rate_init": 0.005,
             },
             (MLPRegressor, TorchMLPRegressor),
         ),
@@ -130,20 +132,23 @@ def draw(comparisons, path):
 
 
 def _draw_boundary(ax, comparison, which):
+    from matplotlib.colors import ListedColormap
     from sklearn.inspection import DecisionBoundaryDisplay
 
     X, _, y, _ = comparison.problem.split()
-    display = DecisionBoundaryDisplay.from_estimator(
+    colors = CLASS_COLORS[: len(np.unique(y))]
+    colormap = ListedColormap(colors)
+    DecisionBoundaryDisplay.from_estimator(
         comparison.models[which],
         X,
         response_method="predict",
         plot_method="pcolormesh",
-        cmap="cividis",
-        alpha=0.45,
+        alpha=0.4,
         grid_resolution=200,
         ax=ax,
+        **({"cmap": colormap} if len(colors) == 2 else {"multiclass_colors": colors}),
     )
-    display.ax_.scatter(*X.T, c=y, cmap="cividis", s=12, edgecolors="black", linewidths=0.4)
+    ax.scatter(*X.T, c=y, cmap=colormap, s=12, edgecolors="black", linewidths=0.4)
     library = ("scikit-learn", "torchmlp")[which]
     ax.set_title(f"{comparison.problem.name}, {library}: {comparison.scores[which]:.3f}")
     ax.set_xticks([])
@@ -170,10 +175,11 @@ def _draw_losses(ax, comparisons):
         ax.annotate(
             comparison.problem.name,
             (ours.n_iter_ - 1, ours.loss_curve_[-1]),
-            xytext=(4, 0),
+            xytext=(2, -8),
             textcoords="offset points",
             va="center",
             fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
         )
     ax.plot([], [], color=THEIR_COLOR, lw=4, alpha=0.4, label="scikit-learn")
     ax.plot([], [], color=OUR_COLOR, lw=1.2, ls="--", label="torchmlp")

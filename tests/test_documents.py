@@ -1,0 +1,84 @@
+"""The README's code runs and prints what it says; docstrings are complete."""
+
+import ast
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+from helpers import OURS
+from numpydoc.docscrape import NumpyDocString
+from numpydoc.validate import validate
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# numpydoc's codes for what scikit-learn does otherwise, and we with it: results have names, short
+# methods have neither examples nor a see-also, lines may begin after the opening quotes.
+TOLERATED = {"ES01", "EX01", "SA01", "SA04", "GL01", "RT02", "RT03"}
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_blocks_of_the_readme():
+    blocks = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+    namespace, printed = {}, ""
+    n_run = 0
+    for language, block in blocks:
+        if language == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(compile(block, "README.md", "exec"), namespace)
+            printed, n_run = out.getvalue(), n_run + 1
+        elif language == "text" and printed:
+            assert printed == block
+            printed = ""
+    assert n_run >= 3
+
+
+def test_rows_of_the_differences_are_tests_and_the_reverse():
+    source = (Path(__file__).parent / "test_differences.py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    against_theirs = {
+        function.name
+        for function in functions
+        if any("both(" in ast.unparse(mark) for mark in function.decorator_list)
+    }
+    assert set(re.findall(r"\| `(test_\w+)` \|", README)) == against_theirs
+
+
+def test_files_that_the_readme_links_are_there():
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("estimator", OURS)
+def test_every_parameter_is_documented_in_order(estimator):
+    documented = [p.name for p in NumpyDocString(estimator.__doc__)["Parameters"]]
+    assert documented == list(_parameters(estimator))
+
+
+def _parameters(estimator):
+    import inspect
+
+    return list(inspect.signature(estimator).parameters)
+
+
+def test_parameters_that_both_have_are_described_alike():
+    described = [
+        {p.name: (p.type, p.desc) for p in NumpyDocString(estimator.__doc__)["Parameters"]}
+        for estimator in OURS
+    ]
+    for name in described[0].keys() & described[1].keys():
+        assert described[0][name] == described[1][name], name
+
+
+@pytest.mark.parametrize("estimator", OURS)
+def test_numpydoc_finds_nothing_wrong(estimator):
+    names = [f"torchmlp.{estimator.__name__}"]
+    for cls in estimator.__mro__:
+        if cls.__module__.startswith("torchmlp"):
+            names += [
+                f"{names[0]}.{n}" for n, f in vars(cls).items() if n[0] != "_" and callable(f)
+            ]
+    for name in names:
+        errors = [error for error in validate(name)["errors"] if error[0] not in TOLERATED]
+        assert not errors, (name, errors)
