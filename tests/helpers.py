@@ -123,7 +123,7 @@ ATTRIBUTES = (
 
 def assert_same_fit(theirs, ours, X, rtol=1e-9):
     """Every weight, attribute and prediction of scikit-learn's model is in ours."""
-    assert_same_weights(theirs, ours, rtol=rtol, atol=1e-13 if rtol < 1e-8 else rtol)
+    assert_same_weights(theirs, ours, rtol=rtol)
     for name in ATTRIBUTES:
         if not hasattr(theirs, name):
             continue
@@ -138,6 +138,6 @@ def assert_same_fit(theirs, ours, X, rtol=1e-9):
                 expected, got = getattr(theirs, method)(X), getattr(ours, method)(X)
             assert got.dtype == expected.dtype
             if expected.dtype.kind == "f":
-                np.testing.assert_allclose(got, expected, rtol=10 * rtol, atol=1e-12)
+                np.testing.assert_allclose(got, expected, rtol=rtol, atol=1e-13)
             else:
                 np.testing.assert_array_equal(got, expected)

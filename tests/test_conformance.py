@@ -13,23 +13,50 @@ VARIANTS = [
     # At the default rate no linear model gets anywhere in 200 epochs, scikit-learn's neither.
     {"hidden_layer_sizes": (), "learning_rate_init": 0.1},
     {"dtype": "float32"},
+    {"dropout": 0.2},
+    {"solver": "adamw"},
+    {"activation": "gelu"},
+]
+
+
+WEIGHTS = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")]
+EVERY_PARTIAL_FIT = [
+    "check_estimators_partial_fit_n_features",
+    "check_fit_score_takes_y",
+    "check_n_features_in_after_fitting",
+]
+# parameter, value, classifier only, checks, why they fail
+EXPECTED_FAILURES = [
+    ("dtype", "float32", False, WEIGHTS, "asserts seven equal digits, and float32 has seven"),
+    ("dropout", 0.2, False, WEIGHTS, "two copies of a row drop units of their own"),
+    ("class_weight", "balanced", True, WEIGHTS, "balances rows, not weights, as scikit-learn"),
+    ("class_weight", "balanced", True, EVERY_PARTIAL_FIT, "partial_fit cannot balance: an error"),
+    (
+        "activation",
+        "tanh",
+        True,
+        ["check_class_weight_classifiers"],
+        "asserts that a heavy class drowns the others, and this network separates them",
+    ),
+    (
+        "solver",
+        "lbfgs",
+        True,
+        ["check_classifiers_multilabel_output_format_predict_proba"],
+        "asserts probabilities below 1; lbfgs separates the labels until a float64 is 1, with "
+        "scikit-learn's class as well",
+    ),
 ]
 
 
 def _expected_failures(estimator):
-    if estimator.dtype == "float32":
-        reason = "asserts seven equal digits of sums in another order, and float32 has seven"
-        return {
-            "check_sample_weight_equivalence_on_dense_data": reason,
-            "check_sample_weight_equivalence_on_sparse_data": reason,
-        }
-    if estimator.solver == "lbfgs" and isinstance(estimator, TorchMLPClassifier):
-        reason = (
-            "asserts probabilities below 1; lbfgs separates the labels until a float64 is 1, with "
-            "scikit-learn's class as well"
-        )
-        return {"check_classifiers_multilabel_output_format_predict_proba": reason}
-    return {}
+    return {
+        check: reason
+        for name, value, classifier, checks, reason in EXPECTED_FAILURES
+        if getattr(estimator, name, None) == value
+        and (isinstance(estimator, TorchMLPClassifier) or not classifier)
+        for check in checks
+    }
 
 
 @parametrize_with_checks(
@@ -37,7 +64,8 @@ def _expected_failures(estimator):
         estimator(**variant)
         for estimator in (TorchMLPClassifier, TorchMLPRegressor)
         for variant in VARIANTS
-    ],
+    ]
+    + [TorchMLPClassifier(class_weight="balanced"), TorchMLPRegressor("huber")],
     expected_failed_checks=_expected_failures,
     xfail_strict=True,
 )

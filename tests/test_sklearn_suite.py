@@ -8,7 +8,7 @@ import pytest
 LEFT_OUT = {
     "test_gradient": "calls the private method _loss_grad_lbfgs; see test_gradients.py",
     "test_learning_rate_warmstart": "reads the private attribute _optimizer; see test_parity.py",
-    "test_adaptive_learning_rate": "reads the private attribute _optimizer; see test_schedules.py",
+    "test_adaptive_learning_rate": "reads the private attribute _optimizer; see test_training.py",
 }
 _ITS_IMPORT = "from sklearn.neural_network import MLPClassifier, MLPRegressor"
 _OUR_IMPORT = (

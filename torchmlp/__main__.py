@@ -27,13 +27,12 @@ class Problem:
     """A data set, and the parameters that both networks get."""
 
     name: str
-    X: np.ndarray
-    y: np.ndarray
+    data: tuple[np.ndarray, np.ndarray]
     parameters: dict
     estimators: tuple = (MLPClassifier, TorchMLPClassifier)
 
     def split(self):
-        X_train, X_test, y_train, y_test = train_test_split(self.X, self.y, random_state=0)
+        X_train, X_test, y_train, y_test = train_test_split(*self.data, random_state=0)
         scaler = StandardScaler().fit(X_train)
         return scaler.transform(X_train), scaler.transform(X_test), y_train, y_test
 
@@ -76,20 +75,19 @@ def problems():
     return [
         Problem(
             "circles",
-            *make_circles(600, noise=0.12, factor=0.5, random_state=0),
+            make_circles(600, noise=0.12, factor=0.5, random_state=0),
             {"hidden_layer_sizes": (8, 6), "max_iter": 500, "learning_rate_init": 0.005},
         ),
         Problem(
             "moons",
-            *make_moons(1000, noise=0.2, random_state=0),
+            make_moons(1000, noise=0.2, random_state=0),
             {"hidden_layer_sizes": (10, 10), "batch_size": 32},
         ),
-        Problem("iris", iris.data[:, 2:], iris.target, {"max_iter": 500}),
-        Problem("digits", digits.data, digits.target, {"max_iter": 100}),
+        Problem("iris", (iris.data[:, 2:], iris.target), {"max_iter": 500}),
+        Problem("digits", (digits.data, digits.target), {"max_iter": 100}),
         Problem(
             "regression",
-            x[:, None],
-            wave,
+            (x[:, None], wave),
             {
                 "hidden_layer_sizes": (80, 20),
                 "activation": "tanh",

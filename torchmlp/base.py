@@ -1,7 +1,6 @@
 """What both estimators share: validate, encode, train, publish the fitted attributes."""
 
 import contextlib
-import copy
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import fields
@@ -15,38 +14,50 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.buffers import Layout
 from torchmlp.training.compute import prediction_device, resolve_device, resolve_dtype, threads_for
 from torchmlp.training.forward import as_layers, raw_outputs
 from torchmlp.training.lbfgs import minimise_lbfgs
-from torchmlp.training.losses import LOSSES, activate_outputs
 from torchmlp.training.net import run_epochs
-from torchmlp.training.parameters import Parameters, glorot_uniform
+from torchmlp.training.parameters import Parameters, initial_weights
 from torchmlp.training.rows import Data
-from torchmlp.training.solvers import SOLVERS
-from torchmlp.training.task import Holdout, Progress, Settings, Task
+from torchmlp.training.task import Progress, Settings, Task
 from torchmlp.validation import (
+    check_any_weight,
+    check_combinations,
     check_input,
     check_layers,
     check_lbfgs_result,
     check_resumable,
+    check_targets,
     check_training_input,
     check_weights,
     fit_context,
 )
 
+# field of Progress -> fitted attribute
+_PROGRESS = {
+    field.name: "_" + field.name if field.name == "no_improvement_count" else field.name + "_"
+    for field in fields(Progress)
+}
+
 
 class BaseTorchMLP(BaseEstimator, ABC):
     """Base of both estimators; not for direct use."""
 
-    def __init__(self, **parameters):
-        for name, value in parameters.items():
-            setattr(self, name, value)
+    def _store(self, parameters):
+        """Set what a constructor was given, as it is: the local variables of `__init__`."""
+        for name in self._get_param_names():
+            setattr(self, name, parameters[name])
 
     @abstractmethod
-    def _target_encoder(self, y, incremental):
+    def _target_encoder(self, y, incremental, classes):
         """Return the encoder for y: that of the last fit, checked, or a new one."""
+
+    @abstractmethod
+    def _loss(self, encoder):
+        """Return the `Loss` for what the encoder encodes."""
 
     @fit_context
     def fit(self, X, y, sample_weight=None):
@@ -73,49 +84,75 @@ class BaseTorchMLP(BaseEstimator, ABC):
             If the input is not what a network can learn from, or if training diverges. The
             estimator is then as it was before.
         """
-        with unchanged_by_errors(self):
-            return self._fit(X, y, sample_weight, incremental=False)
+        return self._fit(X, y, sample_weight)
 
-    def _fit(self, X, y, sample_weight, incremental):
+    def _fit(self, X, y, sample_weight, incremental=False, classes=None):
+        with _unchanged_by_errors(self):
+            task, result = self._train(X, y, sample_weight, incremental, classes)
+        # The model is there, even for a user who makes errors of warnings.
+        for message, category in task.notes:
+            warnings.warn(message, category, stacklevel=4)
+        if result is not None:
+            check_lbfgs_result(result, self.max_iter)
+        return self
+
+    def _train(self, X, y, sample_weight, incremental, classes):
+        """Validate, encode, train and publish; return the task and scipy's result if any."""
         if incremental and self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True; set it to False, or use fit."
             )
         hidden = check_layers(self.hidden_layer_sizes)
+        check_combinations(self, len(hidden), incremental)
         resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
         X, y = check_training_input(self, X, y, reset=not resumed, y_numeric=is_regressor(self))
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        encoder = self._target_encoder(y, incremental)
-        encoded = encoder.encode(y)
-        data = Data(X, encoded, check_weights(sample_weight, X))
+        encoder = self._target_encoder(y, incremental, classes)
+        encoded, loss = encoder.encode(y), self._loss(encoder)
+        check_targets(encoded, loss, self.loss)
+        data = Data(X, encoded, self._row_weights(sample_weight, X, y, incremental))
         layer_units = (X.shape[1], *hidden, encoded.shape[1])
-        task = self._task(data, layer_units, encoder, resumed, incremental)
+        task = self._task(data, layer_units, encoder, loss, resumed, incremental)
         with threads_for(task.work, task.layout.dtype):
-            self._train(task)
+            result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
         self._publish(task, encoder)
-        return self
+        return task, result
 
-    def _task(self, data, layer_units, encoder, resumed, incremental):
+    def _row_weights(self, sample_weight, X, y, incremental):
+        """Return what each row counts in the loss, or None for all alike."""
+        return check_weights(sample_weight, X)
+
+    def _task(self, data, layer_units, encoder, loss, resumed, incremental):
         """Put together what the engine needs, drawing random numbers in scikit-learn's order."""
+        n_hidden = len(layer_units) - 2
         resume = getattr(self, "_resume", {}) if incremental else {}
-        random_state = copy.deepcopy(resume.get("random_state"))
-        if random_state is None:
-            random_state = check_random_state(self.random_state)
+        random_state = check_random_state(self.random_state)
+        if resume.get("seed") is not None and resume["seed"] == self.random_state:
+            random_state = resume["random_state"]
         if resumed:
             check_resumable(self.coefs_, layer_units)
             start = self.coefs_, self.intercepts_
         else:
-            start = glorot_uniform(layer_units, self.activation, random_state, data.X.dtype)
+            activations = per_layer(self.activation, max(n_hidden, 1))
+            start = initial_weights(self.init, layer_units, activations, random_state, data.X.dtype)
         data, holdout = self._split(data, encoder, random_state)
         batch_size = self._batch_rows(len(data))
         device = resolve_device(self.device, batch_size * _n_weights(layer_units))
         dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device)
-        layout = Layout(layer_units, dtype, product_dtype, device)
+        layout = Layout(
+            layer_units,
+            dtype,
+            product_dtype,
+            device,
+            resolve_activations(self.activation, n_hidden),
+            per_layer(self.dropout, n_hidden),
+        )
         return Task(
-            settings=self._settings(encoder, incremental),
+            settings=self._settings(loss, incremental),
             data=data,
             holdout=holdout,
+            score=encoder.score,
             batch_size=batch_size,
             layout=layout,
             weights=Parameters(layer_units, layout.dtype, device).assign(*start),
@@ -123,26 +160,27 @@ class BaseTorchMLP(BaseEstimator, ABC):
             random_state=random_state,
             incremental=incremental,
             resume=resume,
+            notes=self._notes_on_batches(len(data)),
         )
+
+    def _notes_on_batches(self, n_rows):
+        if self.solver == "lbfgs" or self.batch_size == "auto" or self.batch_size <= n_rows:
+            return []
+        clipped = (
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
+        )
+        return [(clipped, UserWarning)]
 
     def _batch_rows(self, n_rows):
         if self.solver == "lbfgs":
             return n_rows
-        if self.batch_size == "auto":
-            return min(200, n_rows)
-        if self.batch_size > n_rows:
-            warnings.warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                "clipped",
-                stacklevel=5,
-            )
-        return min(self.batch_size, n_rows)
+        return min(200 if self.batch_size == "auto" else int(self.batch_size), n_rows)
 
-    def _settings(self, encoder, incremental):
+    def _settings(self, loss, incremental):
         own: dict[str, Any] = {
             field.name: getattr(self, field.name, None) for field in fields(Settings)
         }
-        own["loss"] = encoder.loss
+        own["loss"] = loss
         if incremental:
             own["max_iter"] = 1
         return Settings(**own)
@@ -153,12 +191,20 @@ class BaseTorchMLP(BaseEstimator, ABC):
             return data, None
         train, held_out = np.empty((2, 0), dtype=int)
         if len(data) > 1 and self.validation_fraction > 0:
-            train, held_out = train_test_split(
-                np.arange(len(data)),
-                random_state=random_state,
-                test_size=self.validation_fraction,
-                stratify=encoder.strata(data.y),
-            )
+            try:
+                train, held_out = train_test_split(
+                    np.arange(len(data)),
+                    random_state=random_state,
+                    test_size=self.validation_fraction,
+                    stratify=encoder.strata(data.y),
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"early_stopping=True needs samples of each class in both parts of the split: "
+                    f"{error} Add samples, change "
+                    f"validation_fraction={self.validation_fraction}, or set "
+                    "early_stopping=False."
+                ) from error
         if len(held_out) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of "
@@ -166,33 +212,22 @@ class BaseTorchMLP(BaseEstimator, ABC):
                 f"{len(data)} samples."
             )
         weights = data.sample_weight
-        for rows in (train, held_out) if weights is not None else ():
-            check_weights(weights[rows], data.X[rows])
-        holdout = Holdout(
-            data.X[held_out],
-            data.y[held_out],
-            None if weights is None else weights[held_out],
-            encoder.score,
-        )
+        if weights is not None:
+            check_any_weight(weights[train])
+            check_any_weight(weights[held_out])
+        held_out_weights = None if weights is None else weights[held_out]
+        holdout = Data(data.X[held_out], data.y[held_out], held_out_weights)
         return Data(data.X, data.y, weights, train), holdout
 
     def _progress(self):
         """Return how the last fit went, for this one to go on from."""
-        names = ("best_loss", "validation_scores", "best_validation_score", "t")
-        known = {name: getattr(self, name + "_") for name in names if hasattr(self, name + "_")}
-        return Progress(
-            loss_curve=list(getattr(self, "loss_curve_", [])),
-            no_improvement_count=getattr(self, "_no_improvement_count", 0),
-            **known,
-        )
-
-    def _train(self, task):
-        if self.solver == "lbfgs":
-            result = minimise_lbfgs(task)
-            if result is not None:
-                check_lbfgs_result(result, self.max_iter)
-        else:
-            run_epochs(task)
+        known = {
+            name: getattr(self, attribute)
+            for name, attribute in _PROGRESS.items()
+            if hasattr(self, attribute)
+        }
+        known.update(n_iter=0, loss_curve=list(known.get("loss_curve", [])))
+        return Progress(**known)
 
     def _publish(self, task, encoder):
         """Set the fitted attributes; what only training needed goes, unless it will go on."""
@@ -200,39 +235,35 @@ class BaseTorchMLP(BaseEstimator, ABC):
         self.coefs_, self.intercepts_ = task.weights.to_numpy()
         self.n_layers_ = len(units)
         self.n_outputs_ = units[-1]
-        self.out_activation_ = LOSSES[encoder.loss].out_activation
+        self.out_activation_ = task.settings.loss.out_activation
         self.n_parameters_ = task.weights.flat.numel()
         self.device_ = str(task.layout.device)
-        self.n_iter_, self.t_ = progress.n_iter, progress.t
-        self.loss_, self.loss_curve_ = progress.loss, progress.loss_curve
-        self._no_improvement_count = progress.no_improvement_count
         self._encoder = encoder
-        watched = self.solver != "lbfgs" or self.early_stopping
-        for name in ("best_loss", "validation_scores", "best_validation_score"):
-            if watched:
-                setattr(self, name + "_", getattr(progress, name))
-            else:
-                self.__dict__.pop(name + "_", None)
+        for name, attribute in _PROGRESS.items():
+            setattr(self, attribute, getattr(progress, name))
+        if self.solver == "lbfgs" and not self.early_stopping:  # as in scikit-learn
+            del self.best_loss_, self.validation_scores_, self.best_validation_score_
         self._resume = {}
         if task.incremental or self.warm_start:
             self._resume = task.resume
             if isinstance(self.random_state, Integral):
-                self._resume["random_state"] = task.random_state
+                self._resume.update(seed=self.random_state, random_state=task.random_state)
 
     def _raw_outputs(self, X):
         """Return the outputs before the output activation, for X as the user gives it."""
         check_is_fitted(self)
         X = check_input(self, X)
-        dtype = np.result_type(X, *self.coefs_, *self.intercepts_)
+        promoted = np.result_type(X, *self.coefs_, *self.intercepts_)
+        dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)
+        if promoted.itemsize > 8:  # torch has no longdouble
+            X = X.astype(dtype)
         n_weights = sum(np.size(coefs) for coefs in self.coefs_)
         work = X.shape[0] * n_weights
         device = prediction_device(self.device, work, dtype)
         with threads_for(work, dtype):
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
-            return raw_outputs(X, layers, ACTIVATIONS[self.activation])
-
-    def _outputs(self, X):
-        return activate_outputs(self._raw_outputs(X), self.out_activation_)
+            activations = resolve_activations(self.activation, len(layers) - 1)
+            return raw_outputs(X, layers, activations)
 
     def predict(self, X):
         """Predict the targets of samples.
@@ -247,11 +278,11 @@ class BaseTorchMLP(BaseEstimator, ABC):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The predicted labels, or values.
         """
-        outputs = self._outputs(X)
-        return self._encoder.decode(outputs)
+        raw = self._raw_outputs(X)
+        return self._encoder.decode(raw)
 
     def _check_solver(self):
-        if self.solver not in SOLVERS:
+        if self.solver == "lbfgs":
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
                 f"{self.solver} is not stochastic. Use solver='adam' or 'sgd'."
@@ -269,12 +300,16 @@ def _n_weights(layer_units):
 
 
 @contextlib.contextmanager
-def unchanged_by_errors(estimator):
+def _unchanged_by_errors(estimator):
     """Leave an estimator as it was if the body fails."""
     before = dict(vars(estimator))
+    generator = before.get("_resume", {}).get("random_state")
+    state = generator.get_state() if generator is not None else None
     try:
         yield
     except BaseException:
+        if generator is not None:
+            generator.set_state(state)
         vars(estimator).clear()
         vars(estimator).update(before)
         raise

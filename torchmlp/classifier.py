@@ -2,12 +2,26 @@
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
-from torchmlp.base import BaseTorchMLP, unchanged_by_errors
+from torchmlp.base import BaseTorchMLP
 from torchmlp.encoding import ClassEncoder
-from torchmlp.validation import CLASSIFIER_CONSTRAINTS, fit_context, is_first_partial_fit
+from torchmlp.training.losses import activate_outputs, resolve_loss
+from torchmlp.validation import (
+    CLASSIFIER_CONSTRAINTS,
+    check_weights,
+    fit_context,
+    is_first_partial_fit,
+)
+
+# loss -> keys of LOSSES for independent outputs, and for exclusive classes
+_LOSSES = {
+    "log_loss": ("binary_log_loss", "log_loss"),
+    "hinge": ("hinge", "multiclass_hinge"),
+    "perceptron": ("perceptron", "multiclass_perceptron"),
+}
 
 
 class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
@@ -23,20 +37,28 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units in each hidden layer. ``()`` is a linear model; an int is one layer.
 
-    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-        Activation function of the hidden layers.
+    activation : str, callable, or list of them, default='relu'
+        Activation function of the hidden layers, or a list with one for each.
 
         - 'identity', f(x) = x
         - 'logistic', f(x) = 1 / (1 + exp(-x))
         - 'tanh', f(x) = tanh(x)
         - 'relu', f(x) = max(0, x)
+        - 'leaky_relu', 'elu', 'selu', 'silu', 'gelu', 'softplus', 'mish', those of
+          `torch.nn.functional` with its defaults
+        - a callable takes a tensor and returns one of the same shape; torch's autograd
+          differentiates it
 
-    solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
+    solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.
 
         - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data
         - 'sgd', stochastic gradient descent, with momentum
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
+        - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
+          `intercepts_`) by ``learning_rate * alpha``, and the loss has no penalty [2]_
+        - a class of `torch.optim`, or a `functools.partial` of one with its options; it gets
+          the learning rate of each epoch as ``lr``
 
     alpha : float, default=0.0001
         Strength of the L2 penalty on `coefs_` (not on `intercepts_`). The loss of a batch is the
@@ -46,13 +68,18 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
     batch_size : int or 'auto', default='auto'
         Samples per step of the stochastic solvers. 'auto' is ``min(200, n_samples)``.
 
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        Schedule of the learning rate for ``solver='sgd'``.
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='constant'
+        Schedule of the learning rate. The second and third are for ``solver='sgd'`` only, and
+        ignored by the others, as in scikit-learn; the last two are for every stochastic solver.
 
         - 'constant', `learning_rate_init` throughout
         - 'invscaling', ``learning_rate_init / (t + 1) ** power_t`` after t samples
         - 'adaptive', a fifth of the rate each time the training loss (or the validation score)
           fails to improve by `tol` for `n_iter_no_change` epochs
+        - 'cosine', from `learning_rate_init` to 0 in `max_iter` epochs, along half a cosine
+        - 'one_cycle', from ``learning_rate_init / 25`` up to `learning_rate_init` in 30 % of
+          `max_iter` epochs and down again to a 250000th of it, along half cosines
 
     learning_rate_init : float, default=0.001
         The initial learning rate of the stochastic solvers.
@@ -72,8 +99,8 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         from NumPy's global generator, as everywhere in scikit-learn.
 
     tol : float, default=1e-4
-        Least improvement of the loss, or of the validation score, that counts. For 'lbfgs', the
-        largest component of the gradient at which to stop.
+        Least improvement of the loss, or of the validation score, that counts. For 'lbfgs' also
+        the largest component of the gradient at which to stop.
 
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
@@ -89,8 +116,8 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
 
     early_stopping : bool, default=False
         Whether to keep a `validation_fraction` of the samples from training, to stop when their
-        score (accuracy, or R²) has not risen by `tol` for `n_iter_no_change` epochs, and to keep
-        the weights with the best score. Classes keep their shares in the split. Without it,
+        accuracy has not risen by `tol` for `n_iter_no_change` epochs, and to keep the weights
+        with the best score. The split is stratified, except for a multilabel target. Without it,
         training stops when the training loss no longer falls.
 
     validation_fraction : float, default=0.1
@@ -106,10 +133,34 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         What keeps 'adam' from dividing by zero.
 
     n_iter_no_change : int or inf, default=10
-        Epochs without improvement after which a stochastic solver stops.
+        Epochs without improvement after which training stops; 'lbfgs' counts its iterations,
+        with early stopping only.
 
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
+
+    loss : {'log_loss', 'hinge', 'perceptron'}, default='log_loss'
+        What training minimises. Only 'log_loss' has probabilities. For raw outputs z and a
+        class coded as s = +1 or -1, or more than two classes of which t is the true one:
+
+        - 'log_loss', the cross-entropy
+        - 'hinge', max(0, 1 - s z), or max(0, 1 + max_{j != t} z_j - z_t) [3]_
+        - 'perceptron', max(0, -s z), or max(0, max_{j != t} z_j - z_t); a tie counts as wrong
+
+    class_weight : dict, 'balanced' or None, default=None
+        Weight of each class, multiplied with `sample_weight`. 'balanced' is
+        ``n_samples / (n_classes * count)``.
+
+    dropout : float or list of float, default=0.0
+        Share of the units of each hidden layer that each batch drops while training, in [0, 1);
+        the others are scaled up to make up for them. Predictions use all units.
+
+    init : {'glorot', 'torch', 'zeros'}, default='glorot'
+        Initial weights: scikit-learn's, uniform within sqrt(6 / (fan_in + fan_out)); those of
+        torch's ``nn.Linear``, uniform within 1 / sqrt(fan_in); or all 0.
+
+    max_grad_norm : float or None, default=None
+        A gradient of larger Euclidean norm is scaled down to it before the step.
 
     device : str or torch.device, default='auto'
         Where to train: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there is one and
@@ -185,6 +236,10 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
     ----------
     .. [1] Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2014.
        :arxiv:`1412.6980`
+    .. [2] Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
+       :arxiv:`1711.05101`
+    .. [3] Crammer and Singer, "On the Algorithmic Implementation of Multiclass Kernel-based
+       Vector Machines", Journal of Machine Learning Research 2, 2001.
 
     Examples
     --------
@@ -230,44 +285,42 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        loss="log_loss",
+        class_weight=None,
+        dropout=0.0,
+        init="glorot",
+        max_grad_norm=None,
         device="auto",
         dtype="auto",
     ):
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            device=device,
-            dtype=dtype,
-        )
+        self._store(locals())
 
-    def _target_encoder(self, y, incremental):
+    def _target_encoder(self, y, incremental, classes):
+        if incremental and is_first_partial_fit(self, classes):  # which sets classes_
+            multilabel = type_of_target(y).startswith("multilabel")
+            self._encoder = ClassEncoder(y if multilabel else classes)
         if hasattr(self, "classes_") and (self.warm_start or incremental):
             self._encoder.check(y, same_classes=self.warm_start)
             return self._encoder
         encoder = ClassEncoder(y)
         self.classes_ = encoder.classes
         return encoder
+
+    def _loss(self, encoder):
+        return resolve_loss(_LOSSES[self.loss][encoder.exclusive])
+
+    def _row_weights(self, sample_weight, X, y, incremental):
+        if self.class_weight is None:
+            return super()._row_weights(sample_weight, X, y, incremental)
+        if incremental and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all samples at once, and partial_fit sees some. "
+                "Give the weight of each class as a dict."
+            )
+        balance = compute_sample_weight(self.class_weight, y)
+        if sample_weight is not None:
+            balance = balance * check_weights(sample_weight, X)
+        return check_weights(balance, X)
 
     @available_if(lambda self: self._check_solver())
     @fit_context
@@ -301,11 +354,7 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
             As in `fit`, and for classes that were not announced. The estimator is then as it was
             before.
         """
-        with unchanged_by_errors(self):
-            if is_first_partial_fit(self, classes):
-                multilabel = type_of_target(y).startswith("multilabel")
-                self._encoder = ClassEncoder(y if multilabel else classes)
-            return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def decision_function(self, X):
         """Return the outputs before softmax or sigmoid.
@@ -323,6 +372,7 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         raw = self._raw_outputs(X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
+    @available_if(lambda self: self._check_probabilities())
     def predict_proba(self, X):
         """Return the probability of each class.
 
@@ -336,9 +386,10 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; for a multilabel target, of each label.
         """
-        outputs = self._outputs(X)
+        outputs = activate_outputs(self._raw_outputs(X), self.out_activation_)
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
+    @available_if(lambda self: self._check_probabilities())
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`.
 
@@ -354,6 +405,14 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
+
+    def _check_probabilities(self):
+        if self.loss != "log_loss":
+            raise AttributeError(
+                f"loss={self.loss!r} gives no probabilities. Use loss='log_loss', or wrap the "
+                "classifier in CalibratedClassifierCV; decision_function is there."
+            )
+        return True
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,6 +5,8 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
 
+from torchmlp.training.losses import activate_outputs
+
 
 class ClassEncoder:
     """Classes or labels, as one bool column per output.
@@ -19,15 +21,14 @@ class ClassEncoder:
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
-    loss : str
-        Key of `torchmlp.training.losses.LOSSES`.
+    exclusive : bool
+        Whether each sample has one of more than two classes.
     """
 
     def __init__(self, y):
         self.binarizer = LabelBinarizer().fit(y)
         self.classes = self.binarizer.classes_
-        exclusive = self.binarizer.y_type_ == "multiclass"
-        self.loss = "log_loss" if exclusive else "binary_log_loss"
+        self.exclusive = self.binarizer.y_type_ == "multiclass"
 
     def check(self, y, same_classes):
         """Make sure that training can go on with these labels.
@@ -54,29 +55,28 @@ class ClassEncoder:
         """Return a bool array of shape (n_samples, n_outputs)."""
         return self.binarizer.transform(y).astype(bool)
 
-    def decode(self, outputs):
-        """Return the labels for activated outputs of shape (n_samples, n_outputs)."""
-        return self.binarizer.inverse_transform(
-            outputs.ravel() if outputs.shape[1] == 1 else outputs
-        )
+    def decode(self, raw):
+        """Return the labels for raw outputs of shape (n_samples, n_outputs).
+
+        The class with the largest output, or those with a positive one: softmax and sigmoid
+        change nothing about that.
+        """
+        raw = raw.ravel() if raw.shape[1] == 1 else raw
+        return self.binarizer.inverse_transform(raw, threshold=0.0)
 
     def strata(self, encoded):
         """Return what a split is stratified by: the class, or nothing for a multilabel target."""
         if encoded.shape[1] == 1:
             return encoded
-        return self.classes[encoded.argmax(axis=1)] if self.loss == "log_loss" else None
+        return encoded.argmax(axis=1) if self.exclusive else None
 
-    def score(self, encoded, outputs, sample_weight):
+    def score(self, encoded, raw, sample_weight):
         """Accuracy: the share of the rows with all labels right."""
-        if self.loss == "log_loss":
-            true, predicted = encoded.argmax(axis=1), outputs.argmax(axis=1)
+        if self.exclusive:
+            true, predicted = encoded.argmax(axis=1), raw.argmax(axis=1)
         else:
-            true, predicted = encoded, outputs > 0.5
+            true, predicted = encoded, raw > 0
         return accuracy_score(true, predicted, sample_weight=sample_weight)
-
-
-# The smallest y that a loss makes sense for.
-_SMALLEST = {"poisson": 0.0}
 
 
 class ValueEncoder:
@@ -84,38 +84,39 @@ class ValueEncoder:
 
     Parameters
     ----------
-    loss : str
-        Key of `torchmlp.training.losses.LOSSES`.
+    loss : torchmlp.training.losses.Loss
     """
 
     def __init__(self, loss):
-        self.loss = loss
+        self.out_activation = loss.out_activation
 
     def encode(self, y):
-        """Return an array of shape (n_samples, n_outputs).
+        """Return an array of shape (n_samples, n_outputs), float32 if y is, else float64.
 
         Raises
         ------
         ValueError
-            If the loss is not defined for one of the values.
+            If y does not hold numbers.
         """
-        smallest = _SMALLEST.get(self.loss, -np.inf)
-        if y.min() < smallest:
+        if y.dtype.kind not in "biuf":
             raise ValueError(
-                f"loss={self.loss!r} needs y >= {smallest:g}, got {y.min()}. Use "
-                "loss='squared_error' for targets that can be negative."
+                f"y must hold numbers, got an array of dtype {y.dtype}. Use TorchMLPClassifier for "
+                "labels."
             )
-        return y.reshape(len(y), -1)
+        dtype = np.float32 if y.dtype == np.float32 else np.float64
+        return y.reshape(len(y), -1).astype(dtype, copy=False)
 
-    def decode(self, outputs):
+    def decode(self, raw):
         """Return predictions of shape (n_samples,), or (n_samples, n_outputs) for several."""
+        outputs = activate_outputs(raw, self.out_activation)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
     def strata(self, encoded):
         return None
 
-    def score(self, encoded, outputs, sample_weight):
+    def score(self, encoded, raw, sample_weight):
         """R², averaged over the outputs; NaN for predictions that are not finite."""
+        outputs = activate_outputs(raw.copy(), self.out_activation)
         if not np.isfinite(outputs).all():
             return np.nan
         return r2_score(encoded, outputs, sample_weight=sample_weight)

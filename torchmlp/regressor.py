@@ -3,43 +3,62 @@
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from torchmlp.base import BaseTorchMLP, unchanged_by_errors
+from torchmlp.base import BaseTorchMLP
 from torchmlp.encoding import ValueEncoder
+from torchmlp.training.losses import resolve_loss
 from torchmlp.validation import REGRESSOR_CONSTRAINTS, fit_context
 
 
 class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     """Multilayer perceptron regressor.
 
-    Minimises half the squared error, averaged over the targets, or half the Poisson deviance.
+    Minimises half the squared error or another `loss`. With several targets, `loss_curve_` holds
+    the average of the squared error over them, while the stochastic solvers follow the gradient
+    of its sum: as in scikit-learn.
     Parameters, attributes and, in float64, numbers are those of
     :class:`sklearn.neural_network.MLPRegressor`; `device` and `dtype` are added.
 
     Parameters
     ----------
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        What training minimises, for a target y and a prediction p.
+    loss : str or callable, default='squared_error'
+        What training minimises, for a target y and a prediction p. With several targets the
+        squared error is averaged over them, as in scikit-learn, and the others are summed.
 
         - 'squared_error', (y - p)² / 2
+        - 'absolute_error', abs(y - p); predicts the median
+        - 'huber', (y - p)² / 2 where abs(y - p) < 1, else abs(y - p) - 1/2
+        - 'quantile', q (y - p) where y > p, else (1 - q) (p - y), with q = `quantile` [3]_
         - 'poisson', y log(y / p) - y + p, for y >= 0; the output is exponentiated (log-link)
+        - 'gamma', y / p - log(y / p) - 1, for y > 0, with the same link
+        - a callable takes the raw outputs and the targets, tensors of shape
+          (n_samples, n_outputs), and returns a tensor of shape (n_samples,); torch's autograd
+          differentiates it
 
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units in each hidden layer. ``()`` is a linear model; an int is one layer.
 
-    activation : {'identity', 'logistic', 'tanh', 'relu'}, default='relu'
-        Activation function of the hidden layers.
+    activation : str, callable, or list of them, default='relu'
+        Activation function of the hidden layers, or a list with one for each.
 
         - 'identity', f(x) = x
         - 'logistic', f(x) = 1 / (1 + exp(-x))
         - 'tanh', f(x) = tanh(x)
         - 'relu', f(x) = max(0, x)
+        - 'leaky_relu', 'elu', 'selu', 'silu', 'gelu', 'softplus', 'mish', those of
+          `torch.nn.functional` with its defaults
+        - a callable takes a tensor and returns one of the same shape; torch's autograd
+          differentiates it
 
-    solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
+    solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.
 
         - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data
         - 'sgd', stochastic gradient descent, with momentum
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
+        - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
+          `intercepts_`) by ``learning_rate * alpha``, and the loss has no penalty [2]_
+        - a class of `torch.optim`, or a `functools.partial` of one with its options; it gets
+          the learning rate of each epoch as ``lr``
 
     alpha : float, default=0.0001
         Strength of the L2 penalty on `coefs_` (not on `intercepts_`). The loss of a batch is the
@@ -49,13 +68,18 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     batch_size : int or 'auto', default='auto'
         Samples per step of the stochastic solvers. 'auto' is ``min(200, n_samples)``.
 
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        Schedule of the learning rate for ``solver='sgd'``.
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
+            default='constant'
+        Schedule of the learning rate. The second and third are for ``solver='sgd'`` only, and
+        ignored by the others, as in scikit-learn; the last two are for every stochastic solver.
 
         - 'constant', `learning_rate_init` throughout
         - 'invscaling', ``learning_rate_init / (t + 1) ** power_t`` after t samples
         - 'adaptive', a fifth of the rate each time the training loss (or the validation score)
           fails to improve by `tol` for `n_iter_no_change` epochs
+        - 'cosine', from `learning_rate_init` to 0 in `max_iter` epochs, along half a cosine
+        - 'one_cycle', from ``learning_rate_init / 25`` up to `learning_rate_init` in 30 % of
+          `max_iter` epochs and down again to a 250000th of it, along half cosines
 
     learning_rate_init : float, default=0.001
         The initial learning rate of the stochastic solvers.
@@ -75,8 +99,8 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         from NumPy's global generator, as everywhere in scikit-learn.
 
     tol : float, default=1e-4
-        Least improvement of the loss, or of the validation score, that counts. For 'lbfgs', the
-        largest component of the gradient at which to stop.
+        Least improvement of the loss, or of the validation score, that counts. For 'lbfgs' also
+        the largest component of the gradient at which to stop.
 
     verbose : bool or int, default=False
         Whether to print the loss of each epoch.
@@ -92,9 +116,8 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
 
     early_stopping : bool, default=False
         Whether to keep a `validation_fraction` of the samples from training, to stop when their
-        score (accuracy, or R²) has not risen by `tol` for `n_iter_no_change` epochs, and to keep
-        the weights with the best score. Classes keep their shares in the split. Without it,
-        training stops when the training loss no longer falls.
+        R² has not risen by `tol` for `n_iter_no_change` epochs, and to keep the weights with the
+        best score. Without it, training stops when the training loss no longer falls.
 
     validation_fraction : float, default=0.1
         Share of the samples that early stopping keeps from training, between 0 and 1.
@@ -109,10 +132,25 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         What keeps 'adam' from dividing by zero.
 
     n_iter_no_change : int or inf, default=10
-        Epochs without improvement after which a stochastic solver stops.
+        Epochs without improvement after which training stops; 'lbfgs' counts its iterations,
+        with early stopping only.
 
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
+
+    quantile : float, default=0.5
+        Which quantile ``loss='quantile'`` predicts, in (0, 1).
+
+    dropout : float or list of float, default=0.0
+        Share of the units of each hidden layer that each batch drops while training, in [0, 1);
+        the others are scaled up to make up for them. Predictions use all units.
+
+    init : {'glorot', 'torch', 'zeros'}, default='glorot'
+        Initial weights: scikit-learn's, uniform within sqrt(6 / (fan_in + fan_out)); those of
+        torch's ``nn.Linear``, uniform within 1 / sqrt(fan_in); or all 0.
+
+    max_grad_norm : float or None, default=None
+        A gradient of larger Euclidean norm is scaled down to it before the step.
 
     device : str or torch.device, default='auto'
         Where to train: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there is one and
@@ -185,6 +223,9 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     ----------
     .. [1] Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2014.
        :arxiv:`1412.6980`
+    .. [2] Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
+       :arxiv:`1711.05101`
+    .. [3] Koenker and Bassett, "Regression Quantiles", Econometrica 46, 1978.
 
     Examples
     --------
@@ -231,40 +272,20 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        quantile=0.5,
+        dropout=0.0,
+        init="glorot",
+        max_grad_norm=None,
         device="auto",
         dtype="auto",
     ):
-        super().__init__(
-            loss=loss,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            device=device,
-            dtype=dtype,
-        )
+        self._store(locals())
 
-    def _target_encoder(self, y, incremental):
-        return ValueEncoder(self.loss)
+    def _target_encoder(self, y, incremental, classes):
+        return ValueEncoder(self._loss(None))
+
+    def _loss(self, encoder):
+        return resolve_loss(self.loss, self.quantile)
 
     @available_if(lambda self: self._check_solver())
     @fit_context
@@ -295,5 +316,4 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         ValueError
             As in `fit`. The estimator is then as it was before.
         """
-        with unchanged_by_errors(self):
-            return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(X, y, sample_weight, incremental=True)

@@ -1,23 +1,30 @@
 """Checks of parameters and input: the only home of imports that scikit-learn calls private."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
 from sklearn.base import _fit_context
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.schedules import PLANNED, SCHEDULES
+from torchmlp.training.solvers import SOLVERS
+
 __all__ = [
     "CLASSIFIER_CONSTRAINTS",
     "REGRESSOR_CONSTRAINTS",
+    "check_any_weight",
+    "check_combinations",
     "check_input",
     "check_layers",
     "check_lbfgs_result",
     "check_resumable",
+    "check_targets",
     "check_training_input",
     "check_weights",
     "fit_context",
@@ -28,11 +35,30 @@ fit_context = _fit_context(prefer_skip_nested_validation=True)
 is_first_partial_fit = _check_partial_fit_first_call
 
 _OWN_CONSTRAINTS = {
+    "activation": [StrOptions(set(ACTIVATIONS)), callable, list, tuple],
+    "solver": [StrOptions({"lbfgs", *SOLVERS}), callable],
+    "learning_rate": [StrOptions(set(SCHEDULES))],
+    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+    "init": [StrOptions({"glorot", "torch", "zeros"})],
+    "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "device": [str, torch.device],
     "dtype": [StrOptions({"auto", "float64", "float32", "bfloat16"})],
 }
-CLASSIFIER_CONSTRAINTS: dict = {**MLPClassifier._parameter_constraints, **_OWN_CONSTRAINTS}
-REGRESSOR_CONSTRAINTS: dict = {**MLPRegressor._parameter_constraints, **_OWN_CONSTRAINTS}
+CLASSIFIER_CONSTRAINTS: dict = {
+    **MLPClassifier._parameter_constraints,
+    **_OWN_CONSTRAINTS,
+    "loss": [StrOptions({"log_loss", "hinge", "perceptron"})],
+    "class_weight": [StrOptions({"balanced"}), dict, None],
+}
+REGRESSOR_CONSTRAINTS: dict = {
+    **MLPRegressor._parameter_constraints,
+    **_OWN_CONSTRAINTS,
+    "loss": [
+        StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma"}),
+        callable,
+    ],
+    "quantile": [Interval(Real, 0, 1, closed="neither")],
+}
 
 
 def check_training_input(estimator, X, y, *, reset, y_numeric):
@@ -72,18 +98,23 @@ def check_weights(sample_weight, X):
     """
     if sample_weight is None:
         return None
-    weights = _check_sample_weight(sample_weight, X, allow_all_zero_weights=True)
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, allow_all_zero_weights=True)
     if weights.min() < 0:
         raise ValueError(
             f"sample_weight must not be negative, got {weights.min()}. A weight of 0 leaves a "
             "row out."
         )
+    check_any_weight(weights)
+    return weights
+
+
+def check_any_weight(weights):
+    """Raise a ValueError if all weights are zero."""
     if not weights.any():
         raise ValueError(
             "Sample weights must contain at least one non-zero number. Got sample_weight with "
             f"{len(weights)} zeros; give the rows to learn from a positive weight."
         )
-    return weights
 
 
 def check_layers(hidden_layer_sizes):
@@ -107,6 +138,110 @@ def check_layers(hidden_layer_sizes):
             "is a linear model."
         )
     return [int(size) for size in sizes]
+
+
+def check_combinations(estimator, n_hidden, incremental):
+    """Make sure that the parameters make sense together.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+    n_hidden : int
+        Number of hidden layers.
+    incremental : bool
+        Whether this is a step of `partial_fit`.
+
+    Raises
+    ------
+    ValueError
+        If one of them asks for what another rules out.
+    """
+    _check_activations(estimator.activation, n_hidden)
+    _check_dropout(estimator.dropout, n_hidden)
+    rate, solver = estimator.learning_rate, estimator.solver
+    if getattr(solver, "func", solver) is torch.optim.LBFGS:
+        raise ValueError(
+            f"solver={solver!r} evaluates the loss several times for one step, which the batches "
+            "of a stochastic solver do not allow. Use solver='lbfgs'."
+        )
+    if solver == "lbfgs":
+        for name in ("dropout", "max_grad_norm"):
+            if np.any(getattr(estimator, name)):
+                raise ValueError(
+                    f"{name}={getattr(estimator, name)!r} has no meaning for solver='lbfgs', which "
+                    f"needs the exact loss of all samples. Use solver='adam', or leave {name} out."
+                )
+        if rate in PLANNED:
+            raise ValueError(
+                f"learning_rate={rate!r} has no meaning for solver='lbfgs', which has no learning "
+                "rate. Use solver='adam' or 'sgd', or learning_rate='constant'."
+            )
+    if incremental and rate in PLANNED:
+        raise ValueError(
+            f"learning_rate={rate!r} needs to know where training ends, and partial_fit does not "
+            "tell. Use fit, or learning_rate='constant'."
+        )
+    loss = getattr(estimator, "loss", None)
+    quantile = getattr(estimator, "quantile", 0.5)
+    if quantile != 0.5 and loss != "quantile":
+        raise ValueError(
+            f"quantile={quantile} has no meaning for loss={loss!r}. Set loss='quantile', or leave "
+            "quantile out."
+        )
+
+
+def _check_activations(activation, n_hidden):
+    if not isinstance(activation, (list, tuple)):
+        return
+    if len(activation) != n_hidden:
+        raise ValueError(
+            f"activation={activation!r} names {len(activation)} functions for {n_hidden} hidden "
+            "layers. Give one per hidden layer, or one for all."
+        )
+    for name in activation:
+        if not callable(name) and name not in ACTIVATIONS:
+            raise ValueError(
+                f"activation={activation!r} has {name!r}, which is none of {sorted(ACTIVATIONS)} "
+                "and no callable."
+            )
+
+
+def _check_dropout(dropout, n_hidden):
+    if not isinstance(dropout, (list, tuple)):
+        return
+    if len(dropout) != n_hidden:
+        raise ValueError(
+            f"dropout={dropout!r} has {len(dropout)} values for {n_hidden} hidden layers. Give one "
+            "per hidden layer, or one for all."
+        )
+    if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in dropout):
+        raise ValueError(f"dropout={dropout!r} must hold shares in [0, 1), one per hidden layer.")
+
+
+def check_targets(encoded, loss, name):
+    """Make sure that a loss is defined for the targets.
+
+    Parameters
+    ----------
+    encoded : ndarray of shape (n_samples, n_outputs)
+    loss : Loss
+    name : str or callable
+        As the user names it.
+
+    Raises
+    ------
+    ValueError
+        If one of them is too small.
+    """
+    if encoded.dtype == bool:
+        return
+    smallest = encoded.min()
+    if smallest < loss.lowest or (loss.open_range and smallest == loss.lowest):
+        sign = ">" if loss.open_range else ">="
+        raise ValueError(
+            f"loss={name!r} needs y {sign} {loss.lowest:g}, got {smallest}. Use "
+            "loss='squared_error' for targets outside that range."
+        )
 
 
 def check_resumable(coefs, layer_units):

@@ -1,4 +1,4 @@
-"""Hidden activations: name -> the function and its derivative, both in place."""
+"""Hidden activations: name -> the function and its derivative."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,37 +8,112 @@ import torch
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation whose derivative is a function of its own value.
+    """A function of what a layer computes, and how an error flows back through it.
 
     Attributes
     ----------
-    apply_ : callable (z) -> None
-        Replace z by f(z).
-    backpropagate_ : callable (delta, value) -> None
-        Replace delta by delta * f'(z), where value = f(z).
+    apply : callable (z, out) -> None
+        Write f(z) to `out`, which is z itself unless `keeps_input`.
+    backpropagate : callable (delta, saved) -> None
+        Replace delta by delta * f'(z), where `saved` is f(z), or z if `keeps_input`.
+    keeps_input : bool
+        Whether the derivative is computed from z.
     """
 
-    apply_: Callable[[torch.Tensor], object]
-    backpropagate_: Callable[[torch.Tensor, torch.Tensor], object]
+    apply: Callable[[torch.Tensor, torch.Tensor], object]
+    backpropagate: Callable[[torch.Tensor, torch.Tensor], object]
+    keeps_input: bool = False
 
 
-def _nothing(*tensors):
-    return None
-
-
-_relu_backward = torch.ops.aten.threshold_backward.grad_input
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
-_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+_aten = torch.ops.aten
+_relu_backward = _aten.threshold_backward.grad_input
+_leaky_backward = _aten.leaky_relu_backward.grad_input
+_elu_backward = _aten.elu_backward.grad_input
+_sigmoid_backward = _aten.sigmoid_backward.grad_input
+_tanh_backward = _aten.tanh_backward.grad_input
+_silu_backward = _aten.silu_backward.grad_input
+_gelu_backward = _aten.gelu_backward.grad_input
+_softplus_backward = _aten.softplus_backward.grad_input
+# Klambauer et al., "Self-Normalizing Neural Networks", 2017, arXiv:1706.02515.
+_SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1
 
 ACTIVATIONS = {
-    "identity": Activation(_nothing, _nothing),
+    "identity": Activation(lambda z, out: None, lambda delta, value: None),
     "logistic": Activation(
-        torch.sigmoid_, lambda delta, value: _sigmoid_backward(delta, value, grad_input=delta)
+        lambda z, out: torch.sigmoid_(z),
+        lambda delta, value: _sigmoid_backward(delta, value, grad_input=delta),
     ),
     "tanh": Activation(
-        torch.tanh_, lambda delta, value: _tanh_backward(delta, value, grad_input=delta)
+        lambda z, out: torch.tanh_(z),
+        lambda delta, value: _tanh_backward(delta, value, grad_input=delta),
     ),
     "relu": Activation(
-        torch.relu_, lambda delta, value: _relu_backward(delta, value, 0, grad_input=delta)
+        lambda z, out: torch.relu_(z),
+        lambda delta, value: _relu_backward(delta, value, 0, grad_input=delta),
+    ),
+    "leaky_relu": Activation(
+        lambda z, out: _aten.leaky_relu_(z, 0.01),
+        lambda delta, value: _leaky_backward(delta, value, 0.01, True, grad_input=delta),
+    ),
+    "elu": Activation(
+        lambda z, out: _aten.elu_(z),
+        lambda delta, value: _elu_backward(delta, 1, 1, 1, True, value, grad_input=delta),
+    ),
+    "selu": Activation(
+        lambda z, out: torch.selu_(z),
+        lambda delta, value: _elu_backward(delta, *_SELU, True, value, grad_input=delta),
+    ),
+    "silu": Activation(
+        lambda z, out: _aten.silu.out(z, out=out),
+        lambda delta, z: _silu_backward(delta, z, grad_input=delta),
+        keeps_input=True,
+    ),
+    "gelu": Activation(
+        lambda z, out: _aten.gelu.out(z, out=out),
+        lambda delta, z: _gelu_backward(delta, z, grad_input=delta),
+        keeps_input=True,
+    ),
+    "softplus": Activation(
+        lambda z, out: _aten.softplus.out(z, out=out),
+        lambda delta, z: _softplus_backward(delta, z, 1, 20, grad_input=delta),
+        keeps_input=True,
+    ),
+    "mish": Activation(
+        lambda z, out: _aten.mish.out(z, out=out),
+        lambda delta, z: delta.copy_(_aten.mish_backward(delta, z)),
+        keeps_input=True,
     ),
 }
+
+
+def resolve_activations(activation, n_hidden):
+    """Return one `Activation` per hidden layer.
+
+    Parameters
+    ----------
+    activation : str, callable, or list of them
+        A callable takes a tensor and returns one of the same shape; autograd differentiates it.
+    n_hidden : int
+    """
+    return [
+        _differentiated(f) if callable(f) else ACTIVATIONS[f]
+        for f in per_layer(activation, n_hidden)
+    ]
+
+
+def per_layer(value, n_hidden):
+    """Return one value per hidden layer, where one may stand for all."""
+    return list(value) if isinstance(value, (list, tuple)) else [value] * n_hidden
+
+
+def _differentiated(function):
+    def apply(z, out):
+        out.copy_(function(z))
+
+    def backpropagate(delta, z):
+        z = z.detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(function(z), z, delta)
+        delta.copy_(gradient)
+
+    return Activation(apply, backpropagate, keeps_input=True)

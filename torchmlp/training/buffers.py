@@ -1,9 +1,12 @@
 """The memory that a network works in, allocated once per batch size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
+from torchmlp.training.activations import Activation
 from torchmlp.training.inputs import DenseInput
 
 
@@ -20,12 +23,18 @@ class Layout:
     product_dtype : torch.dtype
         Of the operands of the matrix products.
     device : torch.device
+    activations : sequence of Activation
+        Of each hidden layer.
+    dropout : sequence of float
+        Share of the units of each hidden layer that training drops.
     """
 
     layer_units: tuple[int, ...]
     dtype: torch.dtype
     product_dtype: torch.dtype
     device: torch.device
+    activations: Sequence[Activation]
+    dropout: Sequence[float]
     _spaces: dict = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -47,20 +56,63 @@ class Layout:
         return self._spaces[key]
 
 
+class HiddenLayer:
+    """What one hidden layer puts out.
+
+    Attributes
+    ----------
+    z, values : tensors of shape (n_rows, n_units)
+        Before and after the activation: one tensor where the activation works in place.
+    mask : tensor of shape (n_rows, n_units) or None
+        In training with dropout, 0 for a dropped unit and 1 / (1 - dropout) for another
+        (Srivastava et al., Journal of Machine Learning Research 15, 2014, inverted).
+    outflow : DenseInput
+        What flows into the next layer.
+    """
+
+    __slots__ = ("activation", "dropout", "mask", "outflow", "values", "z")
+
+    def __init__(self, n_rows, n_units, activation, layout, dropout=0.0):
+        self.activation, self.dropout = activation, dropout
+        self.values = layout.empty_operand(n_rows, n_units)
+        self.z = torch.empty_like(self.values) if activation.keeps_input else self.values
+        self.mask: Any = torch.empty_like(self.values) if dropout else None
+        self.outflow = DenseInput(torch.empty_like(self.values) if dropout else self.values)
+
+    def draw_mask(self, generator):
+        """Choose the units that this batch drops; the others make up for them."""
+        if self.dropout:
+            keep = 1.0 - self.dropout
+            self.mask.bernoulli_(keep, generator=generator).div_(keep)
+
+    def activate(self):
+        """Apply the activation to z, and the mask to its values."""
+        self.activation.apply(self.z, self.values)
+        if self.dropout:
+            torch.mul(self.values, self.mask, out=self.outflow.rows)
+
+    def backpropagate(self, delta):
+        """Turn the derivative with respect to the outflow into that with respect to z."""
+        if self.dropout:
+            delta.mul_(self.mask)
+        self.activation.backpropagate(delta, self.z)
+
+
 class Workspace:
     """What each layer puts out, for batches of one size.
 
     Attributes
     ----------
-    hidden : list of tensors of shape (n_rows, n_units)
-        Values of the hidden layers.
-    inputs : list of DenseInput
-        The same, as what flows into the next layer.
+    hidden : list of HiddenLayer
     """
 
     def __init__(self, n_rows, layout):
-        self.hidden = [layout.empty_operand(n_rows, n) for n in layout.layer_units[1:-1]]
-        self.inputs = [DenseInput(values) for values in self.hidden]
+        self.hidden = [
+            HiddenLayer(n_rows, n_units, activation, layout, dropout)
+            for n_units, activation, dropout in zip(
+                layout.layer_units[1:-1], layout.activations, layout.dropout, strict=True
+            )
+        ]
 
 
 class TrainingSpace(Workspace):

@@ -10,7 +10,7 @@ import torch
 # Multiply-adds of one product, times the bytes of a number, below which a second thread costs
 # more than it brings; and multiply-adds below which starting the kernels of a step on a GPU takes
 # longer than the step on a CPU.
-THREADS_PAY_OFF = 1 << 23
+THREADS_PAY_OFF = 1 << 24
 ACCELERATOR_PAYS_OFF = 1 << 25
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
@@ -29,23 +29,17 @@ def resolve_device(device, work):
     device : str or torch.device
         "auto" picks CUDA where there is one and `work` is worth it, else the CPU.
     work : int
-        Multiply-adds of one step, forwards and backwards.
+        Multiply-adds of the forward pass of one step.
 
     Raises
     ------
     ValueError
         If torch does not know the device, or it is not there.
     """
-    if isinstance(device, str) and device == "auto":
+    if device == "auto":
         worth_it = work >= ACCELERATOR_PAYS_OFF and torch.cuda.is_available()
         return torch.device("cuda" if worth_it else "cpu")
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"device={device!r} is not a device that torch knows; use 'auto', 'cpu', 'cuda', "
-            "'cuda:1' or 'mps'."
-        ) from error
+    resolved = _known_device(device)
     if not is_available(resolved):
         raise ValueError(
             f"device={str(device)!r} was asked for, but torch {torch.__version__} finds no such "
@@ -53,6 +47,16 @@ def resolve_device(device, work):
             "torch that supports the device."
         )
     return resolved
+
+
+def _known_device(device):
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device={device!r} is not a device that torch knows; use 'auto', 'cpu', 'cuda', "
+            "'cuda:1' or 'mps'."
+        ) from error
 
 
 def is_available(device):
@@ -72,9 +76,9 @@ def prediction_device(device, work, dtype):
         Multiply-adds of the whole prediction.
     dtype : numpy.dtype
     """
-    if isinstance(device, str) and device == "auto":
+    if device == "auto":
         return resolve_device(device, work)
-    wanted = torch.device(device)
+    wanted = _known_device(device)
     usable = is_available(wanted) and not (wanted.type == "mps" and dtype == np.float64)
     return wanted if usable else torch.device("cpu")
 
@@ -120,24 +124,25 @@ def threads_for(work, dtype):
     Parameters
     ----------
     work : int
-        Multiply-adds of the largest product.
+        Multiply-adds of the largest product, or of a whole prediction.
     dtype : torch.dtype or numpy.dtype
     """
     global _running, _default
     if work * dtype.itemsize >= THREADS_PAY_OFF or getattr(_local, "inside", False):
         yield
         return
-    with _lock:
-        if _running == 0:
-            _default = torch.get_num_threads()
-        _running += 1
-        before = _default
-    _local.inside = True
-    torch.set_num_threads(1)
+    counted, before = False, torch.get_num_threads()
     try:
+        with _lock:
+            if _running == 0:
+                _default = before
+            before = _default
+            _running += 1
+            counted = _local.inside = True
+        torch.set_num_threads(1)
         yield
     finally:
         _local.inside = False
         with _lock:
-            _running -= 1
+            _running -= counted
             torch.set_num_threads(before)

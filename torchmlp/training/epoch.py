@@ -2,12 +2,11 @@
 
 import torch
 
-from torchmlp.training.activations import ACTIVATIONS
 from torchmlp.training.forward import forward
-from torchmlp.training.losses import LOSSES, OUTPUT_ACTIVATIONS
+from torchmlp.training.losses import OUTPUT_ACTIVATIONS
 
 
-def backward(layers, transposed, gradient, activation, inputs, space, decay):
+def backward(layers, transposed, gradient, inputs, space, decay):
     """Backpropagate one batch.
 
     From space.deltas[-1], the derivative with respect to the raw outputs, to the gradient of
@@ -20,21 +19,20 @@ def backward(layers, transposed, gradient, activation, inputs, space, decay):
         Their coefficients.
     gradient : list of Layer
         Written.
-    activation : Activation
     inputs : DenseInput or SparseInput
         Rows of X.
     space : TrainingSpace
         As `forward` left it.
     decay : float
     """
-    flows = [inputs, *space.inputs]
+    flows = [inputs, *(layer.outflow for layer in space.hidden)]
     for i in range(len(layers) - 1, -1, -1):
         delta, gradients = space.deltas[i], gradient[i]
         flows[i].coefs_gradient(delta, layers[i].coefs, decay, space.scale, gradients.coefs)
         torch.mv(space.deltas_transposed[i], space.shares, out=gradients.intercepts)
         if i:
             torch.mm(delta, transposed[i], out=space.deltas[i - 1])
-            activation.backpropagate_(space.deltas[i - 1], space.hidden[i - 1])
+            space.hidden[i - 1].backpropagate(space.deltas[i - 1])
 
 
 class Kernel:
@@ -44,20 +42,20 @@ class Kernel:
     ----------
     weights : Parameters
     layout : Layout
-    activation : str
-        Key of `ACTIVATIONS`.
-    loss : str
-        Key of `LOSSES`.
+    loss : Loss
     alpha : float
         L2 penalty; its half times the squared norm of the coefficients is divided by the
         weight of each batch.
+    generator : torch.Generator or None
+        Draws the units to drop.
+    max_grad_norm : float or None
+        A larger gradient is scaled down to this norm.
     """
 
-    def __init__(self, weights, layout, activation, loss, alpha):
+    def __init__(self, weights, layout, loss, alpha, generator=None, max_grad_norm=None):
         self.weights, self.gradient = weights, weights.like()
-        self.layout, self.alpha = layout, alpha
-        self.activation = ACTIVATIONS[activation]
-        self.loss = LOSSES[loss]
+        self.layout, self.loss, self.alpha = layout, loss, alpha
+        self.generator, self.max_grad_norm = generator, max_grad_norm
         self._activate_outputs = OUTPUT_ACTIVATIONS[self.loss.out_activation]
         # What the products read and write: the weights themselves, or their low-precision copy.
         mixed = layout.mixed
@@ -78,8 +76,11 @@ class Kernel:
         space, mixed = batch.space, self.layout.mixed
         if mixed:
             self.operands.flat.copy_(self.weights.flat)
+        if self.generator is not None:
+            for layer in space.hidden:
+                layer.draw_mask(self.generator)
         raw = space.raw if mixed else batch.outputs
-        forward(self._layers, self.activation, batch.inputs, space, raw)
+        forward(self._layers, batch.inputs, space, raw)
         if mixed:
             batch.outputs.copy_(raw)
         self._activate_outputs(batch.outputs)
@@ -94,7 +95,6 @@ class Kernel:
             self._layers,
             self._transposed,
             self._gradients,
-            self.activation,
             batch.inputs,
             space,
             0.0 if mixed else decay,
@@ -114,7 +114,7 @@ class Kernel:
         ----------
         epoch : Epoch
         order : int array of shape (n_rows,) or None
-        solver : Adam or SGD
+        solver : SGD, Adam or TorchSolver
         rate : float
             Learning rate.
 
@@ -128,10 +128,16 @@ class Kernel:
         for block in epoch.blocks(order):
             for batch in block.batches:
                 if self.compute_gradient(batch):
-                    solver.step(self.weights.flat, self.gradient.flat, rate)
+                    if self.max_grad_norm is not None:
+                        self._clip_gradient()
+                    solver.step(self.gradient.flat, rate)
             total = self.loss_of(block) + total
             n_rows += block.n_weighted_rows
         return float(total) / n_rows
+
+    def _clip_gradient(self):
+        norm = self.gradient.flat.norm()
+        self.gradient.flat.mul_((self.max_grad_norm / norm).clamp_max(1.0))
 
     def loss_of(self, block):
         """Return the loss of a block, summed over its batches, each times its number of rows."""

@@ -10,13 +10,12 @@ from torchmlp.training.parameters import Layer
 BLOCK_BYTES = 1 << 21  # of the widest layer, for the rows that a prediction holds at once
 
 
-def forward(layers, activation, inputs, space, out):
+def forward(layers, inputs, space, out):
     """Propagate one batch: a = f(a W + b) in each hidden layer, raw outputs at the end.
 
     Parameters
     ----------
     layers : list of Layer
-    activation : Activation
     inputs : DenseInput or SparseInput
         Rows of X.
     space : Workspace
@@ -24,10 +23,10 @@ def forward(layers, activation, inputs, space, out):
         Receives the raw outputs, before the output activation.
     """
     *hidden, last = layers
-    for layer, values, outflow in zip(hidden, space.hidden, space.inputs, strict=True):
-        inputs.affine(layer.coefs, layer.intercepts, values)
-        activation.apply_(values)
-        inputs = outflow
+    for weights, layer in zip(hidden, space.hidden, strict=True):
+        inputs.affine(weights.coefs, weights.intercepts, layer.z)
+        layer.activate()
+        inputs = layer.outflow
     inputs.affine(last.coefs, last.intercepts, out)
 
 
@@ -47,14 +46,14 @@ def as_layers(coefs, intercepts, dtype, device):
     return [Layer(tensor(w), tensor(b)) for w, b in zip(coefs, intercepts, strict=True)]
 
 
-def raw_outputs(X, layers, activation):
+def raw_outputs(X, layers, activations):
     """Return the raw outputs for all rows of X, computed a block of rows at a time.
 
     Parameters
     ----------
     X : ndarray or csr matrix of shape (n_rows, n_features)
     layers : list of Layer
-    activation : Activation
+    activations : sequence of Activation
 
     Returns
     -------
@@ -63,18 +62,22 @@ def raw_outputs(X, layers, activation):
     """
     like = layers[0].coefs
     units = (X.shape[1], *(len(bias) for _, bias in layers))
-    layout = Layout(units, like.dtype, like.dtype, like.device)
+    layout = Layout(
+        units, like.dtype, like.dtype, like.device, activations, [0.0] * len(activations)
+    )
     on_cpu = like.device.type == "cpu"
     n_rows = X.shape[0]
-    n_block = max(1, min(n_rows, BLOCK_BYTES // (max(units[1:]) * like.itemsize)))
-    raw = torch.empty(n_rows, units[-1], dtype=like.dtype)
+    # On the CPU rows of X are used where they are; elsewhere they are copied, dense.
+    widest = max(units[1:] if on_cpu else units)
+    n_block = max(1, min(n_rows, BLOCK_BYTES // (widest * like.itemsize)))
+    raw = torch.empty(n_rows, units[-1], dtype=like.dtype, device="cpu")
     space = Workspace(n_block, layout)
     for start in range(0, n_rows, n_block):
         target = raw[start : start + n_block]
         if len(target) != n_block:
             space = Workspace(len(target), layout)
         out = target if on_cpu else torch.empty_like(target, device=like.device)
-        forward(layers, activation, _inputs(X[start : start + n_block], like), space, out)
+        forward(layers, _inputs(X[start : start + n_block], like), space, out)
         if not on_cpu:
             target.copy_(out)
     return raw.numpy()

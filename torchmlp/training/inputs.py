@@ -49,6 +49,11 @@ class SparseInput:
         torch.mul(coefs, decay, out=out).add_(product, alpha=scale)
 
 
+def as_input(rows):
+    """Return rows of an array or a CSR matrix as what flows into a layer, without a copy."""
+    return DenseInput(as_tensor(rows)) if isinstance(rows, np.ndarray) else SparseInput(rows)
+
+
 def as_tensor(array):
     """Share the memory of an array, read-only ones included; the tensor must not be written.
 
@@ -56,8 +61,9 @@ def as_tensor(array):
     joblib hands to its workers. Silencing a warning is not safe in threads, so the array is
     described anew without its read-only flag.
     """
-    if any(stride < 0 for stride in array.strides):
-        array = array.copy()  # torch knows no negative strides
+    if not array.dtype.isnative or any(s < 0 or s % array.itemsize for s in array.strides):
+        # torch knows neither foreign byte orders nor such strides.
+        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
     return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
 
 

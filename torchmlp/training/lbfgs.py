@@ -1,8 +1,5 @@
 """scipy's L-BFGS-B over the same forward and backward as the stochastic solvers."""
 
-import math
-import warnings
-
 import numpy as np
 import scipy.optimize
 import torch
@@ -21,9 +18,7 @@ class Objective:
 
     def __init__(self, task):
         settings, data, layout = task.settings, task.data, task.layout
-        self.kernel = Kernel(
-            task.weights, layout, settings.activation, settings.loss, settings.alpha
-        )
+        self.kernel = Kernel(task.weights, layout, settings.loss, settings.alpha)
         self.n_rows = len(data)
         (self.block,) = Epoch(data, self.n_rows, layout, shuffle=False).blocks()
         (self.batch,) = self.block.batches
@@ -40,6 +35,9 @@ class Objective:
         return loss, self.kernel.gradient.flat.cpu().numpy().astype(np.float64)
 
 
+STOPPED = 99  # scipy's status of a minimisation that a callback ended
+
+
 def minimise_lbfgs(task):
     """Train the weights of a task with L-BFGS.
 
@@ -53,26 +51,22 @@ def minimise_lbfgs(task):
     ValueError
         If training diverges.
     """
-    settings, progress, weights = task.settings, task.progress, task.weights
+    settings, weights = task.settings, task.weights
     accepted = weights.flat.cpu().numpy().astype(np.float64)
 
     def iteration_ends(intermediate_result):
         nonlocal accepted
         accepted = intermediate_result.x.copy()
         weights.flat.copy_(torch.from_numpy(accepted))
-        progress.record_loss(float(intermediate_result.fun))
-        progress.n_iter += 1
-        if settings.verbose:
-            print(f"Iteration {progress.n_iter}, loss = {progress.loss:.8f}")
-        if task.holdout is None:
-            return
-        task.judge()
-        if task.out_of_patience:
-            if settings.verbose:
-                print(task.patience_message(), "Stopping.")
-            raise StopIteration
+        task.epoch_ends(float(intermediate_result.fun), 0)
+        if task.holdout is not None:
+            task.judge(task.validate())
+            if task.out_of_patience:
+                task.tell_out_of_patience("Stopping.")
+                raise StopIteration
 
     result = None
+    options = {"maxfun": settings.max_fun, "maxiter": settings.max_iter, "gtol": settings.tol}
     try:
         result = scipy.optimize.minimize(
             Objective(task),
@@ -80,17 +74,11 @@ def minimise_lbfgs(task):
             method="L-BFGS-B",
             jac=True,
             callback=iteration_ends,
-            options={
-                "maxfun": settings.max_fun,
-                "maxiter": settings.max_iter,
-                "gtol": settings.tol,
-            },
+            options=options,
         )
-        accepted, progress.loss = result.x, float(result.fun)
+        accepted, task.progress.loss = result.x, float(result.fun)
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        task.notes.append(("Training interrupted by user.", UserWarning))
     weights.flat.copy_(torch.from_numpy(accepted))
     task.finish()
-    if result is not None and not math.isfinite(result.fun):
-        raise task.divergence_error()
-    return None if task.holdout is not None and task.out_of_patience else result
+    return result if result is None or result.status != STOPPED else None

@@ -1,13 +1,14 @@
-"""Losses: name -> output activation, residual and value per row.
+"""Losses: name -> output activation, residual, value per row, and the targets it is defined for."""
 
-Each pairs a loss with its canonical output activation, so that the gradient with respect to
-the raw output z is one subtraction: d loss / dz = output - y.
-"""
-
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+
+
+def _output_minus_target(outputs, y, out):
+    torch.sub(outputs, y, out=out)
 
 
 @dataclass(frozen=True)
@@ -19,19 +20,24 @@ class Loss:
     out_activation : str
         Key of `OUTPUT_ACTIVATIONS`.
     values : callable (outputs, y) -> tensor of shape (n_rows,)
-        Loss of each row, summed or averaged over the outputs.
+        Loss of each row, for activated outputs.
+    residual : callable (outputs, y, out) -> None
+        Write d loss / dz, the derivative with respect to the raw outputs z. For a canonical pair
+        of loss and output activation, output - y.
     averages_outputs : bool
-        Whether `values` averages over the outputs, so that the gradient of `values` is
-        (output - y) / n_outputs.
+        Whether `values` averages over the outputs where `residual` does not.
+    lowest : float
+        Smallest target.
+    open_range : bool
+        Whether that target itself is not allowed.
     """
 
     out_activation: str
     values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    residual: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None] = _output_minus_target
     averages_outputs: bool = False
-
-    def residual(self, outputs, y, out):
-        """Write d loss / dz, summed over the outputs, for canonical pairs of loss and link."""
-        torch.sub(outputs, y, out=out)
+    lowest: float = -math.inf
+    open_range: bool = False
 
 
 def _softmax_(z):
@@ -81,9 +87,150 @@ def _half_poisson_deviance(outputs, y):
     return torch.xlogy(y, y / outputs).sub_(y).add_(outputs).sum(1)
 
 
+def _half_gamma_deviance(outputs, y):
+    ratio = y / outputs
+    return (ratio - ratio.log() - 1).sum(1)
+
+
+def _gamma_residual(outputs, y, out):
+    out.copy_(1 - y / outputs)
+
+
+def _absolute_error(outputs, y):
+    return (outputs - y).abs_().sum(1)
+
+
+def _absolute_residual(outputs, y, out):
+    out.copy_((outputs - y).sign_())
+
+
+def _huber(outputs, y):
+    return torch.nn.functional.huber_loss(outputs, y, reduction="none").sum(1)
+
+
+def _huber_residual(outputs, y, out):
+    out.copy_((outputs - y).clamp_(-1, 1))
+
+
+def quantile_loss(quantile):
+    """Return the pinball loss, which a prediction of this quantile minimises.
+
+    (q - 1[y < p]) (y - p) for a target y and a prediction p (Koenker and Bassett, Econometrica
+    1978).
+    """
+
+    def values(outputs, y):
+        error = y - outputs
+        return torch.maximum(quantile * error, (quantile - 1) * error).sum(1)
+
+    def residual(outputs, y, out):
+        out.copy_((outputs > y) * 1.0 - quantile * (outputs != y))
+
+    return Loss("identity", values, residual)
+
+
+def _signed(y):
+    return y * 2 - 1
+
+
+def _hinge(outputs, y):
+    return (1 - _signed(y) * outputs).clamp_min_(0).sum(1)
+
+
+def _hinge_residual(outputs, y, out):
+    sign = _signed(y)
+    out.copy_(-sign * (sign * outputs < 1))
+
+
+def _perceptron(outputs, y):
+    return (-_signed(y) * outputs).clamp_min_(0).sum(1)
+
+
+def _perceptron_residual(outputs, y, out):
+    sign = _signed(y)
+    out.copy_(-sign * (sign * outputs <= 0))
+
+
+def _lead_of_rival(outputs, y):
+    """By how much the best wrong class leads the true one, and which it is."""
+    rival, index = outputs.masked_fill(y > 0, -math.inf).max(1)
+    return rival - (outputs * y).sum(1), index
+
+
+def _correct(wrong, rival, y, out):
+    """Push the unit of the true class up and that of its rival down, in the wrong rows."""
+    out.copy_((-y).scatter_(1, rival[:, None], 1.0) * wrong[:, None])
+
+
+def _multiclass_hinge(outputs, y):
+    lead, _ = _lead_of_rival(outputs, y)
+    return lead.add_(1).clamp_min_(0)
+
+
+def _multiclass_hinge_residual(outputs, y, out):
+    lead, rival = _lead_of_rival(outputs, y)
+    _correct(lead > -1, rival, y, out)
+
+
+def _multiclass_perceptron(outputs, y):
+    lead, _ = _lead_of_rival(outputs, y)
+    return lead.clamp_min_(0)
+
+
+def _multiclass_perceptron_residual(outputs, y, out):
+    lead, rival = _lead_of_rival(outputs, y)
+    _correct(lead >= 0, rival, y, out)
+
+
 LOSSES = {
     "log_loss": Loss("softmax", _log_loss),
     "binary_log_loss": Loss("logistic", _binary_log_loss),
+    "hinge": Loss("identity", _hinge, _hinge_residual),
+    # Crammer and Singer, Journal of Machine Learning Research 2, 2001.
+    "multiclass_hinge": Loss("identity", _multiclass_hinge, _multiclass_hinge_residual),
+    "perceptron": Loss("identity", _perceptron, _perceptron_residual),
+    "multiclass_perceptron": Loss(
+        "identity", _multiclass_perceptron, _multiclass_perceptron_residual
+    ),
     "squared_error": Loss("identity", _half_squared_error, averages_outputs=True),
-    "poisson": Loss("exp", _half_poisson_deviance),
+    "absolute_error": Loss("identity", _absolute_error, _absolute_residual),
+    "huber": Loss("identity", _huber, _huber_residual),
+    "quantile": quantile_loss(0.5),
+    "poisson": Loss("exp", _half_poisson_deviance, lowest=0.0),
+    "gamma": Loss("exp", _half_gamma_deviance, _gamma_residual, lowest=0.0, open_range=True),
 }
+
+
+def resolve_loss(loss, quantile=0.5):
+    """Return the `Loss` for a key of `LOSSES` or a callable.
+
+    Parameters
+    ----------
+    loss : str or callable (raw_outputs, y) -> tensor of shape (n_rows,)
+        A callable is differentiated by autograd, with respect to the raw outputs only.
+    quantile : float
+        For "quantile".
+    """
+    if callable(loss):
+        return _differentiated(loss)
+    return quantile_loss(quantile) if loss == "quantile" else LOSSES[loss]
+
+
+def _differentiated(function):
+    def values(outputs, y):
+        result = function(outputs, y)
+        if not isinstance(result, torch.Tensor) or result.shape != outputs.shape[:1]:
+            got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
+            raise ValueError(
+                f"loss={function!r} must return one loss per sample, a tensor of shape "
+                f"({len(outputs)},), got {got}. Sum or average over the outputs, dim=1."
+            )
+        return result
+
+    def residual(outputs, y, out):
+        outputs = outputs.detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(values(outputs, y).sum(), outputs)
+        out.copy_(gradient)
+
+    return Loss("identity", values, residual)

@@ -1,16 +1,15 @@
 """A skorch net whose epoch is the kernel: the loop of the stochastic solvers."""
 
-import warnings
-
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
 from torchmlp.training.epoch import Kernel
 from torchmlp.training.rows import Epoch
-from torchmlp.training.schedules import SCHEDULES
-from torchmlp.training.solvers import SOLVERS
+from torchmlp.training.schedules import PLANNED, SCHEDULES
+from torchmlp.training.solvers import make_solver
 
 
 class StopTraining(Exception):
@@ -21,18 +20,22 @@ class StoppingRule(Callback):
     """scikit-learn's rules: stop, or lower the rate, when nothing improves any more."""
 
     def on_epoch_end(self, net, **kwargs):
-        task = net.task
-        task.judge()
-        net.schedule.epoch_ends(task.progress.t)
+        task, progress = net.task, net.task.progress
+        task.judge(net.history[-1].get("valid_score"))
+        net.schedule.epoch_ends(progress.n_iter, progress.t)
         if task.diverged():
-            net.stop_diverged()
+            if task.holdout is not None:
+                kept = "the weights with the best validation score are kept."
+                task.notes.append(
+                    (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
+                )
+            raise StopTraining
         if task.out_of_patience:
-            stop, note = net.schedule.plateau()
-            if task.settings.verbose:
-                print(task.patience_message(), note)
+            stop, consequence = net.schedule.plateau()
+            task.tell_out_of_patience(consequence)
             if stop:
                 raise StopTraining
-            task.progress.no_improvement_count = 0
+            progress.no_improvement_count = 0
 
 
 class TrainingNet(NeuralNet):
@@ -55,6 +58,7 @@ class TrainingNet(NeuralNet):
             max_epochs=settings.max_iter,
             lr=settings.learning_rate_init,
             train_split=None,
+            # Last, so that stopping keeps no other callback from the end of the last epoch.
             callbacks=[("stopping_rule", StoppingRule())],
             verbose=0,
         )
@@ -66,27 +70,45 @@ class TrainingNet(NeuralNet):
     def initialize(self):
         """Set up the solver, the schedule and the kernel; go on from the task's state if any."""
         task, settings = self.task, self.task.settings
-        schedule = settings.learning_rate if settings.solver == "sgd" else "constant"
-        resume = task.resume
+        applies = settings.solver == "sgd" or settings.learning_rate in PLANNED
+        schedule = settings.learning_rate if applies else "constant"
+        self.solver = make_solver(settings, task.weights)
+        # What another solver left behind is of no use to this one.
+        resume = task.resume if task.resume.get("solver_name") == self.solver.name else {}
         self.schedule = SCHEDULES[schedule](
-            settings.learning_rate_init, settings.power_t, resume.get("rate")
+            settings.learning_rate_init, settings.power_t, settings.max_iter, resume.get("rate")
         )
-        self.solver = SOLVERS[settings.solver](settings, task.weights.flat)
-        if "solver" in resume:
+        if resume:
             self.solver.restore(resume["solver"])
         self.kernel = Kernel(
-            task.weights, task.layout, settings.activation, settings.loss, settings.alpha
+            task.weights,
+            task.layout,
+            settings.loss,
+            0.0 if self.solver.decouples_penalty else settings.alpha,
+            self._dropout_generator(),
+            settings.max_grad_norm,
         )
         n_rows = len(task.data)
-        order = resume.get("order")
+        order = task.resume.get("order")
         self.order = order if order is not None and len(order) == n_rows else np.arange(n_rows)
         self.initialize_callbacks()
         self.initialize_history()
         self.initialized_ = True
         return self
 
+    def _dropout_generator(self):
+        """Return a generator seeded by the task's random state, if any layer needs one."""
+        task = self.task
+        if not any(task.layout.dropout):
+            return None
+        generator = torch.Generator(task.layout.device)
+        if "generator" in task.resume:
+            return generator.set_state(torch.from_numpy(np.array(task.resume["generator"])))
+        return generator.manual_seed(task.random_state.randint(np.iinfo(np.int32).max))
+
     def get_split_datasets(self, X, y=None, **fit_params):
-        return X, self.task.holdout
+        """Return the task's data: they are split already."""
+        return self.task.data, self.task.holdout
 
     def get_iterator(self, dataset, training=False):
         """Return the batches of an epoch; the holdout is scored as a whole."""
@@ -96,22 +118,21 @@ class TrainingNet(NeuralNet):
         return Epoch(dataset, task.batch_size, task.layout, task.settings.shuffle)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Train for one epoch; the holdout is scored by the stopping rule."""
-        if not training:
-            return
-        task, progress = self.task, self.task.progress
-        if task.settings.shuffle:
+        """Train for one epoch, or score the holdout if there is one."""
+        if training:
+            self._shuffle()
+            loss = self.kernel.run(iterator, self.order, self.solver, self.schedule.rate)
+            self.task.epoch_ends(loss, len(self.order))
+            self.history.record("train_loss", loss)
+        elif iterator is not None:
+            self.history.record("valid_score", self.task.validate())
+
+    def _shuffle(self):
+        if self.task.settings.shuffle:
             # A permutation of the last order, as scikit-learn draws it.
             permutation = np.arange(len(self.order))
-            task.random_state.shuffle(permutation)
+            self.task.random_state.shuffle(permutation)
             self.order = self.order[permutation]
-        loss = self.kernel.run(iterator, self.order, self.solver, self.schedule.rate)
-        self.history.record("train_loss", loss)
-        progress.record_loss(loss)
-        progress.n_iter += 1
-        progress.t += len(self.order)
-        if task.settings.verbose:
-            print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Run the epochs until a rule or the user stops them."""
@@ -121,31 +142,28 @@ class TrainingNet(NeuralNet):
         except StopTraining:
             pass
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            self.task.notes.append(("Training interrupted by user.", UserWarning))
         else:
             if not self.task.incremental:
-                warnings.warn(
+                reached = (
                     f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
-                    "reached and the optimization hasn't converged yet.",
-                    ConvergenceWarning,
-                    stacklevel=2,
+                    "reached and the optimization hasn't converged yet."
                 )
+                self.task.notes.append((reached, ConvergenceWarning))
         return self
-
-    def stop_diverged(self):
-        """End a fit whose weights are no numbers, with the best ones if a holdout chose some."""
-        if self.task.best_weights is not None:
-            warnings.warn(
-                f"Training diverged in epoch {self.task.progress.n_iter}; the weights with the "
-                "best validation score are kept.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        raise StopTraining
 
     def state(self):
         """Return what a later step of `partial_fit` needs to go on from here."""
-        return {"solver": self.solver.state(), "rate": self.schedule.rate, "order": self.order}
+        state = {
+            "solver_name": self.solver.name,
+            "solver": self.solver.state(),
+            "rate": self.schedule.rate,
+        }
+        if self.task.settings.shuffle:
+            state["order"] = self.order
+        if self.kernel.generator is not None:
+            state["generator"] = self.kernel.generator.get_state().numpy()
+        return state
 
 
 def run_epochs(task):

@@ -70,16 +70,38 @@ class Parameters:
         return arrays(self.coefs), arrays(self.intercepts)
 
 
-def glorot_uniform(layer_units, activation, random_state, dtype):
-    """Draw initial weights as scikit-learn does, in the same order.
+def initial_weights(init, layer_units, activations, random_state, dtype):
+    """Draw initial weights, layer by layer, coefficients before intercepts.
 
-    Uniform on [-r, r] with r = sqrt(6 / (fan_in + fan_out)), or sqrt(2 / ...) for the logistic
-    activation (Glorot and Bengio, AISTATS 2010); the intercepts from the same interval.
+    Parameters
+    ----------
+    init : {"glorot", "torch", "zeros"}
+        "glorot" is scikit-learn's: uniform on [-r, r] with r = sqrt(6 / (fan_in + fan_out)), or
+        sqrt(2 / ...) for the logistic activation (Glorot and Bengio, AISTATS 2010). "torch" is
+        that of ``nn.Linear``, r = 1 / sqrt(fan_in). Intercepts come from the same interval.
+    layer_units : sequence of int
+    activations : sequence
+        Of the hidden layers; the output layer goes with the last of them.
+    random_state : numpy.random.RandomState
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    coefs, intercepts : lists of ndarrays
     """
-    factor = 2.0 if activation == "logistic" else 6.0
     coefs, intercepts = [], []
-    for fan_in, fan_out in pairwise(layer_units):
-        bound = np.sqrt(factor / (fan_in + fan_out))
+    for i, (fan_in, fan_out) in enumerate(pairwise(layer_units)):
+        activation = activations[min(i, len(activations) - 1)] if activations else None
+        bound = _BOUNDS[init](fan_in, fan_out, activation)
         coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(dtype))
         intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(dtype))
     return coefs, intercepts
+
+
+_BOUNDS = {
+    "glorot": lambda fan_in, fan_out, activation: np.sqrt(
+        (2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out)
+    ),
+    "torch": lambda fan_in, fan_out, activation: 1 / np.sqrt(fan_in),
+    "zeros": lambda fan_in, fan_out, activation: 0.0,
+}

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from torchmlp.training.buffers import TrainingSpace
-from torchmlp.training.inputs import DenseInput, SparseInput, as_tensor
+from torchmlp.training.inputs import DenseInput, as_input, as_tensor
 
 BLOCK_BYTES = 1 << 22  # of gathered rows: about what a processor's cache holds
 BLOCK_BATCHES = 256
@@ -71,8 +71,9 @@ class Block:
         Rows of each batch.
     data : Data
     layout : Layout
-    X : tensor of shape (n_rows, n_features), optional
-        Rows that already are what the products want, and stay where they are.
+    gather : bool
+        Whether rows are copied into a buffer; else each batch takes them from the data, where
+        they already are what the products want.
 
     Attributes
     ----------
@@ -81,18 +82,12 @@ class Block:
         Rows in batches that carry any weight.
     """
 
-    def __init__(self, sizes, data, layout, X=None):
+    def __init__(self, sizes, data, layout, gather):
         self.data, self.sizes = data, np.array(sizes)
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
         n_rows, n_outputs = self.stops[-1], layout.layer_units[-1]
-        self.sparse = not isinstance(data.X, np.ndarray) and (
-            layout.device.type == "cpu" and not layout.mixed
-        )
-        self.in_place = X is not None
-        if X is None and not self.sparse:
-            X = layout.empty_operand(n_rows, data.X.shape[1])
-        self.X: Any = X
+        self.X: Any = layout.empty_operand(n_rows, data.X.shape[1]) if gather else None
         self.y = layout.empty(n_rows, n_outputs)
         self.outputs = layout.empty(n_rows, n_outputs)
         self.n_weighted_rows = int(n_rows)
@@ -112,7 +107,7 @@ class Block:
         n_rows = rows.stop - rows.start
         weighted = self.row_weights is not None
         return Batch(
-            inputs=None if self.sparse else DenseInput(self.X[rows]),
+            inputs=None if self.X is None else DenseInput(self.X[rows]),
             y=self.y[rows],
             outputs=self.outputs[rows],
             row_weights=self.row_weights[rows] if weighted else None,
@@ -131,12 +126,12 @@ class Block:
             Where in the data the rows of this block stand.
         """
         self.y.copy_(as_tensor(self.data.y[rows]))
-        if self.sparse:
-            gathered = self.data.X[rows]
-            for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
-                batch.inputs = SparseInput(gathered[start:stop])
-        elif not self.in_place:
+        if self.X is not None:
             self._gather(rows)
+        else:
+            X = self.data.X[rows]
+            for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
+                batch.inputs = as_input(X[start:stop])
         if self.row_weights is not None:
             self._share_weights(self.data.sample_weight[rows])
 
@@ -183,11 +178,13 @@ class Epoch:
         # One batch holds the same rows in any order.
         self.ordered = not shuffle or batch_size >= self.n_rows
         if isinstance(data.X, np.ndarray) and not self.ordered:
+            # Rows of a column-major array are slow to gather: ten times, for 50 columns.
             data = Data(np.ascontiguousarray(data.X), data.y, data.sample_weight, data.rows)
         self.data = data
-        batch_bytes = batch_size * data.X.shape[1] * layout.product_dtype.itemsize
-        limit = BLOCK_BATCHES if self._ready() else max(1, BLOCK_BYTES // batch_bytes)
-        self.block_rows = batch_size * min(limit, BLOCK_BATCHES)
+        self.gather = not self._usable_in_place()
+        copied = self.gather or not self.ordered
+        limit = BLOCK_BYTES // (batch_size * self._row_bytes()) if copied else BLOCK_BATCHES
+        self.block_rows = batch_size * min(max(limit, 1), BLOCK_BATCHES)
         self._blocks = {}
 
     def blocks(self, order=None):
@@ -204,17 +201,26 @@ class Epoch:
             return
         for start in range(0, self.n_rows, self.block_rows):
             rows = slice(start, min(start + self.block_rows, self.n_rows))
-            block = self._block(rows.stop - rows.start, in_place=one_block and self._ready())
+            block = self._block(rows.stop - rows.start)
             block.load(self._rows(rows, None if self.ordered else order))
             yield block
 
-    def _ready(self):
+    def _row_bytes(self):
+        X = self.data.X
+        if not self.gather and not isinstance(X, np.ndarray):
+            return 1 + X.data.nbytes // X.shape[0]
+        return X.shape[1] * self.layout.product_dtype.itemsize
+
+    def _usable_in_place(self):
+        """Whether slices of the data, or rows of a CSR matrix, can enter the products so."""
         X, layout = self.data.X, self.layout
+        if layout.device.type != "cpu":
+            return False
+        if not isinstance(X, np.ndarray):
+            return not layout.mixed
         return (
             self.ordered
             and self.data.rows is None
-            and isinstance(X, np.ndarray)
-            and layout.device.type == "cpu"
             and as_tensor(X[:1]).dtype == layout.product_dtype
         )
 
@@ -223,10 +229,9 @@ class Epoch:
             return rows if order is None else order[rows]
         return self.data.rows[rows if order is None else order[rows]]
 
-    def _block(self, n_rows, in_place):
+    def _block(self, n_rows):
         if n_rows not in self._blocks:
             full, rest = divmod(n_rows, self.batch_size)
             sizes = [self.batch_size] * full + [rest] * (rest > 0)
-            X = as_tensor(self.data.X) if in_place else None
-            self._blocks[n_rows] = Block(sizes, self.data, self.layout, X)
+            self._blocks[n_rows] = Block(sizes, self.data, self.layout, self.gather)
         return self._blocks[n_rows]

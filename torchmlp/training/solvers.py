@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 from torchmlp.training.inputs import as_tensor
@@ -12,21 +13,32 @@ class SGD:
 
     v = momentum * v - rate * g;  w += v, or with Nesterov's momentum
     w += momentum * v - rate * g.
+
+    Parameters
+    ----------
+    settings : Settings
+    weights : Parameters
+        What `step` updates.
     """
 
+    name = "sgd"
+    decouples_penalty = False  # whether the penalty is the solver's business, not the gradient's
+
     def __init__(self, settings, weights):
+        self.weights = weights.flat
         self.momentum = settings.momentum
         self.nesterov = settings.nesterovs_momentum
-        self.velocity = torch.zeros_like(weights)
+        self.velocity = torch.zeros_like(self.weights)
 
-    def step(self, weights, gradient, rate):
+    def step(self, gradient, rate):
         velocity = self.velocity.mul_(self.momentum).add_(gradient, alpha=-rate)
         if self.nesterov:
-            weights.add_(velocity, alpha=self.momentum).add_(gradient, alpha=-rate)
+            self.weights.add_(velocity, alpha=self.momentum).add_(gradient, alpha=-rate)
         else:
-            weights.add_(velocity)
+            self.weights.add_(velocity)
 
     def state(self):
+        """Return what a later fit needs to go on, without tensors."""
         return {"velocity": self.velocity.cpu().numpy().copy()}
 
     def restore(self, state):
@@ -41,23 +53,27 @@ class Adam:
     adds its epsilon to the corrected root, so it gets epsilon / sqrt(1 - beta_2^t).
     """
 
+    name = "adam"
+    decouples_penalty = False
+
     def __init__(self, settings, weights):
+        self.weights = weights.flat
         self.beta_1, self.beta_2 = settings.beta_1, settings.beta_2
         self.epsilon = settings.epsilon
-        self.moment_1 = torch.zeros_like(weights)
-        self.moment_2 = torch.zeros_like(weights)
+        self.moment_1 = torch.zeros_like(self.weights)
+        self.moment_2 = torch.zeros_like(self.weights)
         self.t = 0
-        self._step = torch.zeros((), device=weights.device)
+        self._step = torch.zeros((), dtype=torch.float32, device=self.weights.device)
         self._update = self._fused if hasattr(torch, "_fused_adam_") else self._in_place
 
-    def step(self, weights, gradient, rate):
+    def step(self, gradient, rate):
         self.t += 1
-        self._update(weights, gradient, rate, math.sqrt(1 - self.beta_2**self.t))
+        self._update(gradient, rate, math.sqrt(1 - self.beta_2**self.t))
 
-    def _fused(self, weights, gradient, rate, correction):
+    def _fused(self, gradient, rate, correction):
         self._step.fill_(self.t)
         torch._fused_adam_(
-            [weights],
+            [self.weights],
             [gradient],
             [self.moment_1],
             [self.moment_2],
@@ -72,11 +88,12 @@ class Adam:
             maximize=False,
         )
 
-    def _in_place(self, weights, gradient, rate, correction):
+    def _in_place(self, gradient, rate, correction):
         self.moment_1.mul_(self.beta_1).add_(gradient, alpha=1 - self.beta_1)
         self.moment_2.mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
         rate *= correction / (1 - self.beta_1**self.t)
-        weights.addcdiv_(self.moment_1, self.moment_2.sqrt().add_(self.epsilon), value=-rate)
+        denominator = self.moment_2.sqrt().add_(self.epsilon)
+        self.weights.addcdiv_(self.moment_1, denominator, value=-rate)
 
     def state(self):
         return {
@@ -91,4 +108,81 @@ class Adam:
         self.moment_2.copy_(as_tensor(state["moment_2"]))
 
 
-SOLVERS: dict[str, type[SGD] | type[Adam]] = {"adam": Adam, "sgd": SGD}
+class AdamW(Adam):
+    """Adam with decoupled decay: w -= rate * alpha * w before the step, intercepts excepted.
+
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, arXiv:1711.05101.
+    """
+
+    name = "adamw"
+    decouples_penalty = True
+
+    def __init__(self, settings, weights):
+        super().__init__(settings, weights)
+        self.coefficients, self.alpha = weights.coefficients, settings.alpha
+
+    def step(self, gradient, rate):
+        self.coefficients.mul_(1 - rate * self.alpha)
+        super().step(gradient, rate)
+
+
+class TorchSolver:
+    """Any torch optimizer, over the flat vector.
+
+    Parameters
+    ----------
+    factory : callable (parameters, lr) -> torch.optim.Optimizer
+    settings : Settings
+    weights : Parameters
+    """
+
+    decouples_penalty = False
+
+    def __init__(self, factory, settings, weights):
+        self.parameter = torch.nn.Parameter(weights.flat)
+        self.optimizer = factory([self.parameter], lr=settings.learning_rate_init)
+        self.name = type(self.optimizer).__name__
+
+    def step(self, gradient, rate):
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.parameter.grad = gradient
+        self.optimizer.step()
+
+    def state(self):
+        return {"optimizer": _without_tensors(self.optimizer.state_dict())}
+
+    def restore(self, state):
+        state = _with_tensors(state["optimizer"])
+        self.optimizer.load_state_dict(state)
+        # torch casts what it loads to the dtype of the weights, and would go on less exactly.
+        own = self.optimizer.state[self.parameter]
+        for key, value in state["state"].get(0, {}).items():
+            if isinstance(value, torch.Tensor):
+                own[key] = value.to(own[key].device)
+
+
+def _without_tensors(state):
+    if isinstance(state, dict):
+        return {key: _without_tensors(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_without_tensors(value) for value in state]
+    return state.detach().cpu().numpy().copy() if isinstance(state, torch.Tensor) else state
+
+
+def _with_tensors(state):
+    if isinstance(state, dict):
+        return {key: _with_tensors(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_with_tensors(value) for value in state]
+    return torch.from_numpy(np.array(state)) if isinstance(state, np.ndarray) else state
+
+
+SOLVERS: dict[str, type[SGD] | type[Adam]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}
+
+
+def make_solver(settings, weights):
+    """Return the solver that ``settings.solver`` names, or that wraps a torch optimizer."""
+    if callable(settings.solver):
+        return TorchSolver(settings.solver, settings, weights)
+    return SOLVERS[settings.solver](settings, weights)

@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
-from torchmlp.training.activations import ACTIVATIONS
 from torchmlp.training.buffers import Layout
 from torchmlp.training.forward import raw_outputs
-from torchmlp.training.losses import LOSSES, activate_outputs
+from torchmlp.training.losses import Loss
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.rows import Data
 
@@ -20,12 +20,11 @@ from torchmlp.training.rows import Data
 class Settings:
     """The estimator's parameters that training reads, under the same names.
 
-    `loss` is a key of `LOSSES`, and `max_iter` may be 1 for a single step of `partial_fit`.
+    But `loss` is resolved, and `max_iter` is 1 for a step of `partial_fit`.
     """
 
-    loss: str
-    activation: str
-    solver: str
+    loss: Loss
+    solver: Any
     alpha: float
     learning_rate: str
     learning_rate_init: float
@@ -42,6 +41,7 @@ class Settings:
     epsilon: float
     n_iter_no_change: float
     max_fun: int
+    max_grad_norm: float | None
 
 
 @dataclass
@@ -73,10 +73,6 @@ class Progress:
     t: int = 0
     no_improvement_count: int = 0
 
-    def record_loss(self, loss):
-        self.loss = loss
-        self.loss_curve.append(loss)
-
     def judge_loss(self, tol):
         """Count the epochs in which the loss does not fall by `tol`."""
         best = math.inf if self.best_loss is None else self.best_loss
@@ -93,25 +89,6 @@ class Progress:
         return score > best
 
 
-@dataclass(frozen=True)
-class Holdout:
-    """Rows kept from training, and the score that watches them.
-
-    Attributes
-    ----------
-    X : ndarray or csr matrix of shape (n_rows, n_features)
-    y : ndarray of shape (n_rows, n_outputs)
-    sample_weight : ndarray of shape (n_rows,) or None
-    score : callable (y, outputs, sample_weight) -> float
-        Larger is better.
-    """
-
-    X: Any
-    y: np.ndarray
-    sample_weight: np.ndarray | None
-    score: Callable
-
-
 @dataclass
 class Task:
     """One fit.
@@ -120,7 +97,10 @@ class Task:
     ----------
     settings : Settings
     data : Data
-    holdout : Holdout or None
+    holdout : Data or None
+        Validation data, whose score says when to stop and which weights are best.
+    score : callable (y, raw_outputs, sample_weight) -> float
+        Larger is better.
     batch_size : int
         Rows of a step.
     layout : Layout
@@ -134,11 +114,14 @@ class Task:
     resume : dict
         State of the solver and the schedule; filled in when training ends, and read when it
         begins, so that it goes on where it was.
+    notes : list of (str, type of Warning)
+        What to warn the user of when the model is there.
     """
 
     settings: Settings
     data: Data
     holdout: Any
+    score: Callable
     batch_size: int
     layout: Layout
     weights: Parameters
@@ -146,34 +129,52 @@ class Task:
     random_state: np.random.RandomState
     incremental: bool = False
     resume: dict = field(default_factory=dict)
+    notes: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.best_weights = None
-        if self.holdout is not None and self.progress.best_validation_score is not None:
-            self.best_weights = self.weights.flat.clone()  # a warm start has them to beat
+        if self.holdout is None:
+            return
+        self.best_weights = self.weights.flat.clone()
+        if self.progress.best_validation_score is not None:
+            # A warm start has other rows to be judged by, and new patience.
+            score = self.validate()
+            self.progress.best_validation_score = score if math.isfinite(score) else -math.inf
+            self.progress.no_improvement_count = 0
 
     @property
     def work(self):
         """Multiply-adds of the largest product of a step."""
-        return self.batch_size * max(a * b for a, b in pairwise(self.layout.layer_units))
+        first, *rest = (a * b for a, b in pairwise(self.layout.layer_units))
+        X = self.data.X
+        if not isinstance(X, np.ndarray):
+            first = first * X.nnz // (X.shape[0] * X.shape[1])
+        return self.batch_size * max(first, *rest) if rest else self.batch_size * first
 
-    def validation_score(self):
+    def epoch_ends(self, loss, n_rows):
+        """Record the loss of an epoch over this many rows, and tell the user."""
+        progress = self.progress
+        progress.loss = loss
+        progress.loss_curve.append(loss)
+        progress.n_iter += 1
+        progress.t += n_rows
+        if self.settings.verbose:
+            print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
+
+    def validate(self):
         """Score the current weights on the holdout."""
         holdout = self.holdout
-        raw = raw_outputs(holdout.X, self.weights.layers, ACTIVATIONS[self.settings.activation])
-        outputs = activate_outputs(raw, LOSSES[self.settings.loss].out_activation)
-        return holdout.score(holdout.y, outputs, holdout.sample_weight)
+        raw = raw_outputs(holdout.X, self.weights.layers, self.layout.activations)
+        return self.score(holdout.y, raw, holdout.sample_weight)
 
-    def judge(self):
-        """Compare the last epoch with the best, by the score if there is a holdout.
+    def judge(self, score):
+        """Compare an epoch with the best so far, by its score if there is one, else its loss.
 
         Keeps a copy of the weights with the best score.
         """
         settings, progress = self.settings, self.progress
-        if self.holdout is None:
+        if score is None:
             progress.judge_loss(settings.tol)
             return
-        score = self.validation_score()
         if settings.verbose:
             print(f"Validation score: {score:f}")
         if progress.judge_score(score, settings.tol):
@@ -184,13 +185,15 @@ class Task:
         """Whether the loss, or the score, has not improved for too many epochs."""
         return self.progress.no_improvement_count > self.settings.n_iter_no_change
 
-    def patience_message(self):
+    def tell_out_of_patience(self, consequence):
+        """Tell the user that nothing improves any more, and what follows."""
         settings = self.settings
-        watched = "Training loss" if self.holdout is None else "Validation score"
-        return (
-            f"{watched} did not improve more than tol={settings.tol:f} for "
-            f"{settings.n_iter_no_change:.0f} consecutive epochs."
-        )
+        if settings.verbose:
+            watched = "Training loss" if self.holdout is None else "Validation score"
+            print(
+                f"{watched} did not improve more than tol={settings.tol:f} for "
+                f"{settings.n_iter_no_change:.0f} consecutive epochs. {consequence}"
+            )
 
     def diverged(self):
         """Whether the last loss and the weights are beyond numbers."""
@@ -204,22 +207,29 @@ class Task:
         ValueError
             If the weights are not finite.
         """
-        if self.best_weights is not None:
+        if self.holdout is not None:
             self.weights.flat.copy_(self.best_weights)
+            if self.progress.best_validation_score == -math.inf:
+                self.notes.append(
+                    (
+                        "No validation score was a number; the initial weights are kept. "
+                        f"{self._remedy()}",
+                        ConvergenceWarning,
+                    )
+                )
         if not self._finite():
-            raise self.divergence_error()
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large "
+                "values and need to be preprocessed. Training diverged in epoch "
+                f"{len(self.progress.loss_curve)} (loss {self.progress.loss}). {self._remedy()}"
+            )
 
     def _finite(self):
         return bool(self.weights.flat.isfinite().all())
 
-    def divergence_error(self):
-        """scikit-learn's error, with the epoch and what to do about it."""
+    def _remedy(self):
         settings = self.settings
-        remedy = "Scale it, for example with StandardScaler in a Pipeline"
+        remedy = "Scale the data, for example with StandardScaler in a Pipeline"
         if settings.solver != "lbfgs":
             remedy += f", or lower learning_rate_init={settings.learning_rate_init}"
-        return ValueError(
-            "Solver produced non-finite parameter weights. The input data may contain large "
-            f"values and need to be preprocessed. Training diverged in epoch "
-            f"{len(self.progress.loss_curve)} (loss {self.progress.loss}). {remedy}."
-        )
+        return f"{remedy}."

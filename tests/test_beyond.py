@@ -1,0 +1,503 @@
+"""What scikit-learn's MLP refuses: regularisation, losses, activations, solvers and rates."""
+
+import functools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from helpers import OURS, TASKS, assert_identical, assert_same_weights, fit_quietly, iris
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.linear_model import GammaRegressor, Perceptron, QuantileRegressor
+from sklearn.preprocessing import scale
+from sklearn.svm import LinearSVC
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.schedules import SCHEDULES
+
+X_IRIS, Y_IRIS = iris()
+X_REG, Y_REG = TASKS["regression"][1:3]
+
+
+def cube(z):
+    return z**3 / 10
+
+
+# --- dropout, class weights, penalties --------------------------------------------------------
+
+
+def test_dropout_is_off_in_prediction_and_drawn_from_the_seed(numpy_state_kept):
+    mlp = TorchMLPClassifier((40, 30), dropout=0.3, random_state=0, max_iter=5)
+    first, again = (fit_quietly(clone(mlp), X_IRIS, Y_IRIS) for _ in range(2))
+    assert_identical(first, again)
+    np.testing.assert_array_equal(first.predict_proba(X_IRIS), first.predict_proba(X_IRIS))
+    other = fit_quietly(clone(mlp).set_params(random_state=1), X_IRIS, Y_IRIS)
+    without = fit_quietly(clone(mlp).set_params(dropout=0.0), X_IRIS, Y_IRIS)
+    for model in (other, without):
+        assert not np.allclose(model.coefs_[0], first.coefs_[0])
+
+
+def test_dropout_of_zero_changes_nothing():
+    mlp = TorchMLPClassifier((40, 30), random_state=0, max_iter=5)
+    assert_identical(
+        fit_quietly(clone(mlp), X_IRIS, Y_IRIS),
+        fit_quietly(clone(mlp).set_params(dropout=[0.0, 0]), X_IRIS, Y_IRIS),
+    )
+
+
+def test_dropout_keeps_the_mean_of_what_flows_on():
+    from torchmlp.training.buffers import HiddenLayer, Layout
+
+    layout = Layout((1, 1, 1), torch.float64, torch.float64, torch.device("cpu"), [], [])
+    layer = HiddenLayer(1000, 1000, ACTIVATIONS["relu"], layout, dropout=0.4)
+    layer.z.fill_(3.0)
+    layer.draw_mask(torch.Generator().manual_seed(0))
+    layer.activate()
+    flowing = layer.outflow.rows
+    assert flowing.unique().tolist() == [0.0, pytest.approx(5.0)]
+    assert flowing.mean().item() == pytest.approx(3.0, rel=0.01)
+    delta = torch.ones_like(flowing)
+    layer.backpropagate(delta)
+    torch.testing.assert_close(delta, layer.mask)
+
+
+def test_dropout_gradient_is_that_of_the_thinned_network():
+    # With every unit but the kept ones gone, the weights of dropped units get the penalty only.
+    mlp = TorchMLPRegressor(
+        hidden_layer_sizes=(50,),
+        dropout=0.5,
+        random_state=0,
+        max_iter=1,
+        solver="sgd",
+        alpha=0.0,
+        momentum=0.0,
+    )
+    fitted = fit_quietly(clone(mlp), X_REG[:1], Y_REG[:1])
+    start = fit_quietly(clone(mlp).set_params(learning_rate_init=1e-300), X_REG[:1], Y_REG[:1])
+    unchanged = (fitted.coefs_[1] == start.coefs_[1]).ravel()
+    assert 5 < unchanged.sum() < 50
+    assert (fitted.coefs_[0] == start.coefs_[0]).all(axis=0)[unchanged].all()
+
+
+def test_dropout_per_layer():
+    mlp = TorchMLPRegressor(
+        hidden_layer_sizes=(30, 30), dropout=[0.0, 0.5], random_state=0, max_iter=3
+    )
+    fit_quietly(mlp, X_REG, Y_REG)
+    assert not np.allclose(
+        mlp.coefs_[0], fit_quietly(clone(mlp).set_params(dropout=0.0), X_REG, Y_REG).coefs_[0]
+    )
+
+
+@pytest.mark.parametrize("class_weight", [{0: 2.0, 1: 3.0, 2: 1.0}, "balanced"])
+def test_class_weight_is_repeated_rows(class_weight):
+    keep = np.r_[0:10, 50:80, 100 : 160 - 10]
+    X, y = X_IRIS[keep], Y_IRIS[keep]
+    counts = {0: 2, 1: 3, 2: 1}
+    if class_weight == "balanced":
+        X, y = X[:60], y[:60]  # 10, 30, 20: weights 2, 2/3, 1
+        counts = {0: 6, 1: 2, 2: 3}
+    repeated = np.repeat(np.arange(len(y)), [counts[label] for label in y])
+    mlp = TorchMLPClassifier(random_state=0, max_iter=20, alpha=0.0)
+    weighted = fit_quietly(clone(mlp).set_params(class_weight=class_weight), X, y)
+    rows = fit_quietly(clone(mlp), X[repeated], y[repeated])
+    assert_same_weights(weighted, rows)
+
+
+def test_class_weight_multiplies_sample_weight():
+    weights = np.linspace(0.5, 2, 150)
+    mlp = TorchMLPClassifier(random_state=0, max_iter=5)
+    both = fit_quietly(clone(mlp).set_params(class_weight={0: 3.0}), X_IRIS, Y_IRIS, weights)
+    by_hand = fit_quietly(clone(mlp), X_IRIS, Y_IRIS, weights * np.where(Y_IRIS == 0, 3.0, 1.0))
+    assert_same_weights(both, by_hand)
+
+
+def test_adamw_equals_torch():
+    _, X, y, _ = TASKS["regression"]
+    mlp = TorchMLPRegressor(
+        hidden_layer_sizes=(),
+        solver="adamw",
+        alpha=0.1,
+        random_state=0,
+        max_iter=30,
+        shuffle=False,
+        learning_rate_init=0.05,
+        batch_size=50,
+        tol=0.0,
+        n_iter_no_change=99,
+    )
+    start = fit_quietly(clone(mlp).set_params(max_iter=1, learning_rate_init=1e-300), X, y)
+    w = torch.tensor(start.coefs_[0], requires_grad=True)
+    b = torch.tensor(start.intercepts_[0], requires_grad=True)
+    groups = [{"params": [w], "weight_decay": 0.1}, {"params": [b], "weight_decay": 0.0}]
+    # torch's epsilon stands elsewhere, so both get one that does not count.
+    optimizer = torch.optim.AdamW(groups, lr=0.05, eps=1e-300)
+    inputs, targets = torch.tensor(X), torch.tensor(y)[:, None]
+    for _ in range(30):
+        for first in range(0, 250, 50):
+            error = inputs[first : first + 50] @ w + b - targets[first : first + 50]
+            loss = (error**2).mean() / 2
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    fit_quietly(mlp.set_params(epsilon=1e-300), X, y)
+    np.testing.assert_allclose(mlp.coefs_[0], w.detach().numpy(), rtol=1e-9)
+    np.testing.assert_allclose(mlp.intercepts_[0], b.detach().numpy(), rtol=1e-9)
+
+
+def test_max_grad_norm_bounds_a_step():
+    parameters = dict(
+        hidden_layer_sizes=(6,),
+        solver="sgd",
+        momentum=0.0,
+        learning_rate_init=1.0,
+        max_iter=1,
+        random_state=0,
+    )
+    start = fit_quietly(
+        TorchMLPRegressor(**{**parameters, "learning_rate_init": 1e-300}), X_REG[:100], Y_REG[:100]
+    )
+
+    def step(**more):
+        mlp = fit_quietly(TorchMLPRegressor(**parameters, **more), X_REG[:100], Y_REG[:100])
+        pairs = zip(mlp.coefs_ + mlp.intercepts_, start.coefs_ + start.intercepts_, strict=True)
+        return np.concatenate([(a - b).ravel() for a, b in pairs])
+
+    free = step()
+    assert np.linalg.norm(free) > 0.1
+    np.testing.assert_allclose(step(max_grad_norm=0.1), 0.1 * free / np.linalg.norm(free))
+    np.testing.assert_allclose(step(max_grad_norm=1e6), free)
+
+
+# --- losses ------------------------------------------------------------------------------------
+
+LINEAR = dict(hidden_layer_sizes=(), random_state=0, alpha=0.0, tol=0.0, n_iter_no_change=10**6)
+
+
+def test_perceptron_is_the_classical_rule():
+    _, X, y, _ = TASKS["binary"]
+    theirs = Perceptron(shuffle=False, tol=None, max_iter=7).fit(X, y)
+    ours = TorchMLPClassifier(
+        loss="perceptron",
+        init="zeros",
+        batch_size=1,
+        solver="sgd",
+        momentum=0.0,
+        shuffle=False,
+        learning_rate_init=1.0,
+        max_iter=7,
+        **LINEAR,
+    )
+    fit_quietly(ours, X, y)
+    np.testing.assert_allclose(ours.coefs_[0].T, theirs.coef_, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours.intercepts_[0], theirs.intercept_)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+
+
+def test_multiclass_perceptron_corrects_two_units():
+    w, b = np.zeros((4, 3)), np.zeros(3)
+    for _ in range(5):
+        for row, label in zip(X_IRIS, Y_IRIS, strict=True):
+            z = row @ w + b
+            rival = max((j for j in range(3) if j != label), key=lambda j: z[j])
+            if z[rival] >= z[label]:
+                w[:, label] += row
+                b[label] += 1
+                w[:, rival] -= row
+                b[rival] -= 1
+    ours = TorchMLPClassifier(
+        loss="perceptron",
+        init="zeros",
+        batch_size=1,
+        solver="sgd",
+        momentum=0.0,
+        shuffle=False,
+        learning_rate_init=1.0,
+        max_iter=5,
+        **LINEAR,
+    )
+    fit_quietly(ours, X_IRIS, Y_IRIS)
+    np.testing.assert_allclose(ours.coefs_[0], w, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(ours.intercepts_[0], b)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_hinge_is_a_support_vector_machine(task):
+    _, X, y, _ = TASKS[task]
+    y = y if task == "binary" else y % 3
+    kind = {"multi_class": "crammer_singer"} if task == "multiclass" else {"loss": "hinge"}
+    machine = LinearSVC(C=0.1, tol=1e-6, max_iter=10**6, random_state=0, **kind).fit(X, y)
+    mlp = TorchMLPClassifier(
+        loss="hinge",
+        hidden_layer_sizes=(),
+        alpha=10.0,
+        random_state=0,
+        max_iter=3000,
+        learning_rate="cosine",
+        learning_rate_init=0.01,
+        n_iter_no_change=10**6,
+        batch_size=len(X),
+    )
+    fit_quietly(mlp, X, y)
+    assert (mlp.predict(X) == machine.predict(X)).mean() > 0.98
+    if task == "binary":  # liblinear shrinks the intercept as well
+        np.testing.assert_allclose(mlp.coefs_[0].T, machine.coef_, atol=0.02)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "perceptron"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_margin_losses_have_decisions_and_no_probabilities(task, loss):
+    _, X, y, _ = TASKS[task]
+    mlp = TorchMLPClassifier(loss=loss, random_state=0, max_iter=80, learning_rate_init=0.01)
+    fit_quietly(mlp, X, y)
+    assert mlp.out_activation_ == "identity"
+    assert mlp.score(X, y) > (0.7 if task == "multilabel" else 0.95)
+    scores = mlp.decision_function(X)
+    if task == "multiclass":
+        np.testing.assert_array_equal(mlp.predict(X), mlp.classes_[scores.argmax(axis=1)])
+    elif task == "binary":
+        np.testing.assert_array_equal(mlp.predict(X), mlp.classes_[(scores > 0).astype(int)])
+    for method in ("predict_proba", "predict_log_proba"):
+        assert not hasattr(mlp, method)
+    with pytest.raises(AttributeError) as info:
+        mlp.predict_proba(X)
+    assert f"loss='{loss}' gives no probabilities. Use loss='log_loss'" in str(info.value.__cause__)
+
+
+@pytest.mark.parametrize("quantile", [0.2, 0.5, 0.9])
+def test_quantile_is_quantile_regression(quantile):
+    exact = QuantileRegressor(quantile=quantile, alpha=0.0).fit(X_REG, Y_REG)
+    mlp = TorchMLPRegressor(
+        "quantile",
+        quantile=quantile,
+        learning_rate="cosine",
+        learning_rate_init=0.03,
+        max_iter=3000,
+        batch_size=250,
+        **LINEAR,
+    )
+    fit_quietly(mlp, X_REG, Y_REG)
+
+    def pinball(model):
+        error = Y_REG - model.predict(X_REG)
+        return np.maximum(quantile * error, (quantile - 1) * error).mean()
+
+    assert pinball(mlp) == pytest.approx(pinball(exact), rel=2e-3)
+    assert (mlp.predict(X_REG) > Y_REG).mean() == pytest.approx(quantile, abs=0.05)
+
+
+def test_absolute_error_is_the_median_and_twice_its_pinball_loss():
+    parameters = dict(random_state=0, max_iter=20, alpha=0.0, batch_size=250)
+    absolute = fit_quietly(TorchMLPRegressor("absolute_error", **parameters), X_REG, Y_REG)
+    half = fit_quietly(TorchMLPRegressor("quantile", **parameters), X_REG, Y_REG)
+    np.testing.assert_allclose(absolute.loss_curve_[0], 2 * half.loss_curve_[0])
+
+
+def test_gamma_is_the_generalised_linear_model():
+    _, X, y, _ = TASKS["poisson"]
+    y = y + 0.5
+    glm = GammaRegressor(alpha=0.0, tol=1e-8, max_iter=1000).fit(X, y)
+    mlp = TorchMLPRegressor("gamma", solver="lbfgs", max_iter=2000, **{**LINEAR, "tol": 1e-8})
+    fit_quietly(mlp, X, y)
+    np.testing.assert_allclose(mlp.predict(X), glm.predict(X), rtol=1e-3)
+
+
+def test_huber_is_squared_within_one_and_absolute_beyond():
+    near = Y_REG / 100  # no error comes near one
+    parameters = dict(random_state=0, max_iter=5, init="zeros", hidden_layer_sizes=(), alpha=0.0)
+    huber = fit_quietly(TorchMLPRegressor("huber", **parameters), X_REG, near)
+    squared = fit_quietly(TorchMLPRegressor(**parameters), X_REG, near)
+    assert_same_weights(huber, squared)
+    far = Y_REG * 1e6
+    huber = fit_quietly(TorchMLPRegressor("huber", **parameters), X_REG, far)
+    absolute = fit_quietly(TorchMLPRegressor("absolute_error", **parameters), X_REG, far)
+    assert_same_weights(huber, absolute)
+
+
+def half_squared(outputs, y):
+    return ((outputs - y) ** 2).sum(dim=1) / 2
+
+
+def test_callable_loss():
+    mlp = TorchMLPRegressor(half_squared, random_state=0, max_iter=10)
+    fit_quietly(mlp, X_REG, Y_REG)
+    same = fit_quietly(clone(mlp).set_params(loss="squared_error"), X_REG, Y_REG)
+    assert_same_weights(mlp, same)
+    np.testing.assert_allclose(mlp.loss_curve_, same.loss_curve_)
+    copied = pickle.loads(pickle.dumps(mlp))
+    np.testing.assert_array_equal(copied.predict(X_REG), mlp.predict(X_REG))
+    with pytest.raises(ValueError, match=r"must return one loss per sample.*got \(200, 1\).*dim=1"):
+        TorchMLPRegressor(lambda outputs, y: (outputs - y) ** 2).fit(X_REG, Y_REG)
+
+
+@pytest.mark.parametrize(
+    ("loss", "bad", "message"),
+    [
+        ("gamma", 0.0, "loss='gamma' needs y > 0, got 0.0. Use loss='squared_error'"),
+        ("gamma", -1.0, "loss='gamma' needs y > 0, got -1.0"),
+        ("poisson", -1.0, "loss='poisson' needs y >= 0, got -1.0"),
+    ],
+)
+def test_range_of_the_targets(loss, bad, message):
+    with pytest.raises(ValueError, match=message):
+        TorchMLPRegressor(loss).fit(X_REG[:5], [1.0, 2.0, bad, 1.0, 2.0])
+
+
+# --- activations, solvers, schedules, initial weights ------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "activation", [*ACTIVATIONS, cube, ["tanh", cube]], ids=[*ACTIVATIONS, "callable", "list"]
+)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_every_activation_learns_and_predicts_by_hand(activation, solver):
+    mlp = TorchMLPClassifier(
+        (7, 6), activation, solver=solver, random_state=0, max_iter=60, learning_rate_init=0.02
+    )
+    fit_quietly(mlp, X_IRIS, Y_IRIS)
+    assert mlp.score(X_IRIS, Y_IRIS) > 0.9
+    values = torch.from_numpy(X_IRIS)
+    names = activation if isinstance(activation, list) else [activation] * 2
+    torchs = set(ACTIVATIONS) - {"identity", "logistic"}
+    functions = {name: getattr(torch.nn.functional, name) for name in torchs}
+    functions |= {"identity": lambda z: z, "logistic": torch.sigmoid}
+    for i, name in enumerate(names):
+        z = values @ torch.from_numpy(mlp.coefs_[i]) + torch.from_numpy(mlp.intercepts_[i])
+        values = name(z) if callable(name) else functions[name](z)
+    raw = values.numpy() @ mlp.coefs_[2] + mlp.intercepts_[2]
+    np.testing.assert_allclose(mlp.decision_function(X_IRIS), raw, rtol=1e-9, atol=1e-12)
+
+
+def test_a_list_of_one_activation_is_that_activation():
+    mlp = TorchMLPRegressor(hidden_layer_sizes=(8, 6), random_state=0, max_iter=5)
+    for name in ("logistic", "relu"):
+        one = fit_quietly(clone(mlp).set_params(activation=name), X_REG, Y_REG)
+        many = fit_quietly(clone(mlp).set_params(activation=[name, name]), X_REG, Y_REG)
+        assert_identical(one, many)
+
+
+def test_torch_sgd_is_ours_without_momentum():
+    mlp = TorchMLPRegressor(
+        solver="sgd", momentum=0.0, random_state=0, max_iter=8, learning_rate_init=0.01
+    )
+    ours = fit_quietly(clone(mlp), X_REG, Y_REG)
+    theirs = fit_quietly(clone(mlp).set_params(solver=torch.optim.SGD), X_REG, Y_REG)
+    assert_same_weights(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        torch.optim.RMSprop,
+        torch.optim.Adagrad,
+        functools.partial(torch.optim.NAdam, betas=(0.8, 0.99)),
+        functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    ],
+    ids=lambda solver: getattr(solver, "__name__", "partial"),
+)
+def test_any_torch_optimizer(solver):
+    mlp = TorchMLPClassifier(solver=solver, random_state=0, max_iter=80, learning_rate_init=0.02)
+    fit_quietly(mlp, X_IRIS, Y_IRIS)
+    assert mlp.score(X_IRIS, Y_IRIS) > 0.9
+    whole = fit_quietly(clone(mlp).set_params(max_iter=5), X_IRIS, Y_IRIS)
+    stepwise = clone(mlp)
+    for _ in range(5):
+        stepwise.partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+        stepwise = pickle.loads(pickle.dumps(stepwise))
+    assert_identical(whole, stepwise)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"solver": "adamw"}, {"dropout": 0.3}, {"max_grad_norm": 0.1}], ids=str
+)
+def test_steps_of_partial_fit_are_one_fit(parameters):
+    mlp = TorchMLPRegressor(random_state=0, max_iter=5, **parameters)
+    whole = fit_quietly(clone(mlp), X_REG, Y_REG)
+    for _ in range(5):
+        mlp.partial_fit(X_REG, Y_REG)
+        mlp = pickle.loads(pickle.dumps(mlp))
+    assert_identical(whole, mlp)
+
+
+def test_one_cycle_is_torchs():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    reference = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=40)
+    ours = SCHEDULES["one_cycle"](0.5, n_epochs=40)
+    for epoch in range(40):
+        assert ours.rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        ours.epoch_ends(epoch + 1, 0)
+        optimizer.step()
+        if epoch < 39:
+            reference.step()
+
+
+def test_cosine_goes_from_the_rate_to_nothing():
+    ours = SCHEDULES["cosine"](0.5, n_epochs=10)
+    rates = [ours.rate]
+    for epoch in range(1, 11):
+        ours.epoch_ends(epoch, 0)
+        rates.append(ours.rate)
+    np.testing.assert_allclose(rates, 0.25 * (1 + np.cos(np.pi * np.arange(11) / 10)), atol=1e-15)
+
+
+@pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle"])
+@pytest.mark.parametrize("solver", ["adam", "adamw", "sgd", torch.optim.RMSprop])
+def test_planned_rates_serve_every_stochastic_solver(solver, learning_rate):
+    mlp = TorchMLPRegressor(solver=solver, random_state=0, max_iter=10, learning_rate_init=0.01)
+    planned = fit_quietly(clone(mlp).set_params(learning_rate=learning_rate), X_REG, Y_REG)
+    assert not np.allclose(fit_quietly(mlp, X_REG, Y_REG).coefs_[0], planned.coefs_[0])
+
+
+def test_initial_weights():
+    mlp = TorchMLPRegressor(
+        hidden_layer_sizes=(300,), random_state=0, max_iter=1, learning_rate_init=1e-300
+    )
+    zeros = fit_quietly(clone(mlp).set_params(init="zeros"), X_REG, Y_REG)
+    assert all(np.abs(w).max() < 1e-200 for w in zeros.coefs_ + zeros.intercepts_)
+    torchs = fit_quietly(clone(mlp).set_params(init="torch"), X_REG, Y_REG)
+    for w, b in zip(torchs.coefs_, torchs.intercepts_, strict=True):
+        bound = 1 / np.sqrt(len(w))
+        assert 0.98 * bound < np.abs(w).max() <= bound
+        assert np.abs(b).max() <= bound
+
+
+@pytest.mark.parametrize("estimator", OURS)
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"solver": "lbfgs", "dropout": 0.1}, "dropout=0.1 has no meaning for solver='lbfgs'"),
+        ({"solver": "lbfgs", "max_grad_norm": 1.0}, "max_grad_norm=1.0 has no meaning for solver="),
+        ({"solver": "lbfgs", "learning_rate": "cosine"}, "learning_rate='cosine' has no meaning"),
+        ({"activation": ["relu"]}, r"activation=\['relu'\] names 1 functions for 2 hidden layers"),
+        ({"activation": ["relu", "rleu"]}, r"has 'rleu', which is none of \['elu', .*\]"),
+        ({"dropout": [0.1]}, r"dropout=\[0.1\] has 1 values for 2 hidden layers"),
+        ({"dropout": [0.1, 1.0]}, r"dropout=\[0.1, 1.0\] must hold shares in \[0, 1\)"),
+        ({"dropout": 1.0}, "'dropout' parameter of Torch.* Got 1.0 instead"),
+        ({"init": "ones"}, "'init' parameter of Torch.* Got 'ones' instead"),
+        ({"max_grad_norm": 0.0}, "'max_grad_norm' parameter of Torch.* Got 0.0 instead"),
+        ({"solver": torch.optim.LBFGS}, "solver=.*LBFGS.* evaluates the loss several times"),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_is_said(estimator, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        estimator(hidden_layer_sizes=(5, 4), **parameters).fit(X_IRIS, Y_IRIS)
+
+
+def test_more_that_makes_no_sense():
+    with pytest.raises(ValueError, match=r"quantile=0.9 has no meaning for loss='squared_error'"):
+        TorchMLPRegressor(quantile=0.9).fit(X_REG, Y_REG)
+    with pytest.raises(ValueError, match="learning_rate='one_cycle' needs to know where training"):
+        TorchMLPRegressor(learning_rate="one_cycle").partial_fit(X_REG, Y_REG)
+    with pytest.raises(ValueError, match="class_weight='balanced' needs all samples at once"):
+        TorchMLPClassifier(class_weight="balanced").partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+
+
+def test_binary_probability_is_the_logistic_of_the_decision():
+    mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=5), X_IRIS, Y_IRIS > 0)
+    decision = mlp.decision_function(X_IRIS)
+    np.testing.assert_allclose(mlp.predict_proba(X_IRIS)[:, 1], expit(decision))
+    assert scale(decision).shape == (150,)
