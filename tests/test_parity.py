@@ -274,7 +274,9 @@ def test_fitted_attributes(task, parameters):
     def public(estimator):
         return {name for name in vars(estimator) if re.fullmatch(r"[a-z].*[a-z]_", name)}
 
-    added = {"device_", "n_parameters_"} | ({"loss_curve_"} if parameters.get("solver") else set())
+    added = {"device_", "n_parameters_", "validation_loss_curve_"} | (
+        {"loss_curve_"} if parameters.get("solver") else set()
+    )
     assert public(ours) - public(theirs) == added
     assert public(theirs) <= public(ours)
 

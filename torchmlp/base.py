@@ -1,6 +1,7 @@
 """What both estimators share: validate, encode, train, publish the fitted attributes."""
 
 import contextlib
+import copy
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import fields
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_regressor
+from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted
@@ -31,6 +33,7 @@ from torchmlp.validation import (
     check_lbfgs_result,
     check_resumable,
     check_targets,
+    check_together,
     check_training_input,
     check_weights,
     fit_context,
@@ -60,7 +63,7 @@ class BaseTorchMLP(BaseEstimator, ABC):
         """Return the `Loss` for what the encoder encodes."""
 
     @fit_context
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the network to data and targets.
 
         Parameters
@@ -72,6 +75,16 @@ class BaseTorchMLP(BaseEstimator, ABC):
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample, not negative. A batch's loss is the weighted mean over its
             samples.
+        X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features), \
+                default=None
+            Validation data, for `validation_loss_curve_` and, with ``early_stopping=True``,
+            instead of a part of X. In a Pipeline, ``transform_input=["X_val"]`` takes them
+            through the same steps as X.
+        y_val : array-like of shape (n_validation_samples,) or (n_validation_samples, n_outputs), \
+                default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_validation_samples,), default=None
+            Their weights.
 
         Returns
         -------
@@ -84,11 +97,13 @@ class BaseTorchMLP(BaseEstimator, ABC):
             If the input is not what a network can learn from, or if training diverges. The
             estimator is then as it was before.
         """
-        return self._fit(X, y, sample_weight)
+        check_together(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        validation = None if X_val is None else (X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, validation=validation)
 
-    def _fit(self, X, y, sample_weight, incremental=False, classes=None):
+    def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
         with _unchanged_by_errors(self):
-            task, result = self._train(X, y, sample_weight, incremental, classes)
+            task, result = self._train(X, y, sample_weight, incremental, classes, validation)
         # The model is there, even for a user who makes errors of warnings.
         for message, category in task.notes:
             warnings.warn(message, category, stacklevel=4)
@@ -96,7 +111,7 @@ class BaseTorchMLP(BaseEstimator, ABC):
             check_lbfgs_result(result, self.max_iter)
         return self
 
-    def _train(self, X, y, sample_weight, incremental, classes):
+    def _train(self, X, y, sample_weight, incremental, classes, validation):
         """Validate, encode, train and publish; return the task and scipy's result if any."""
         if incremental and self.early_stopping:
             raise ValueError(
@@ -113,7 +128,8 @@ class BaseTorchMLP(BaseEstimator, ABC):
         check_targets(encoded, loss, self.loss)
         data = Data(X, encoded, self._row_weights(sample_weight, X, y, incremental))
         layer_units = (X.shape[1], *hidden, encoded.shape[1])
-        task = self._task(data, layer_units, encoder, loss, resumed, incremental)
+        holdout = self._validation_data(validation, encoder, loss) if validation else None
+        task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
         with threads_for(task.work, task.layout.dtype):
             result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
         self._publish(task, encoder)
@@ -123,7 +139,21 @@ class BaseTorchMLP(BaseEstimator, ABC):
         """Return what each row counts in the loss, or None for all alike."""
         return check_weights(sample_weight, X)
 
-    def _task(self, data, layer_units, encoder, loss, resumed, incremental):
+    def _validation_data(self, validation, encoder, loss):
+        """Check and encode the validation data that the user brought."""
+        X, y, sample_weight = validation
+        try:
+            X, y = check_training_input(self, X, y, reset=False, y_numeric=is_regressor(self))
+            if y.ndim == 2 and y.shape[1] == 1:
+                y = column_or_1d(y, warn=True)
+            encoder.check(y, same_classes=False)
+            encoded = encoder.encode(y)
+            check_targets(encoded, loss, self.loss)
+            return Data(X, encoded, check_weights(sample_weight, X))
+        except ValueError as error:
+            raise ValueError(f"X_val, y_val or sample_weight_val: {error}") from error
+
+    def _task(self, data, holdout, layer_units, encoder, loss, resumed, incremental):
         """Put together what the engine needs, drawing random numbers in scikit-learn's order."""
         n_hidden = len(layer_units) - 2
         resume = getattr(self, "_resume", {}) if incremental else {}
@@ -136,7 +166,8 @@ class BaseTorchMLP(BaseEstimator, ABC):
         else:
             activations = per_layer(self.activation, max(n_hidden, 1))
             start = initial_weights(self.init, layer_units, activations, random_state, data.X.dtype)
-        data, holdout = self._split(data, encoder, random_state)
+        if self.early_stopping and holdout is None:
+            data, holdout = self._split(data, encoder, random_state)
         batch_size = self._batch_rows(len(data))
         device = resolve_device(self.device, batch_size * _n_weights(layer_units))
         dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device)
@@ -152,7 +183,7 @@ class BaseTorchMLP(BaseEstimator, ABC):
             settings=self._settings(loss, incremental),
             data=data,
             holdout=holdout,
-            score=encoder.score,
+            score=self._score_to_watch(encoder, loss, holdout),
             batch_size=batch_size,
             layout=layout,
             weights=Parameters(layer_units, layout.dtype, device).assign(*start),
@@ -187,8 +218,6 @@ class BaseTorchMLP(BaseEstimator, ABC):
 
     def _split(self, data, encoder, random_state):
         """Keep rows from training for early stopping."""
-        if not self.early_stopping:
-            return data, None
         train, held_out = np.empty((2, 0), dtype=int)
         if len(data) > 1 and self.validation_fraction > 0:
             try:
@@ -218,6 +247,29 @@ class BaseTorchMLP(BaseEstimator, ABC):
         held_out_weights = None if weights is None else weights[held_out]
         holdout = Data(data.X[held_out], data.y[held_out], held_out_weights)
         return Data(data.X, data.y, weights, train), holdout
+
+    def _score_to_watch(self, encoder, loss, holdout):
+        """Return what early stopping maximises, as the engine calls it."""
+        if not self.early_stopping:
+            return None
+        if self.scoring is None:
+            return lambda raw, loss, weights: encoder.score(holdout.y, raw, holdout.sample_weight)
+        if isinstance(self.scoring, str) and self.scoring == "loss":
+            return lambda raw, loss, weights: -loss
+        scorer, model = check_scoring(self, self.scoring), copy.copy(self)
+        if hasattr(model, "feature_names_in_"):
+            del model.feature_names_in_  # the held-out rows are an array
+        model.out_activation_, model._encoder = loss.out_activation, encoder
+        model.n_outputs_ = holdout.y.shape[1]
+        targets = encoder.targets(holdout.y)
+        weighted = holdout.sample_weight is not None
+        options = {"sample_weight": holdout.sample_weight} if weighted else {}
+
+        def score(raw, loss, weights):
+            model.coefs_, model.intercepts_ = weights.to_numpy()
+            return float(scorer(model, holdout.X, targets, **options))
+
+        return score
 
     def _progress(self):
         """Return how the last fit went, for this one to go on from."""

@@ -16,13 +16,6 @@ from torchmlp.validation import (
     is_first_partial_fit,
 )
 
-# loss -> keys of LOSSES for independent outputs, and for exclusive classes
-_LOSSES = {
-    "log_loss": ("binary_log_loss", "log_loss"),
-    "hinge": ("hinge", "multiclass_hinge"),
-    "perceptron": ("perceptron", "multiclass_perceptron"),
-}
-
 
 class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
     """Multilayer perceptron classifier.
@@ -162,6 +155,10 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
     max_grad_norm : float or None, default=None
         A gradient of larger Euclidean norm is scaled down to it before the step.
 
+    scoring : str, callable or None, default=None
+        What early stopping watches: None is what `score` computes, 'loss' the validation loss
+        (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``.
+
     device : str or torch.device, default='auto'
         Where to train: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there is one and
         a step is large enough to be worth it, else the CPU. Predictions run there too, or on the
@@ -176,15 +173,15 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
     classes_ : ndarray of shape (n_classes,)
         The classes, sorted.
 
-    loss_ : float
-        Loss of the last epoch, penalty included.
-
-    best_loss_ : float or None
-        Smallest loss of any epoch; None with ``early_stopping=True``. Not for 'lbfgs' without
-        early stopping.
+    loss_, best_loss_ : float or None
+        Loss of the last epoch, penalty included, and the smallest of any epoch. The second is
+        None with ``early_stopping=True``, and not there for 'lbfgs' without early stopping.
 
     loss_curve_ : list of float
         Loss of each epoch, or of each iteration of 'lbfgs'.
+
+    validation_loss_curve_ : list of float or None
+        Loss of the validation data after each epoch, without the penalty; None without any.
 
     validation_scores_ : list of float or None
         Score of the validation samples after each epoch, with ``early_stopping=True``. Not for
@@ -290,6 +287,7 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         dropout=0.0,
         init="glorot",
         max_grad_norm=None,
+        scoring=None,
         device="auto",
         dtype="auto",
     ):
@@ -307,7 +305,7 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         return encoder
 
     def _loss(self, encoder):
-        return resolve_loss(_LOSSES[self.loss][encoder.exclusive])
+        return resolve_loss(encoder.loss(self.loss))
 
     def _row_weights(self, sample_weight, X, y, incremental):
         if self.class_weight is None:

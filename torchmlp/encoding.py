@@ -30,6 +30,12 @@ class ClassEncoder:
         self.classes = self.binarizer.classes_
         self.exclusive = self.binarizer.y_type_ == "multiclass"
 
+    def loss(self, name):
+        """Return the key of `torchmlp.training.losses.LOSSES` for a loss as the user names it."""
+        if name == "log_loss":
+            return "log_loss" if self.exclusive else "binary_log_loss"
+        return f"multiclass_{name}" if self.exclusive else name
+
     def check(self, y, same_classes):
         """Make sure that training can go on with these labels.
 
@@ -54,6 +60,10 @@ class ClassEncoder:
     def encode(self, y):
         """Return a bool array of shape (n_samples, n_outputs)."""
         return self.binarizer.transform(y).astype(bool)
+
+    def targets(self, encoded):
+        """Return the labels that were encoded."""
+        return self.decode(encoded - 0.5)
 
     def decode(self, raw):
         """Return the labels for raw outputs of shape (n_samples, n_outputs).
@@ -105,6 +115,13 @@ class ValueEncoder:
             )
         dtype = np.float32 if y.dtype == np.float32 else np.float64
         return y.reshape(len(y), -1).astype(dtype, copy=False)
+
+    def check(self, y, same_classes):
+        """Nothing to check: every number may follow every other."""
+
+    def targets(self, encoded):
+        """Return the values that were encoded."""
+        return encoded.ravel() if encoded.shape[1] == 1 else encoded
 
     def decode(self, raw):
         """Return predictions of shape (n_samples,), or (n_samples, n_outputs) for several."""

@@ -25,6 +25,7 @@ __all__ = [
     "check_lbfgs_result",
     "check_resumable",
     "check_targets",
+    "check_together",
     "check_training_input",
     "check_weights",
     "fit_context",
@@ -41,6 +42,7 @@ _OWN_CONSTRAINTS = {
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "init": [StrOptions({"glorot", "torch", "zeros"})],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "scoring": [str, callable, None],
     "device": [str, torch.device],
     "dtype": [StrOptions({"auto", "float64", "float32", "bfloat16"})],
 }
@@ -181,6 +183,11 @@ def check_combinations(estimator, n_hidden, incremental):
             f"learning_rate={rate!r} needs to know where training ends, and partial_fit does not "
             "tell. Use fit, or learning_rate='constant'."
         )
+    if estimator.scoring is not None and not estimator.early_stopping:
+        raise ValueError(
+            f"scoring={estimator.scoring!r} is what early stopping watches. Set "
+            "early_stopping=True, or leave scoring out."
+        )
     loss = getattr(estimator, "loss", None)
     quantile = getattr(estimator, "quantile", 0.5)
     if quantile != 0.5 and loss != "quantile":
@@ -242,6 +249,21 @@ def check_targets(encoded, loss, name):
             f"loss={name!r} needs y {sign} {loss.lowest:g}, got {smallest}. Use "
             "loss='squared_error' for targets outside that range."
         )
+
+
+def check_together(X_val, y_val, sample_weight_val):
+    """Make sure that validation data come with their targets.
+
+    Raises
+    ------
+    ValueError
+        If something of them is missing.
+    """
+    if (X_val is None) != (y_val is None):
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was given without {missing}; pass both, or neither.")
+    if sample_weight_val is not None and X_val is None:
+        raise ValueError("sample_weight_val was given without X_val and y_val; pass all three.")
 
 
 def check_resumable(coefs, layer_units):

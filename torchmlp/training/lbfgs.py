@@ -59,8 +59,9 @@ def minimise_lbfgs(task):
         accepted = intermediate_result.x.copy()
         weights.flat.copy_(torch.from_numpy(accepted))
         task.epoch_ends(float(intermediate_result.fun), 0)
-        if task.holdout is not None:
-            task.judge(task.validate())
+        score = task.validate() if task.holdout is not None else None
+        if score is not None:
+            task.judge(score)
             if task.out_of_patience:
                 task.tell_out_of_patience("Stopping.")
                 raise StopIteration

@@ -24,7 +24,7 @@ class StoppingRule(Callback):
         task.judge(net.history[-1].get("valid_score"))
         net.schedule.epoch_ends(progress.n_iter, progress.t)
         if task.diverged():
-            if task.holdout is not None:
+            if task.watches_score:
                 kept = "the weights with the best validation score are kept."
                 task.notes.append(
                     (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
@@ -125,7 +125,9 @@ class TrainingNet(NeuralNet):
             self.task.epoch_ends(loss, len(self.order))
             self.history.record("train_loss", loss)
         elif iterator is not None:
-            self.history.record("valid_score", self.task.validate())
+            score = self.task.validate()
+            self.history.record("valid_loss", self.task.progress.validation_loss_curve[-1])
+            self.history.record("valid_score", score)
 
     def _shuffle(self):
         if self.task.settings.shuffle:

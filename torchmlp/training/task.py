@@ -1,17 +1,18 @@
 """A fit, as the engine sees it: data, settings and what changes on the way."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training.buffers import Layout
 from torchmlp.training.forward import raw_outputs
-from torchmlp.training.losses import Loss
+from torchmlp.training.inputs import as_tensor
+from torchmlp.training.losses import Loss, activate_outputs
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.rows import Data
 
@@ -54,6 +55,8 @@ class Progress:
         Training loss of each epoch.
     loss, best_loss : float or None
         The last, and the smallest; the latter is None under early stopping.
+    validation_loss_curve : list of float or None
+        Loss of the validation data after each epoch, without the penalty.
     validation_scores : list of float or None
     best_validation_score : float or None
     n_iter : int
@@ -67,6 +70,7 @@ class Progress:
     loss_curve: list = field(default_factory=list)
     loss: Any = None
     best_loss: Any = None
+    validation_loss_curve: list | None = None
     validation_scores: list | None = None
     best_validation_score: Any = None
     n_iter: int = 0
@@ -98,9 +102,10 @@ class Task:
     settings : Settings
     data : Data
     holdout : Data or None
-        Validation data, whose score says when to stop and which weights are best.
-    score : callable (y, raw_outputs, sample_weight) -> float
-        Larger is better.
+        Validation data.
+    score : callable (raw_outputs, loss, weights) -> float, or None
+        What early stopping watches, for the raw outputs of the validation data, their loss and
+        the `Parameters` they come from; larger is better. None watches the training loss.
     batch_size : int
         Rows of a step.
     layout : Layout
@@ -121,7 +126,7 @@ class Task:
     settings: Settings
     data: Data
     holdout: Any
-    score: Callable
+    score: Any
     batch_size: int
     layout: Layout
     weights: Parameters
@@ -132,12 +137,12 @@ class Task:
     notes: list = field(default_factory=list)
 
     def __post_init__(self):
-        if self.holdout is None:
+        if not self.watches_score:
             return
         self.best_weights = self.weights.flat.clone()
         if self.progress.best_validation_score is not None:
             # A warm start has other rows to be judged by, and new patience.
-            score = self.validate()
+            _, score = self._evaluate()
             self.progress.best_validation_score = score if math.isfinite(score) else -math.inf
             self.progress.no_improvement_count = 0
 
@@ -160,11 +165,25 @@ class Task:
         if self.settings.verbose:
             print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
 
+    @property
+    def watches_score(self):
+        """Whether a validation score says when to stop and which weights are best."""
+        return self.holdout is not None and self.score is not None
+
     def validate(self):
-        """Score the current weights on the holdout."""
-        holdout = self.holdout
+        """Record the loss of the validation data; return their score, if it is watched."""
+        loss, score = self._evaluate()
+        self.progress.validation_loss_curve = [*(self.progress.validation_loss_curve or []), loss]
+        return score
+
+    def _evaluate(self):
+        holdout, loss = self.holdout, self.settings.loss
         raw = raw_outputs(holdout.X, self.weights.layers, self.layout.activations)
-        return self.score(holdout.y, raw, holdout.sample_weight)
+        outputs = torch.from_numpy(activate_outputs(raw.copy(), loss.out_activation))
+        y = as_tensor(holdout.y).to(outputs.dtype)
+        value = np.average(loss.values(outputs, y).numpy(), weights=holdout.sample_weight)
+        score = self.score(raw, value, self.weights) if self.watches_score else None
+        return float(value), score
 
     def judge(self, score):
         """Compare an epoch with the best so far, by its score if there is one, else its loss.
@@ -189,7 +208,7 @@ class Task:
         """Tell the user that nothing improves any more, and what follows."""
         settings = self.settings
         if settings.verbose:
-            watched = "Training loss" if self.holdout is None else "Validation score"
+            watched = "Validation score" if self.watches_score else "Training loss"
             print(
                 f"{watched} did not improve more than tol={settings.tol:f} for "
                 f"{settings.n_iter_no_change:.0f} consecutive epochs. {consequence}"
@@ -200,14 +219,14 @@ class Task:
         return not (math.isfinite(self.progress.loss) or self._finite())
 
     def finish(self):
-        """Put the best weights back, if a holdout chose them, and check what was learned.
+        """Put the best weights back, if a score chose them, and check what was learned.
 
         Raises
         ------
         ValueError
             If the weights are not finite.
         """
-        if self.holdout is not None:
+        if self.watches_score:
             self.weights.flat.copy_(self.best_weights)
             if self.progress.best_validation_score == -math.inf:
                 self.notes.append(
