@@ -10,10 +10,10 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp.training.activations import per_layer, resolve_activations
@@ -120,9 +120,7 @@ class BaseTorchMLP(BaseEstimator, ABC):
         hidden = check_layers(self.hidden_layer_sizes)
         check_combinations(self, len(hidden), incremental)
         resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
-        X, y = check_training_input(self, X, y, reset=not resumed, y_numeric=is_regressor(self))
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        X, y = check_training_input(self, X, y, reset=not resumed)
         encoder = self._target_encoder(y, incremental, classes)
         encoded, loss = encoder.encode(y), self._loss(encoder)
         check_targets(encoded, loss, self.loss)
@@ -143,9 +141,7 @@ class BaseTorchMLP(BaseEstimator, ABC):
         """Check and encode the validation data that the user brought."""
         X, y, sample_weight = validation
         try:
-            X, y = check_training_input(self, X, y, reset=False, y_numeric=is_regressor(self))
-            if y.ndim == 2 and y.shape[1] == 1:
-                y = column_or_1d(y, warn=True)
+            X, y = check_training_input(self, X, y, reset=False)
             encoder.check(y, same_classes=False)
             encoded = encoder.encode(y)
             check_targets(encoded, loss, self.loss)

@@ -4,8 +4,9 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.base import _fit_context
+from sklearn.base import _fit_context, is_regressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
@@ -63,16 +64,16 @@ REGRESSOR_CONSTRAINTS: dict = {
 }
 
 
-def check_training_input(estimator, X, y, *, reset, y_numeric):
+def check_training_input(estimator, X, y, *, reset):
     """Return X as floats, dense or CSR, and y as an array, or say what is wrong with them."""
     try:
-        return validate_data(
+        X, y = validate_data(
             estimator,
             X,
             y,
             accept_sparse="csr",
             multi_output=True,
-            y_numeric=y_numeric,
+            y_numeric=is_regressor(estimator),
             dtype=(np.float64, np.float32),
             reset=reset,
         )
@@ -80,9 +81,12 @@ def check_training_input(estimator, X, y, *, reset, y_numeric):
         if "could not convert" not in str(error):
             raise
         raise ValueError(
-            f"X or y holds values that are not numbers: {error}. Encode categories first, for "
-            "example with OneHotEncoder in a ColumnTransformer."
+            f"X or y holds values that are not numbers: {error}. Encode categories of X first, for "
+            "example with OneHotEncoder in a ColumnTransformer; labels in y are for "
+            "TorchMLPClassifier."
         ) from error
+    column = y.ndim == 2 and y.shape[1] == 1
+    return X, column_or_1d(y, warn=True) if column else y
 
 
 def check_input(estimator, X):
