@@ -17,6 +17,7 @@ LEVELS = [
     {"training.epoch", "training.task"},
     {"training.net", "training.lbfgs"},
     {"encoding", "validation"},
+    {"export"},
     {"base"},
     {"classifier", "regressor"},
     {""},

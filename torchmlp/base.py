@@ -10,16 +10,18 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from torchmlp.export import ExportMixin
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.buffers import Layout
 from torchmlp.training.compute import prediction_device, resolve_device, resolve_dtype, threads_for
-from torchmlp.training.forward import as_layers, raw_outputs
+from torchmlp.training.forward import as_layers, hidden_values, raw_outputs
 from torchmlp.training.lbfgs import minimise_lbfgs
 from torchmlp.training.net import run_epochs
 from torchmlp.training.parameters import Parameters, initial_weights
@@ -46,7 +48,7 @@ _PROGRESS = {
 }
 
 
-class BaseTorchMLP(BaseEstimator, ABC):
+class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
     """Base of both estimators; not for direct use."""
 
     def _store(self, parameters):
@@ -297,21 +299,51 @@ class BaseTorchMLP(BaseEstimator, ABC):
             if isinstance(self.random_state, Integral):
                 self._resume.update(seed=self.random_state, random_state=task.random_state)
 
-    def _raw_outputs(self, X):
-        """Return the outputs before the output activation, for X as the user gives it."""
+    def _checked(self, X):
+        """Return X as an array, and the dtype that a prediction for it is computed in."""
         check_is_fitted(self)
         X = check_input(self, X)
         promoted = np.result_type(X, *self.coefs_, *self.intercepts_)
         dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)
-        if promoted.itemsize > 8:  # torch has no longdouble
-            X = X.astype(dtype)
-        n_weights = sum(np.size(coefs) for coefs in self.coefs_)
-        work = X.shape[0] * n_weights
+        return (X.astype(dtype) if promoted.itemsize > 8 else X), dtype  # torch has no longdouble
+
+    def _raw_outputs(self, X):
+        """Return the outputs before the output activation, for X as the user gives it."""
+        X, dtype = self._checked(X)
+        work = X.shape[0] * sum(np.size(coefs) for coefs in self.coefs_)
         device = prediction_device(self.device, work, dtype)
         with threads_for(work, dtype):
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
-            activations = resolve_activations(self.activation, len(layers) - 1)
-            return raw_outputs(X, layers, activations)
+            return raw_outputs(X, layers, self._activations())
+
+    def _activations(self):
+        return resolve_activations(self.activation, len(self.coefs_) - 1)
+
+    def hidden_activations(self, X):
+        """Return what each hidden layer makes of samples.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        activations : list of ndarrays of shape (n_samples, n_units)
+            The values of each hidden layer after its activation function, input side first.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5, 3), solver="lbfgs", random_state=0).fit(X, y)
+        >>> [values.shape for values in clf.hidden_activations(X)]
+        [(150, 5), (150, 3)]
+        """
+        X, dtype = self._checked(X)
+        layers = as_layers(self.coefs_, self.intercepts_, dtype, torch.device("cpu"))
+        return hidden_values(X, layers, self._activations())
 
     def predict(self, X):
         """Predict the targets of samples.

@@ -26,9 +26,18 @@ class ClassEncoder:
     """
 
     def __init__(self, y):
-        self.binarizer = LabelBinarizer().fit(y)
-        self.classes = self.binarizer.classes_
-        self.exclusive = self.binarizer.y_type_ == "multiclass"
+        self._read(LabelBinarizer().fit(y))
+
+    def _read(self, binarizer):
+        self.binarizer, self.classes = binarizer, binarizer.classes_
+        self.exclusive = binarizer.y_type_ == "multiclass"
+
+    @classmethod
+    def of(cls, binarizer):
+        """Make an encoder of a fitted `LabelBinarizer`."""
+        encoder = cls.__new__(cls)
+        encoder._read(binarizer)
+        return encoder
 
     def loss(self, name):
         """Return the key of `torchmlp.training.losses.LOSSES` for a loss as the user names it."""

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import _fit_context, is_regressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
@@ -19,6 +19,7 @@ from torchmlp.training.solvers import SOLVERS
 __all__ = [
     "CLASSIFIER_CONSTRAINTS",
     "REGRESSOR_CONSTRAINTS",
+    "accepts",
     "check_any_weight",
     "check_combinations",
     "check_input",
@@ -62,6 +63,12 @@ REGRESSOR_CONSTRAINTS: dict = {
     ],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
 }
+
+
+def accepts(estimator, name, value):
+    """Whether an estimator of scikit-learn's has this parameter and takes this value."""
+    constraints = type(estimator)._parameter_constraints.get(name, [])
+    return any(make_constraint(constraint).is_satisfied_by(value) for constraint in constraints)
 
 
 def check_training_input(estimator, X, y, *, reset):

@@ -83,6 +83,25 @@ def raw_outputs(X, layers, activations):
     return raw.numpy()
 
 
+def hidden_values(X, layers, activations):
+    """Return the values of each hidden layer, arrays of shape (n_rows, n_units).
+
+    Parameters
+    ----------
+    X : ndarray or csr matrix of shape (n_rows, n_features)
+    layers : list of Layer
+        On the CPU.
+    activations : sequence of Activation
+    """
+    like = layers[0].coefs
+    units = (X.shape[1], *(len(bias) for _, bias in layers))
+    no_dropout = [0.0] * len(activations)
+    layout = Layout(units, like.dtype, like.dtype, like.device, activations, no_dropout)
+    space = Workspace(X.shape[0], layout)
+    forward(layers, _inputs(X, like), space, layout.empty(X.shape[0], units[-1]))
+    return [layer.values.numpy() for layer in space.hidden]
+
+
 def _inputs(rows, like):
     if isinstance(rows, np.ndarray):
         return DenseInput(as_tensor(rows).to(like))

@@ -1,0 +1,112 @@
+"""Hidden layers, and a model in torch's and scikit-learn's form."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from helpers import TASKS, fit_pair, fit_quietly, iris
+from sklearn.neural_network import MLPRegressor
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training.activations import ACTIVATIONS
+
+X, y = iris()
+
+
+def _output(model, X):
+    if hasattr(model, "predict_proba"):
+        return model.predict_proba(X)
+    return model.decision_function(X) if hasattr(model, "classes_") else model.predict(X)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"hidden_layer_sizes": ()}, {"dropout": 0.5}], ids=str)
+@pytest.mark.parametrize("task", TASKS)
+def test_torch_module_computes_the_same(task, parameters):
+    (_, ours), X, y, needed = TASKS[task]
+    model = fit_quietly(ours(random_state=0, max_iter=3, **needed, **parameters), X, y)
+    network = model.to_torch()
+    assert not network.training
+    with torch.no_grad():
+        outputs = network(torch.from_numpy(X)).numpy()
+    np.testing.assert_allclose(outputs, _output(model, X), rtol=1e-12, atol=1e-14)
+    before = model.coefs_[0].copy()
+    with torch.no_grad():
+        network[0].weight.zero_()
+    np.testing.assert_array_equal(model.coefs_[0], before)
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, torch.sin], ids=[*ACTIVATIONS, "callable"])
+def test_torch_module_of_every_activation(activation):
+    model = fit_quietly(TorchMLPClassifier((6, 5), activation, random_state=0, max_iter=3), X, y)
+    outputs = model.to_torch()(torch.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(outputs, model.predict_proba(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "perceptron", "gamma", "huber"])
+def test_torch_module_of_other_losses(loss):
+    kind = TorchMLPClassifier if loss in ("hinge", "perceptron") else TorchMLPRegressor
+    for targets in (y + 1, (y > 0) + 1):
+        model = fit_quietly(kind(loss=loss, random_state=0, max_iter=3), X, targets)
+        outputs = model.to_torch()(torch.from_numpy(X)).detach().numpy()
+        np.testing.assert_allclose(outputs, _output(model, X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("task", TASKS)
+def test_to_scikit_learn_and_back(task, solver):
+    X, theirs, ours = fit_pair(task, max_iter=5, solver=solver)
+    there = ours.to_sklearn()
+    assert type(there) is type(theirs)
+    assert there.get_params() == theirs.get_params()
+    back = type(ours).from_sklearn(theirs)
+    assert back.get_params() == ours.get_params()
+    for copied, original in ((there, ours), (back, theirs)):
+        np.testing.assert_allclose(_output(copied, X), _output(original, X), rtol=1e-10, atol=1e-14)
+        if hasattr(ours, "classes_"):
+            np.testing.assert_array_equal(copied.predict(X), original.predict(X))
+        copied.coefs_[0][:] = 0.0
+        assert np.abs(original.coefs_[0]).max() > 0
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_both_forms_go_on_training(task):
+    X, theirs, ours = fit_pair(task, max_iter=5)
+    y = TASKS[task][2]
+    there, back = ours.to_sklearn(), type(ours).from_sklearn(theirs)
+    for copied in (there, back):
+        before = copied.coefs_[0].copy()
+        copied.partial_fit(X, y)
+        assert not np.array_equal(copied.coefs_[0], before)
+
+
+def test_what_scikit_learn_does_not_have():
+    parameters = dict(solver="adamw", learning_rate="cosine", dropout=0.1, random_state=0)
+    there = fit_quietly(TorchMLPClassifier(max_iter=3, **parameters), X, y).to_sklearn()
+    assert (there.solver, there.learning_rate, there.max_iter) == ("adam", "constant", 3)
+    gelu = fit_quietly(TorchMLPClassifier(activation="gelu", max_iter=2, random_state=0), X, y)
+    with pytest.raises(ValueError, match=r"activation='gelu' has no counterpart.*to_torch\(\)"):
+        gelu.to_sklearn()
+    huber = fit_quietly(TorchMLPRegressor("huber", max_iter=2, random_state=0), X, y)
+    with pytest.raises(ValueError, match="loss='huber' has no counterpart"):
+        huber.to_sklearn()
+    with pytest.raises(TypeError, match="from_sklearn takes a fitted MLPClassifier, got MLPReg"):
+        TorchMLPClassifier.from_sklearn(MLPRegressor())
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_hidden_activations(container):
+    model = TorchMLPClassifier((8, 5), ["gelu", "tanh"], random_state=0, max_iter=3)
+    first, second = fit_quietly(model, X, y).hidden_activations(container(X))
+    z = torch.from_numpy(X @ model.coefs_[0] + model.intercepts_[0])
+    np.testing.assert_allclose(first, torch.nn.functional.gelu(z).numpy(), rtol=1e-10, atol=1e-14)
+    by_hand = np.tanh(first @ model.coefs_[1] + model.intercepts_[1])
+    np.testing.assert_allclose(second, by_hand, rtol=1e-10)
+    scores = second @ model.coefs_[2] + model.intercepts_[2]
+    np.testing.assert_allclose(model.decision_function(X), scores, rtol=1e-9, atol=1e-13)
+
+
+def test_a_linear_model_has_no_hidden_activations():
+    model = fit_quietly(TorchMLPRegressor(hidden_layer_sizes=(), random_state=0, max_iter=2), X, y)
+    assert model.hidden_activations(X) == []
+    with pytest.raises(ValueError, match="X has 2 features"):
+        model.hidden_activations(X[:, :2])

@@ -1,0 +1,218 @@
+"""A fitted model in other forms: torch's, scikit-learn's, and layer by layer."""
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from torchmlp.encoding import ClassEncoder, ValueEncoder
+from torchmlp.training.activations import per_layer
+from torchmlp.training.losses import resolve_loss
+from torchmlp.validation import accepts
+
+_MODULES: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "logistic": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "softplus": nn.Softplus,
+    "mish": nn.Mish,
+}
+_THEIR_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
+_THEIR_LOSSES = ("log_loss", "squared_error", "poisson")
+_FITTED = (
+    "classes_",
+    "n_features_in_",
+    "feature_names_in_",
+    "n_layers_",
+    "n_outputs_",
+    "out_activation_",
+    "n_iter_",
+    "t_",
+    "loss_",
+    "loss_curve_",
+    "best_loss_",
+    "validation_scores_",
+    "best_validation_score_",
+)
+
+
+class Apply(nn.Module):
+    """A function of tensors, as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, values):
+        return self.function(values)
+
+
+def both_probabilities(probability):
+    """Return the columns (1 - p, p)."""
+    return torch.cat([1 - probability, probability], dim=1)
+
+
+class ExportMixin:
+    """The forms that a fitted estimator can take and be made from."""
+
+    if TYPE_CHECKING:  # the estimator's own attributes
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def to_torch(self):
+        """Return the network as a torch module, with a copy of the weights.
+
+        Returns
+        -------
+        torch.nn.Sequential
+            In evaluation mode. For a tensor of shape (n_samples, n_features) in the dtype of the
+            weights it returns what `predict` does for a regressor, `predict_proba` for a
+            classifier, or `decision_function` for one without probabilities.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.to_torch()
+        Sequential(
+          (0): Linear(in_features=4, out_features=5, bias=True)
+          (1): ReLU()
+          (2): Linear(in_features=5, out_features=3, bias=True)
+          (3): Softmax(dim=1)
+        )
+        """
+        check_is_fitted(self)
+        n_hidden = len(self.coefs_) - 1
+        modules: list[nn.Module] = [_linear(self.coefs_[0], self.intercepts_[0])]
+        for activation, dropout, coefs, intercepts in zip(
+            per_layer(self.activation, n_hidden),
+            per_layer(self.dropout, n_hidden),
+            self.coefs_[1:],
+            self.intercepts_[1:],
+            strict=True,
+        ):
+            modules.append(Apply(activation) if callable(activation) else _MODULES[activation]())
+            if dropout:
+                modules.append(nn.Dropout(dropout))
+            modules.append(_linear(coefs, intercepts))
+        return nn.Sequential(*modules, *self._output_modules()).eval()
+
+    def _output_modules(self):
+        if self.out_activation_ == "softmax":
+            return [nn.Softmax(dim=1)]
+        if self.out_activation_ == "logistic":
+            two = self.n_outputs_ == 1
+            return [nn.Sigmoid(), Apply(both_probabilities)] if two else [nn.Sigmoid()]
+        link = [Apply(torch.exp)] if self.out_activation_ == "exp" else []
+        return [*link, nn.Flatten(0)] if self.n_outputs_ == 1 else link
+
+    def to_sklearn(self):
+        """Return the model as scikit-learn's estimator, with a copy of the weights.
+
+        Parameters that scikit-learn's class does not have, or has not in this value, keep its
+        defaults: they matter for training only.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+            Predicts the same.
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn has no such activation or loss.
+        """
+        check_is_fitted(self)
+        for name, known in (("activation", _THEIR_ACTIVATIONS), ("loss", _THEIR_LOSSES)):
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value in known):
+                raise ValueError(
+                    f"{name}={value!r} has no counterpart in scikit-learn, which knows {known}. "
+                    "Use to_torch() instead."
+                )
+        theirs = MLPClassifier() if is_classifier(self) else MLPRegressor()
+        for name, value in self.get_params().items():
+            if accepts(theirs, name, value):
+                theirs.set_params(**{name: value})
+        _copy_fitted(self, theirs)
+        theirs._no_improvement_count = self._no_improvement_count
+        if is_classifier(self):
+            theirs._label_binarizer = self._encoder.binarizer
+        return theirs
+
+    @classmethod
+    def from_sklearn(cls, model):
+        """Make an estimator of a fitted one of scikit-learn's, with a copy of the weights.
+
+        Parameters
+        ----------
+        model : sklearn.neural_network.MLPClassifier or MLPRegressor
+            A fitted model of the same kind.
+
+        Returns
+        -------
+        TorchMLPClassifier or TorchMLPRegressor
+            Predicts the same.
+
+        Raises
+        ------
+        TypeError
+            If the model is of another class.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.neural_network import MLPClassifier
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> theirs = MLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> ours = TorchMLPClassifier.from_sklearn(theirs)
+        >>> (ours.predict(X) == theirs.predict(X)).all()
+        np.True_
+        """
+        ours = cls()
+        wanted = MLPClassifier if is_classifier(ours) else MLPRegressor
+        if not isinstance(model, wanted):
+            raise TypeError(
+                f"{cls.__name__}.from_sklearn takes a fitted {wanted.__name__}, got {model!r}."
+            )
+        check_is_fitted(model)
+        ours.set_params(**model.get_params())
+        _copy_fitted(model, ours)
+        ours._no_improvement_count = getattr(model, "_no_improvement_count", 0)
+        ours._resume = {}
+        if is_classifier(ours):
+            ours._encoder = ClassEncoder.of(model._label_binarizer)
+        else:
+            ours._encoder = ValueEncoder(resolve_loss(model.loss))
+        return ours
+
+
+def _linear(coefs, intercepts):
+    layer = nn.utils.skip_init(nn.Linear, *coefs.shape)
+    layer.weight = nn.Parameter(torch.from_numpy(np.array(coefs.T)))
+    layer.bias = nn.Parameter(torch.from_numpy(np.array(intercepts)))
+    return layer
+
+
+def _copy_fitted(source, target):
+    for name in _FITTED:
+        if hasattr(source, name):
+            setattr(target, name, copy.deepcopy(getattr(source, name)))
+    target.coefs_ = [np.array(coefs) for coefs in source.coefs_]
+    target.intercepts_ = [np.array(intercepts) for intercepts in source.intercepts_]
