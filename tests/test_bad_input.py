@@ -177,7 +177,7 @@ def test_partial_fit():
         TorchMLPClassifier(solver="lbfgs").partial_fit(X, y)
     assert "only available for stochastic optimizers. lbfgs is not" in str(info.value.__cause__)
     mlp = TorchMLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match=r"`y` has classes not in `self.classes_`.*7.*Name them"):
+    with pytest.raises(ValueError, match=r"`y` has classes not in.*7.*All classes must be"):
         mlp.partial_fit(X, np.where(y == 0, 7, y))
     with pytest.raises(ValueError, match="is not the same as on last call"):
         mlp.partial_fit(X, y, classes=[0, 1])

@@ -294,11 +294,17 @@ def test_initial_weights():
         ({"dropout": [0.1]}, r"dropout=\[0.1\] has 1 values for 2 hidden layers"),
         ({"dropout": [0.1, 1.0]}, r"dropout=\[0.1, 1.0\] must hold shares in \[0, 1\)"),
         ({"dropout": 1.0}, "'dropout' parameter of Torch.* Got 1.0 instead"),
+        (
+            {"solver": functools.partial(torch.optim.SGD, lr=0.1)},
+            "sets lr, but the rate of each epoch comes from learning_rate_init=0.001",
+        ),
+        ({"activation": torch.nn.ReLU}, r"activation=.*ReLU.* must take a tensor and return one"),
+        ({"activation": torch.sum}, r"activation=.* must take a tensor and return one of the same"),
         ({"init": "ones"}, "'init' parameter of Torch.* Got 'ones' instead"),
         ({"max_grad_norm": 0.0}, "'max_grad_norm' parameter of Torch.* Got 0.0 instead"),
         ({"solver": torch.optim.LBFGS}, "solver=.*LBFGS.* evaluates the loss several times"),
     ],
-    ids=str,
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
 def test_what_makes_no_sense_is_said(estimator, parameters, message):
     with pytest.raises(ValueError, match=message):
@@ -319,3 +325,9 @@ def test_binary_probability_is_the_logistic_of_the_decision():
     decision = mlp.decision_function(X_IRIS)
     np.testing.assert_allclose(mlp.predict_proba(X_IRIS)[:, 1], expit(decision))
     assert scale(decision).shape == (150,)
+
+
+@pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle"])
+def test_a_planned_end_is_no_reason_to_warn(learning_rate):
+    mlp = TorchMLPRegressor(learning_rate=learning_rate, max_iter=5, random_state=0)
+    assert mlp.fit(X_REG, Y_REG).n_iter_ == 5  # warnings are errors here

@@ -1,5 +1,8 @@
 """Device, dtype and threads."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -163,3 +166,30 @@ def test_accelerator_takes_sparse_weighted_and_bfloat16(device):
     np.testing.assert_allclose(sparse.predict(X), dense.predict(X), rtol=1e-3, atol=1e-3)
     low = fit_quietly(clone(mlp).set_params(dtype="bfloat16"), X, y, weights)
     assert abs(low.score(X, y) - dense.score(X, y)) < 0.1
+
+
+FORK = """
+import multiprocessing, warnings
+import numpy as np
+from torchmlp import TorchMLPRegressor
+warnings.simplefilter("ignore")
+X = np.random.RandomState(0).rand(4000, 50)
+def fit(seed):
+    mlp = TorchMLPRegressor("squared_error", (200,), random_state=seed, max_iter=2)
+    return mlp.fit(X, X[:, 0]).predict(X).sum()
+fit(0)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(len(pool.map(fit, [0, 1])))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+def test_a_forked_child_does_not_wait_for_lost_threads():
+    done = subprocess.run(
+        [sys.executable, "-c", FORK],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.strip() == "2"

@@ -19,7 +19,6 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOLERATED = {"ES01", "EX01", "SA01", "SA04", "GL01", "RT02", "RT03"}
 
 
-@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_blocks_of_the_readme():
     blocks = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
     namespace, printed = {}, ""

@@ -21,9 +21,9 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
     """Multilayer perceptron classifier.
 
     Minimises the cross-entropy between the classes and a softmax over the outputs, or a sigmoid
-    for two classes and for each label of a multilabel target. Parameters, attributes and, in
-    float64, numbers are those of :class:`sklearn.neural_network.MLPClassifier`; `device` and
-    `dtype` are added.
+    for two classes and for each label of a multilabel target, or another `loss`. Parameters and,
+    in float64, numbers are those of :class:`sklearn.neural_network.MLPClassifier`; `loss` and
+    what follows it are added.
 
     Parameters
     ----------
@@ -50,8 +50,9 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
         - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
           `intercepts_`) by ``learning_rate * alpha``, and the loss has no penalty [2]_
-        - a class of `torch.optim`, or a `functools.partial` of one with its options; it gets
-          the learning rate of each epoch as ``lr``
+        - a class of `torch.optim`, or a `functools.partial` of one with its options (`momentum`
+          and `beta_1` are not passed on); it gets the learning rate of each epoch as ``lr``,
+          and `alpha` stays in the loss
 
     alpha : float, default=0.0001
         Strength of the L2 penalty on `coefs_` (not on `intercepts_`). The loss of a batch is the
@@ -150,7 +151,8 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
 
     init : {'glorot', 'torch', 'zeros'}, default='glorot'
         Initial weights: scikit-learn's, uniform within sqrt(6 / (fan_in + fan_out)); those of
-        torch's ``nn.Linear``, uniform within 1 / sqrt(fan_in); or all 0.
+        torch's ``nn.Linear``, uniform within 1 / sqrt(fan_in); or all 0, for linear models
+        only, as hidden units that begin alike stay alike.
 
     max_grad_norm : float or None, default=None
         A gradient of larger Euclidean norm is scaled down to it before the step.
@@ -219,7 +221,7 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         Number of weights and biases.
 
     out_activation_ : str
-        Output activation: 'softmax' for more than two classes, else 'logistic'.
+        Output activation: 'softmax' or 'logistic', or 'identity' without probabilities.
 
     device_ : str
         Where the fit ran.
@@ -355,7 +357,7 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def decision_function(self, X):
-        """Return the outputs before softmax or sigmoid.
+        """Return the raw outputs: those before softmax or sigmoid, if the loss has one.
 
         Parameters
         ----------
@@ -365,7 +367,7 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, the log-odds of ``classes_[1]``.
+            For two classes, that of ``classes_[1]``: its log-odds with ``loss='log_loss'``.
         """
         raw = self._raw_outputs(X)
         return raw.ravel() if raw.shape[1] == 1 else raw

@@ -62,8 +62,8 @@ class ClassEncoder:
         if len(np.setdiff1d(classes, self.classes, assume_unique=True)):
             raise ValueError(
                 "`y` has classes not in `self.classes_`. "
-                f"`self.classes_` has {self.classes}. 'y' has {classes}. Name them all in "
-                "`classes` at the first call to partial_fit."
+                f"`self.classes_` has {self.classes}. 'y' has {classes}. All classes must be "
+                "known from the first call: in y of fit, or in `classes` of partial_fit."
             )
 
     def encode(self, y):

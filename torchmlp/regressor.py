@@ -16,7 +16,7 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     the average of the squared error over them, while the stochastic solvers follow the gradient
     of its sum: as in scikit-learn.
     Parameters, attributes and, in float64, numbers are those of
-    :class:`sklearn.neural_network.MLPRegressor`; `device` and `dtype` are added.
+    :class:`sklearn.neural_network.MLPRegressor`; `quantile` and what follows it are added.
 
     Parameters
     ----------
@@ -57,8 +57,9 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
         - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
           `intercepts_`) by ``learning_rate * alpha``, and the loss has no penalty [2]_
-        - a class of `torch.optim`, or a `functools.partial` of one with its options; it gets
-          the learning rate of each epoch as ``lr``
+        - a class of `torch.optim`, or a `functools.partial` of one with its options (`momentum`
+          and `beta_1` are not passed on); it gets the learning rate of each epoch as ``lr``,
+          and `alpha` stays in the loss
 
     alpha : float, default=0.0001
         Strength of the L2 penalty on `coefs_` (not on `intercepts_`). The loss of a batch is the
@@ -147,7 +148,8 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
 
     init : {'glorot', 'torch', 'zeros'}, default='glorot'
         Initial weights: scikit-learn's, uniform within sqrt(6 / (fan_in + fan_out)); those of
-        torch's ``nn.Linear``, uniform within 1 / sqrt(fan_in); or all 0.
+        torch's ``nn.Linear``, uniform within 1 / sqrt(fan_in); or all 0, for linear models
+        only, as hidden units that begin alike stay alike.
 
     max_grad_norm : float or None, default=None
         A gradient of larger Euclidean norm is scaled down to it before the step.
@@ -213,7 +215,7 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         Number of weights and biases.
 
     out_activation_ : str
-        Output activation: 'exp' for ``loss='poisson'``, else 'identity'.
+        Output activation: 'exp' for 'poisson' and 'gamma', else 'identity'.
 
     device_ : str
         Where the fit ran.

@@ -172,6 +172,11 @@ def check_combinations(estimator, n_hidden, incremental):
     _check_activations(estimator.activation, n_hidden)
     _check_dropout(estimator.dropout, n_hidden)
     rate, solver = estimator.learning_rate, estimator.solver
+    if "lr" in getattr(solver, "keywords", {}):
+        raise ValueError(
+            f"solver={solver!r} sets lr, but the rate of each epoch comes from learning_rate_init="
+            f"{estimator.learning_rate_init} and learning_rate={rate!r}. Leave lr out."
+        )
     if getattr(solver, "func", solver) is torch.optim.LBFGS:
         raise ValueError(
             f"solver={solver!r} evaluates the loss several times for one step, which the batches "

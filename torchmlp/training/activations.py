@@ -108,7 +108,15 @@ def per_layer(value, n_hidden):
 
 def _differentiated(function):
     def apply(z, out):
-        out.copy_(function(z))
+        values = function(z)
+        if not isinstance(values, torch.Tensor) or values.shape != z.shape:
+            raise ValueError(
+                f"activation={function!r} must take a tensor and return one of the same shape; for "
+                f"one of shape {tuple(z.shape)} it returned {type(values).__name__} "
+                f"{tuple(getattr(values, 'shape', ()))}. Pass a function such as "
+                "torch.nn.functional.relu6, not a class of modules."
+            )
+        out.copy_(values)
 
     def backpropagate(delta, z):
         z = z.detach().requires_grad_()

@@ -1,6 +1,7 @@
 """Where a fit runs and how: device, dtype and number of threads for the work at hand."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable
 
@@ -107,6 +108,7 @@ def resolve_dtype(dtype, X_dtype, device):
     return _DTYPES[dtype], torch.bfloat16 if dtype == "bfloat16" else _DTYPES[dtype]
 
 
+_imported_in = os.getpid()
 _lock = threading.Lock()
 _local = threading.local()
 _running = 0
@@ -128,7 +130,9 @@ def threads_for(work, dtype):
     dtype : torch.dtype or numpy.dtype
     """
     global _running, _default
-    if work * dtype.itemsize >= THREADS_PAY_OFF or getattr(_local, "inside", False):
+    forked = os.getpid() != _imported_in  # where torch's threads are gone, and waited for
+    worth_it = work * dtype.itemsize >= THREADS_PAY_OFF and not forked
+    if worth_it or getattr(_local, "inside", False):
         yield
         return
     counted, before = False, torch.get_num_threads()

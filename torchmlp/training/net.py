@@ -146,7 +146,7 @@ class TrainingNet(NeuralNet):
         except KeyboardInterrupt:
             self.task.notes.append(("Training interrupted by user.", UserWarning))
         else:
-            if not self.task.incremental:
+            if not (self.task.incremental or settings.learning_rate in PLANNED):
                 reached = (
                     f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
                     "reached and the optimization hasn't converged yet."
