@@ -193,3 +193,35 @@ def test_a_forked_child_does_not_wait_for_lost_threads():
         check=True,
     )
     assert done.stdout.strip() == "2"
+
+
+def _blas_threads():
+    return [library["num_threads"] for library in compute._blas_beside_torchs().info()]
+
+
+def test_blas_threads_are_put_back_by_the_last_of_several_fits():
+    found = _blas_threads()
+    assert found  # NumPy and scipy bring their own
+    first, second = compute.one_blas_thread(), compute.one_blas_thread()
+    first.__enter__()
+    second.__enter__()
+    assert set(_blas_threads()) == {1}
+    first.__exit__(None, None, None)
+    assert set(_blas_threads()) == {1}
+    second.__exit__(None, None, None)
+    assert _blas_threads() == found
+
+
+def test_lbfgs_computes_on_one_blas_thread(monkeypatch):
+    from torchmlp.training.epoch import Kernel
+
+    found, seen, compute_gradient = _blas_threads(), set(), Kernel.compute_gradient
+
+    def spy(*args):
+        seen.update(_blas_threads())
+        return compute_gradient(*args)
+
+    monkeypatch.setattr(Kernel, "compute_gradient", spy)
+    fit_quietly(TorchMLPClassifier(solver="lbfgs", max_iter=3, random_state=0), *iris())
+    assert seen == {1}
+    assert _blas_threads() == found

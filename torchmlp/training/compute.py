@@ -1,12 +1,15 @@
 """Where a fit runs and how: device, dtype and number of threads for the work at hand."""
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 # Multiply-adds of one product, times the bytes of a number, below which a second thread costs
 # more than it brings; and multiply-adds below which starting the kernels of a step on a GPU takes
@@ -150,3 +153,40 @@ def threads_for(work, dtype):
         with _lock:
             _running -= counted
             torch.set_num_threads(before)
+
+
+_limited = 0
+_limit: Any = None
+
+
+@functools.cache
+def _blas_beside_torchs():
+    controller = ThreadpoolController()
+    paths = [
+        library["filepath"]
+        for library in controller.info()
+        if library["user_api"] == "blas" and "torch" not in library["filepath"]
+    ]
+    return controller.select(filepath=paths)
+
+
+@contextlib.contextmanager
+def one_blas_thread():
+    """Keep NumPy's and scipy's linear algebra on one thread while the body runs.
+
+    L-BFGS updates vectors with them between two gradients; their threads wait for work by
+    spinning, on the cores that torch's threads need. The limit holds for the process, so the
+    first of several fits sets it and the last one lifts it.
+    """
+    global _limited, _limit
+    with _lock:
+        if _limited == 0:
+            _limit = _blas_beside_torchs().limit(limits=1)
+        _limited += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _limited -= 1
+            if _limited == 0:
+                _limit.restore_original_limits()

@@ -4,6 +4,7 @@ import numpy as np
 import scipy.optimize
 import torch
 
+from torchmlp.training.compute import one_blas_thread
 from torchmlp.training.epoch import Kernel
 from torchmlp.training.rows import Epoch
 
@@ -69,14 +70,15 @@ def minimise_lbfgs(task):
     result = None
     options = {"maxfun": settings.max_fun, "maxiter": settings.max_iter, "gtol": settings.tol}
     try:
-        result = scipy.optimize.minimize(
-            Objective(task),
-            accepted,
-            method="L-BFGS-B",
-            jac=True,
-            callback=iteration_ends,
-            options=options,
-        )
+        with one_blas_thread():
+            result = scipy.optimize.minimize(
+                Objective(task),
+                accepted,
+                method="L-BFGS-B",
+                jac=True,
+                callback=iteration_ends,
+                options=options,
+            )
         accepted, task.progress.loss = result.x, float(result.fun)
     except KeyboardInterrupt:
         task.notes.append(("Training interrupted by user.", UserWarning))
