@@ -310,11 +310,15 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
     def _raw_outputs(self, X):
         """Return the outputs before the output activation, for X as the user gives it."""
         X, dtype = self._checked(X)
-        work = X.shape[0] * sum(np.size(coefs) for coefs in self.coefs_)
+        work = self._multiply_adds(X)
         device = prediction_device(self.device, work, dtype)
         with threads_for(work, dtype):
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
             return raw_outputs(X, layers, self._activations())
+
+    def _multiply_adds(self, X):
+        """Return the multiply-adds of a prediction for all rows of X."""
+        return X.shape[0] * sum(np.size(coefs) for coefs in self.coefs_)
 
     def _activations(self):
         return resolve_activations(self.activation, len(self.coefs_) - 1)
@@ -342,8 +346,9 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
         [(150, 5), (150, 3)]
         """
         X, dtype = self._checked(X)
-        layers = as_layers(self.coefs_, self.intercepts_, dtype, torch.device("cpu"))
-        return hidden_values(X, layers, self._activations())
+        with threads_for(self._multiply_adds(X), dtype):
+            layers = as_layers(self.coefs_, self.intercepts_, dtype, torch.device("cpu"))
+            return hidden_values(X, layers, self._activations())
 
     def predict(self, X):
         """Predict the targets of samples.

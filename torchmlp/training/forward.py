@@ -60,13 +60,8 @@ def raw_outputs(X, layers, activations):
     ndarray of shape (n_rows, n_outputs)
         In the dtype of the weights.
     """
-    like = layers[0].coefs
-    units = (X.shape[1], *(len(bias) for _, bias in layers))
-    layout = Layout(
-        units, like.dtype, like.dtype, like.device, activations, [0.0] * len(activations)
-    )
-    on_cpu = like.device.type == "cpu"
-    n_rows = X.shape[0]
+    like, layout = layers[0].coefs, _layout(X, layers, activations)
+    units, on_cpu, n_rows = layout.layer_units, like.device.type == "cpu", X.shape[0]
     # On the CPU rows of X are used where they are; elsewhere they are copied, dense.
     widest = max(units[1:] if on_cpu else units)
     n_block = max(1, min(n_rows, BLOCK_BYTES // (widest * like.itemsize)))
@@ -93,13 +88,19 @@ def hidden_values(X, layers, activations):
         On the CPU.
     activations : sequence of Activation
     """
+    layout, n_rows = _layout(X, layers, activations), X.shape[0]
+    space = Workspace(n_rows, layout)
+    raw = layout.empty(n_rows, layout.layer_units[-1])
+    forward(layers, _inputs(X, layers[0].coefs), space, raw)
+    return [layer.values.numpy() for layer in space.hidden]
+
+
+def _layout(X, layers, activations):
+    """Describe a prediction: products in the dtype of the weights, and no dropout."""
     like = layers[0].coefs
     units = (X.shape[1], *(len(bias) for _, bias in layers))
     no_dropout = [0.0] * len(activations)
-    layout = Layout(units, like.dtype, like.dtype, like.device, activations, no_dropout)
-    space = Workspace(X.shape[0], layout)
-    forward(layers, _inputs(X, like), space, layout.empty(X.shape[0], units[-1]))
-    return [layer.values.numpy() for layer in space.hidden]
+    return Layout(units, like.dtype, like.dtype, like.device, activations, no_dropout)
 
 
 def _inputs(rows, like):
