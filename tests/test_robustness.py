@@ -140,15 +140,15 @@ def test_early_stopping_without_enough_of_each_class_says_what_to_do():
 
 
 def test_the_split_keeps_the_shares_of_the_classes(monkeypatch):
-    from torchmlp import base
+    from torchmlp import holdout
 
-    split, seen = base.train_test_split, []
+    split, seen = holdout.train_test_split, []
 
     def spy(rows, **kwargs):
         seen.extend(split(rows, **kwargs))
         return seen
 
-    monkeypatch.setattr(base, "train_test_split", spy)
+    monkeypatch.setattr(holdout, "train_test_split", spy)
     labels = np.repeat([0, 1, 2], [90, 45, 15])
     fit_quietly(
         TorchMLPClassifier(

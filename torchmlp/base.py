@@ -9,28 +9,25 @@ from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-import torch
 from sklearn.base import BaseEstimator
-from sklearn.metrics import check_scoring
-from sklearn.model_selection import train_test_split
+from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+from skorch.history import History
 
 from torchmlp.export import ExportMixin
+from torchmlp.holdout import score_to_watch, split
+from torchmlp.prediction import PredictionMixin
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.buffers import Layout
-from torchmlp.training.compute import prediction_device, resolve_device, resolve_dtype, threads_for
-from torchmlp.training.forward import as_layers, hidden_values, raw_outputs
+from torchmlp.training.compute import resolve_device, resolve_dtype, threads_for
 from torchmlp.training.lbfgs import minimise_lbfgs
 from torchmlp.training.net import run_epochs
 from torchmlp.training.parameters import Parameters, initial_weights
 from torchmlp.training.rows import Data
 from torchmlp.training.task import Progress, Settings, Task
 from torchmlp.validation import (
-    check_any_weight,
     check_combinations,
-    check_input,
     check_layers,
     check_lbfgs_result,
     check_resumable,
@@ -40,15 +37,17 @@ from torchmlp.validation import (
     check_weights,
     fit_context,
 )
+from torchmlp.watching import watchers_of
 
 # field of Progress -> fitted attribute
 _PROGRESS = {
     field.name: "_" + field.name if field.name == "no_improvement_count" else field.name + "_"
     for field in fields(Progress)
+    if field.name not in ("history", "earlier")
 }
 
 
-class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
+class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Base of both estimators; not for direct use."""
 
     def _store(self, parameters):
@@ -104,8 +103,13 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
         return self._fit(X, y, sample_weight, validation=validation)
 
     def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
+        watchers = [] if incremental else watchers_of(self, X, y, sample_weight)
         with _unchanged_by_errors(self):
-            task, result = self._train(X, y, sample_weight, incremental, classes, validation)
+            task, result = self._train(
+                X, y, sample_weight, incremental, classes, validation, watchers
+            )
+        for watcher in watchers:
+            watcher.on_fit_end()
         # The model is there, even for a user who makes errors of warnings.
         for message, category in task.notes:
             warnings.warn(message, category, stacklevel=4)
@@ -113,14 +117,14 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
             check_lbfgs_result(result, self.max_iter)
         return self
 
-    def _train(self, X, y, sample_weight, incremental, classes, validation):
+    def _train(self, X, y, sample_weight, incremental, classes, validation, watchers):
         """Validate, encode, train and publish; return the task and scipy's result if any."""
         if incremental and self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True; set it to False, or use fit."
             )
         hidden = check_layers(self.hidden_layer_sizes)
-        check_combinations(self, len(hidden), incremental)
+        check_combinations(self, len(hidden), incremental, validation is not None)
         resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
         X, y = check_training_input(self, X, y, reset=not resumed)
         encoder = self._target_encoder(y, incremental, classes)
@@ -130,7 +134,8 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
         layer_units = (X.shape[1], *hidden, encoded.shape[1])
         holdout = self._validation_data(validation, encoder, loss) if validation else None
         task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
-        with threads_for(task.work, task.layout.dtype):
+        task.watchers = watchers
+        with threads_for(task.work, task.layout.dtype), task.being_watched():
             result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
         self._publish(task, encoder)
         return task, result
@@ -165,7 +170,9 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
             activations = per_layer(self.activation, max(n_hidden, 1))
             start = initial_weights(self.init, layer_units, activations, random_state, data.X.dtype)
         if self.early_stopping and holdout is None:
-            data, holdout = self._split(data, encoder, random_state)
+            data, holdout = split(
+                data, encoder.strata(data.y), self.validation_fraction, random_state
+            )
         batch_size = self._batch_rows(len(data))
         device = resolve_device(self.device, batch_size * _n_weights(layer_units))
         dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device)
@@ -181,13 +188,16 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
             settings=self._settings(loss, incremental),
             data=data,
             holdout=holdout,
-            score=self._score_to_watch(encoder, loss, holdout),
+            score=score_to_watch(self, encoder, holdout) if self.early_stopping else None,
             batch_size=batch_size,
             layout=layout,
             weights=Parameters(layer_units, layout.dtype, device).assign(*start),
             progress=self._progress() if resumed else Progress(),
             random_state=random_state,
             incremental=incremental,
+            callbacks=self.callbacks or (),
+            as_estimator=lambda task: self._as_if_trained(task, encoder),
+            targets=encoder.targets,
             resume=resume,
             notes=self._notes_on_batches(len(data)),
         )
@@ -210,64 +220,11 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
             field.name: getattr(self, field.name, None) for field in fields(Settings)
         }
         own["loss"] = loss
+        if self.verbose == "bar":
+            own["verbose"] = False
         if incremental:
             own["max_iter"] = 1
         return Settings(**own)
-
-    def _split(self, data, encoder, random_state):
-        """Keep rows from training for early stopping."""
-        train, held_out = np.empty((2, 0), dtype=int)
-        if len(data) > 1 and self.validation_fraction > 0:
-            try:
-                train, held_out = train_test_split(
-                    np.arange(len(data)),
-                    random_state=random_state,
-                    test_size=self.validation_fraction,
-                    stratify=encoder.strata(data.y),
-                )
-            except ValueError as error:
-                raise ValueError(
-                    f"early_stopping=True needs samples of each class in both parts of the split: "
-                    f"{error} Add samples, change "
-                    f"validation_fraction={self.validation_fraction}, or set "
-                    "early_stopping=False."
-                ) from error
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of "
-                f"your dataset. Got validation_fraction={self.validation_fraction} of "
-                f"{len(data)} samples."
-            )
-        weights = data.sample_weight
-        if weights is not None:
-            check_any_weight(weights[train])
-            check_any_weight(weights[held_out])
-        held_out_weights = None if weights is None else weights[held_out]
-        holdout = Data(data.X[held_out], data.y[held_out], held_out_weights)
-        return Data(data.X, data.y, weights, train), holdout
-
-    def _score_to_watch(self, encoder, loss, holdout):
-        """Return what early stopping maximises, as the engine calls it."""
-        if not self.early_stopping:
-            return None
-        if self.scoring is None:
-            return lambda raw, loss, weights: encoder.score(holdout.y, raw, holdout.sample_weight)
-        if isinstance(self.scoring, str) and self.scoring == "loss":
-            return lambda raw, loss, weights: -loss
-        scorer, model = check_scoring(self, self.scoring), copy.copy(self)
-        if hasattr(model, "feature_names_in_"):
-            del model.feature_names_in_  # the held-out rows are an array
-        model.out_activation_, model._encoder = loss.out_activation, encoder
-        model.n_outputs_ = holdout.y.shape[1]
-        targets = encoder.targets(holdout.y)
-        weighted = holdout.sample_weight is not None
-        options = {"sample_weight": holdout.sample_weight} if weighted else {}
-
-        def score(raw, loss, weights):
-            model.coefs_, model.intercepts_ = weights.to_numpy()
-            return float(scorer(model, holdout.X, targets, **options))
-
-        return score
 
     def _progress(self):
         """Return how the last fit went, for this one to go on from."""
@@ -277,20 +234,11 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
             if hasattr(self, attribute)
         }
         known.update(n_iter=0, loss_curve=list(known.get("loss_curve", [])))
-        return Progress(**known)
+        return Progress(**known, earlier=getattr(self, "_history", []))
 
     def _publish(self, task, encoder):
         """Set the fitted attributes; what only training needed goes, unless it will go on."""
-        progress, units = task.progress, task.layout.layer_units
-        self.coefs_, self.intercepts_ = task.weights.to_numpy()
-        self.n_layers_ = len(units)
-        self.n_outputs_ = units[-1]
-        self.out_activation_ = task.settings.loss.out_activation
-        self.n_parameters_ = task.weights.flat.numel()
-        self.device_ = str(task.layout.device)
-        self._encoder = encoder
-        for name, attribute in _PROGRESS.items():
-            setattr(self, attribute, getattr(progress, name))
+        self.__dict__.update(_fitted_attributes(task, encoder))
         if self.solver == "lbfgs" and not self.early_stopping:  # as in scikit-learn
             del self.best_loss_, self.validation_scores_, self.best_validation_score_
         self._resume = {}
@@ -299,72 +247,18 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
             if isinstance(self.random_state, Integral):
                 self._resume.update(seed=self.random_state, random_state=task.random_state)
 
-    def _checked(self, X):
-        """Return X as an array, and the dtype that a prediction for it is computed in."""
+    def _as_if_trained(self, task, encoder):
+        """Return a copy, fitted as if training ended now, for rows in an array."""
+        model = copy.copy(self)
+        model.__dict__.update(_fitted_attributes(task, encoder))
+        model.__dict__.pop("feature_names_in_", None)
+        return model
+
+    @property
+    def history_(self):
+        """What the fit recorded, epoch by epoch: a `skorch.history.History`."""
         check_is_fitted(self)
-        X = check_input(self, X)
-        promoted = np.result_type(X, *self.coefs_, *self.intercepts_)
-        dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)
-        return (X.astype(dtype) if promoted.itemsize > 8 else X), dtype  # torch has no longdouble
-
-    def _raw_outputs(self, X):
-        """Return the outputs before the output activation, for X as the user gives it."""
-        X, dtype = self._checked(X)
-        work = self._multiply_adds(X)
-        device = prediction_device(self.device, work, dtype)
-        with threads_for(work, dtype):
-            layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
-            return raw_outputs(X, layers, self._activations())
-
-    def _multiply_adds(self, X):
-        """Return the multiply-adds of a prediction for all rows of X."""
-        return X.shape[0] * sum(np.size(coefs) for coefs in self.coefs_)
-
-    def _activations(self):
-        return resolve_activations(self.activation, len(self.coefs_) - 1)
-
-    def hidden_activations(self, X):
-        """Return what each hidden layer makes of samples.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        activations : list of ndarrays of shape (n_samples, n_units)
-            The values of each hidden layer after its activation function, input side first.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from torchmlp import TorchMLPClassifier
-        >>> X, y = load_iris(return_X_y=True)
-        >>> clf = TorchMLPClassifier((5, 3), solver="lbfgs", random_state=0).fit(X, y)
-        >>> [values.shape for values in clf.hidden_activations(X)]
-        [(150, 5), (150, 3)]
-        """
-        X, dtype = self._checked(X)
-        with threads_for(self._multiply_adds(X), dtype):
-            layers = as_layers(self.coefs_, self.intercepts_, dtype, torch.device("cpu"))
-            return hidden_values(X, layers, self._activations())
-
-    def predict(self, X):
-        """Predict the targets of samples.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predicted labels, or values.
-        """
-        raw = self._raw_outputs(X)
-        return self._encoder.decode(raw)
+        return History(self._history)
 
     def _check_solver(self):
         if self.solver == "lbfgs":
@@ -378,6 +272,27 @@ class BaseTorchMLP(ExportMixin, BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _fitted_attributes(task, encoder):
+    """Return the fitted attributes as they would be if training ended now."""
+    coefs, intercepts = task.weights.to_numpy()
+    units = task.layout.layer_units
+    progress = {
+        attribute: copy.copy(getattr(task.progress, name)) for name, attribute in _PROGRESS.items()
+    }
+    return {
+        "coefs_": coefs,
+        "intercepts_": intercepts,
+        "n_layers_": len(units),
+        "n_outputs_": units[-1],
+        "out_activation_": task.settings.loss.out_activation,
+        "n_parameters_": task.weights.flat.numel(),
+        "device_": str(task.layout.device),
+        "_encoder": encoder,
+        **progress,
+        "_history": [*task.progress.earlier, *task.progress.history],
+    }
 
 
 def _n_weights(layer_units):

@@ -1,6 +1,5 @@
 """TorchMLPClassifier: scikit-learn's MLPClassifier, trained by torch."""
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -8,7 +7,8 @@ from sklearn.utils.multiclass import type_of_target
 
 from torchmlp.base import BaseTorchMLP
 from torchmlp.encoding import ClassEncoder
-from torchmlp.training.losses import activate_outputs, resolve_loss
+from torchmlp.prediction import ProbabilityMixin
+from torchmlp.training.losses import resolve_loss
 from torchmlp.validation import (
     CLASSIFIER_CONSTRAINTS,
     check_weights,
@@ -17,7 +17,7 @@ from torchmlp.validation import (
 )
 
 
-class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
+class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     """Multilayer perceptron classifier.
 
     Minimises the cross-entropy between the classes and a softmax over the outputs, or a sigmoid
@@ -96,8 +96,9 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         Least improvement of the loss, or of the validation score, that counts. For 'lbfgs' also
         the largest component of the gradient at which to stop.
 
-    verbose : bool or int, default=False
-        Whether to print the loss of each epoch.
+    verbose : bool, int or 'bar', default=False
+        Whether to print the loss of each epoch. 'bar' shows a progress bar instead, with loss,
+        score and the time that is left: in a notebook or a terminal, but not in a file or pipe.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last call, rather than starting anew.
@@ -160,6 +161,16 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
     scoring : str, callable or None, default=None
         What early stopping watches: None is what `score` computes, 'loss' the validation loss
         (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``.
+
+    time_limit : float or None, default=None
+        Seconds after which `fit` ends, with a ConvergenceWarning, when an epoch is over.
+
+    callbacks : list of skorch.callbacks.Callback or None, default=None
+        Called while a stochastic solver trains, as in skorch: those that work by epoch, such as
+        `EpochScoring`, `LRScheduler`, `Checkpoint` and `EarlyStopping`, and, by batch,
+        `GradientNormClipping` and `ProgressBar`. Theirs ``net`` has `history`, `module_`,
+        `optimizer_` and the methods of prediction. For scikit-learn's callbacks, and for 'lbfgs',
+        see `set_callbacks`.
 
     device : str or torch.device, default='auto'
         Where to train: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there is one and
@@ -290,6 +301,8 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
         init="glorot",
         max_grad_norm=None,
         scoring=None,
+        time_limit=None,
+        callbacks=None,
         device="auto",
         dtype="auto",
     ):
@@ -355,64 +368,6 @@ class TorchMLPClassifier(ClassifierMixin, BaseTorchMLP):
             before.
         """
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
-
-    def decision_function(self, X):
-        """Return the raw outputs: those before softmax or sigmoid, if the loss has one.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, that of ``classes_[1]``: its log-odds with ``loss='log_loss'``.
-        """
-        raw = self._raw_outputs(X)
-        return raw.ravel() if raw.shape[1] == 1 else raw
-
-    @available_if(lambda self: self._check_probabilities())
-    def predict_proba(self, X):
-        """Return the probability of each class.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; for a multilabel target, of each label.
-        """
-        outputs = activate_outputs(self._raw_outputs(X), self.out_activation_)
-        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
-
-    @available_if(lambda self: self._check_probabilities())
-    def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
-
-    def _check_probabilities(self):
-        if self.loss != "log_loss":
-            raise AttributeError(
-                f"loss={self.loss!r} gives no probabilities. Use loss='log_loss', or wrap the "
-                "classifier in CalibratedClassifierCV; decision_function is there."
-            )
-        return True
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

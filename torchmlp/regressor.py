@@ -103,8 +103,9 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         Least improvement of the loss, or of the validation score, that counts. For 'lbfgs' also
         the largest component of the gradient at which to stop.
 
-    verbose : bool or int, default=False
-        Whether to print the loss of each epoch.
+    verbose : bool, int or 'bar', default=False
+        Whether to print the loss of each epoch. 'bar' shows a progress bar instead, with loss,
+        score and the time that is left: in a notebook or a terminal, but not in a file or pipe.
 
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last call, rather than starting anew.
@@ -157,6 +158,16 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     scoring : str, callable or None, default=None
         What early stopping watches: None is what `score` computes, 'loss' the validation loss
         (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``.
+
+    time_limit : float or None, default=None
+        Seconds after which `fit` ends, with a ConvergenceWarning, when an epoch is over.
+
+    callbacks : list of skorch.callbacks.Callback or None, default=None
+        Called while a stochastic solver trains, as in skorch: those that work by epoch, such as
+        `EpochScoring`, `LRScheduler`, `Checkpoint` and `EarlyStopping`, and, by batch,
+        `GradientNormClipping` and `ProgressBar`. Theirs ``net`` has `history`, `module_`,
+        `optimizer_` and the methods of prediction. For scikit-learn's callbacks, and for 'lbfgs',
+        see `set_callbacks`.
 
     device : str or torch.device, default='auto'
         Where to train: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there is one and
@@ -283,6 +294,8 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         init="glorot",
         max_grad_norm=None,
         scoring=None,
+        time_limit=None,
+        callbacks=None,
         device="auto",
         dtype="auto",
     ):

@@ -13,6 +13,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.hooks import check_callbacks
 from torchmlp.training.schedules import PLANNED, SCHEDULES
 from torchmlp.training.solvers import SOLVERS
 
@@ -45,6 +46,9 @@ _OWN_CONSTRAINTS = {
     "init": [StrOptions({"glorot", "torch", "zeros"})],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "scoring": [str, callable, None],
+    "verbose": [*MLPClassifier._parameter_constraints["verbose"], StrOptions({"bar"})],
+    "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+    "callbacks": [list, tuple, None],
     "device": [str, torch.device],
     "dtype": [StrOptions({"auto", "float64", "float32", "bfloat16"})],
 }
@@ -153,7 +157,7 @@ def check_layers(hidden_layer_sizes):
     return [int(size) for size in sizes]
 
 
-def check_combinations(estimator, n_hidden, incremental):
+def check_combinations(estimator, n_hidden, incremental, validated):
     """Make sure that the parameters make sense together.
 
     Parameters
@@ -163,6 +167,8 @@ def check_combinations(estimator, n_hidden, incremental):
         Number of hidden layers.
     incremental : bool
         Whether this is a step of `partial_fit`.
+    validated : bool
+        Whether the user brought validation data.
 
     Raises
     ------
@@ -182,6 +188,15 @@ def check_combinations(estimator, n_hidden, incremental):
             f"solver={solver!r} evaluates the loss several times for one step, which the batches "
             "of a stochastic solver do not allow. Use solver='lbfgs'."
         )
+    if estimator.callbacks:
+        if solver == "lbfgs":
+            raise ValueError(
+                "callbacks are those of skorch's loop over epochs, which solver='lbfgs' has not. "
+                "Use solver='adam'; or, with lbfgs, set_callbacks(), verbose='bar' or time_limit."
+            )
+        scheduled = rate if solver == "sgd" or rate in PLANNED else "constant"
+        validated = validated or estimator.early_stopping
+        check_callbacks(estimator.callbacks, scheduled, validated, incremental)
     if solver == "lbfgs":
         for name in ("dropout", "max_grad_norm"):
             if np.any(getattr(estimator, name)):

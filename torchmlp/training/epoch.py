@@ -1,5 +1,7 @@
 """The kernel: forward, backward and update for every batch of one epoch."""
 
+from typing import Any
+
 import torch
 
 from torchmlp.training.forward import forward
@@ -50,12 +52,19 @@ class Kernel:
         Draws the units to drop.
     max_grad_norm : float or None
         A larger gradient is scaled down to this norm.
+
+    Attributes
+    ----------
+    on_grad_computed, on_batch_end : callable or None
+        Called after the gradient of each batch, which they may change, and after its update.
     """
 
     def __init__(self, weights, layout, loss, alpha, generator=None, max_grad_norm=None):
         self.weights, self.gradient = weights, weights.like()
         self.layout, self.loss, self.alpha = layout, loss, alpha
         self.generator, self.max_grad_norm = generator, max_grad_norm
+        self.on_grad_computed: Any = None
+        self.on_batch_end: Any = None
         self._activate_outputs = OUTPUT_ACTIVATIONS[self.loss.out_activation]
         # What the products read and write: the weights themselves, or their low-precision copy.
         mixed = layout.mixed
@@ -128,9 +137,13 @@ class Kernel:
         for block in epoch.blocks(order):
             for batch in block.batches:
                 if self.compute_gradient(batch):
+                    if self.on_grad_computed is not None:
+                        self.on_grad_computed()
                     if self.max_grad_norm is not None:
                         self._clip_gradient()
                     solver.step(self.gradient.flat, rate)
+                if self.on_batch_end is not None:
+                    self.on_batch_end()
             total = self.loss_of(block) + total
             n_rows += block.n_weighted_rows
         return float(total) / n_rows

@@ -45,7 +45,7 @@ def minimise_lbfgs(task):
     Returns
     -------
     scipy.optimize.OptimizeResult or None
-        None if the user or early stopping ended it.
+        None if the user, a watcher or early stopping ended it.
 
     Raises
     ------
@@ -60,14 +60,17 @@ def minimise_lbfgs(task):
         accepted = intermediate_result.x.copy()
         weights.flat.copy_(torch.from_numpy(accepted))
         task.epoch_ends(float(intermediate_result.fun), 0)
-        score = task.validate() if task.holdout is not None else None
-        if score is not None:
-            task.judge(score)
-            if task.out_of_patience:
-                task.tell_out_of_patience("Stopping.")
-                raise StopIteration
+        if task.holdout is not None:
+            task.judge()
+        if task.watched():
+            raise StopIteration
+        if task.watches_score and task.out_of_patience:
+            task.tell_out_of_patience("Stopping.")
+            raise StopIteration
+        task.epoch_begins()
 
     result = None
+    task.epoch_begins()
     options = {"maxfun": settings.max_fun, "maxiter": settings.max_iter, "gtol": settings.tol}
     try:
         with one_blas_thread():

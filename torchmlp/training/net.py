@@ -1,41 +1,24 @@
 """A skorch net whose epoch is the kernel: the loop of the stochastic solvers."""
 
+import functools
+
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.dataset import Dataset
+from torch import nn
+from torch.utils.data import Subset
 
 from torchmlp.training.epoch import Kernel
+from torchmlp.training.hooks import SolverHandle, overrides
 from torchmlp.training.rows import Epoch
 from torchmlp.training.schedules import PLANNED, SCHEDULES
 from torchmlp.training.solvers import make_solver
 
 
 class StopTraining(Exception):
-    """Raised by a callback at the end of the last epoch."""
-
-
-class StoppingRule(Callback):
-    """scikit-learn's rules: stop, or lower the rate, when nothing improves any more."""
-
-    def on_epoch_end(self, net, **kwargs):
-        task, progress = net.task, net.task.progress
-        task.judge(net.history[-1].get("valid_score"))
-        net.schedule.epoch_ends(progress.n_iter, progress.t)
-        if task.diverged():
-            if task.watches_score:
-                kept = "the weights with the best validation score are kept."
-                task.notes.append(
-                    (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
-                )
-            raise StopTraining
-        if task.out_of_patience:
-            stop, consequence = net.schedule.plateau()
-            task.tell_out_of_patience(consequence)
-            if stop:
-                raise StopTraining
-            progress.no_improvement_count = 0
+    """Raised at the end of the last epoch."""
 
 
 class TrainingNet(NeuralNet):
@@ -43,7 +26,8 @@ class TrainingNet(NeuralNet):
 
     skorch drives: `fit_loop`, `notify`, the callbacks and the history are its own. Data
     splitting, iteration and `run_single_epoch` are replaced, since batches come from `Epoch`
-    and are trained by `Kernel` without a `DataLoader` and without autograd.
+    and are trained by `Kernel` without a `DataLoader` and without autograd. What callbacks look
+    at (module, optimizer, predictions, datasets) is made when one of them asks.
 
     Parameters
     ----------
@@ -57,10 +41,12 @@ class TrainingNet(NeuralNet):
             criterion=None,
             max_epochs=settings.max_iter,
             lr=settings.learning_rate_init,
+            batch_size=task.batch_size,
+            iterator_valid__batch_size=len(task.holdout or ()) or 1,
             train_split=None,
-            # Last, so that stopping keeps no other callback from the end of the last epoch.
-            callbacks=[("stopping_rule", StoppingRule())],
-            verbose=0,
+            callbacks=list(task.callbacks),
+            use_caching=False,  # predictions of batches are not kept
+            device=str(task.layout.device),
         )
         self.task = task
 
@@ -92,7 +78,8 @@ class TrainingNet(NeuralNet):
         order = task.resume.get("order")
         self.order = order if order is not None and len(order) == n_rows else np.arange(n_rows)
         self.initialize_callbacks()
-        self.initialize_history()
+        self._connect_callbacks()
+        self.history_ = task.progress.history
         self.initialized_ = True
         return self
 
@@ -106,28 +93,63 @@ class TrainingNet(NeuralNet):
             return generator.set_state(torch.from_numpy(np.array(task.resume["generator"])))
         return generator.manual_seed(task.random_state.randint(np.iinfo(np.int32).max))
 
+    def _connect_callbacks(self):
+        """Let the kernel call on those that want to see gradients, or count batches."""
+        callbacks = [callback for _, callback in self.callbacks_]
+        if any(overrides(callback, "on_grad_computed") for callback in callbacks):
+            self.kernel.on_grad_computed = self._grad_computed
+        if any(overrides(callback, "on_batch_end") for callback in callbacks):
+            self.kernel.on_batch_end = self._batch_ends
+
+    def _grad_computed(self):
+        named = list(self.module_.named_parameters())
+        self.notify("on_grad_computed", named_parameters=named, training=True)
+
+    def _batch_ends(self, training=True):
+        self.notify("on_batch_end", batch=(None, None), y_pred=None, training=training)
+
     def get_split_datasets(self, X, y=None, **fit_params):
-        """Return the task's data: they are split already."""
-        return self.task.data, self.task.holdout
+        """Return what callbacks see of the task's data: they are split already."""
+        task = self.task
+        if not self.callbacks_:
+            return task.data, task.holdout
+        return self._dataset(task.data), task.holdout and self._dataset(task.holdout)
+
+    def _dataset(self, data):
+        dataset = Dataset(data.X, self.task.targets(data.y))
+        return dataset if data.rows is None else Subset(dataset, data.rows)
 
     def get_iterator(self, dataset, training=False):
         """Return the batches of an epoch; the holdout is scored as a whole."""
-        if not training:
-            return dataset
         task = self.task
-        return Epoch(dataset, task.batch_size, task.layout, task.settings.shuffle)
+        if not training:
+            return task.holdout
+        return Epoch(task.data, task.batch_size, task.layout, task.settings.shuffle)
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.task.epoch_begins()
+        self.history.new_batch()  # checkpoints name files after the last one
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train for one epoch, or score the holdout if there is one."""
         if training:
             self._shuffle()
-            loss = self.kernel.run(iterator, self.order, self.solver, self.schedule.rate)
+            loss = self.kernel.run(iterator, self.order, self.solver, self.rate)
             self.task.epoch_ends(loss, len(self.order))
-            self.history.record("train_loss", loss)
-        elif iterator is not None:
-            score = self.task.validate()
-            self.history.record("valid_loss", self.task.progress.validation_loss_curve[-1])
-            self.history.record("valid_score", score)
+            return
+        self.task.judge()
+        if iterator is not None and self.kernel.on_batch_end is not None:
+            self._batch_ends(training=False)
+
+    @property
+    def rate(self):
+        """Learning rate of the next epoch: a scheduler's, if there is one."""
+        return self.optimizer_.rate if self._has_optimizer else self.schedule.rate
+
+    @property
+    def _has_optimizer(self):
+        """Whether a callback has asked for the optimizer: making one takes torch a while."""
+        return "optimizer_" in vars(self)
 
     def _shuffle(self):
         if self.task.settings.shuffle:
@@ -136,8 +158,42 @@ class TrainingNet(NeuralNet):
             self.task.random_state.shuffle(permutation)
             self.order = self.order[permutation]
 
+    def notify(self, method_name, **cb_kwargs):
+        """Call the callbacks, and end training if one of them, or a rule, says so."""
+        if method_name != "on_epoch_end":
+            super().notify(method_name, **cb_kwargs)
+            return
+        try:
+            if self._has_optimizer:
+                self.optimizer_.step()
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:  # how skorch's callbacks stop a fit
+            raise StopTraining from None
+        finally:
+            stop = self.task.watched()
+        if stop or self._rule_stops():
+            raise StopTraining
+
+    def _rule_stops(self):
+        """Stop, or lower the rate, by scikit-learn's rules."""
+        task, progress = self.task, self.task.progress
+        self.schedule.epoch_ends(progress.n_iter, progress.t)
+        if task.diverged():
+            if task.watches_score:
+                kept = "the weights with the best validation score are kept."
+                task.notes.append(
+                    (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
+                )
+            return True
+        if not task.out_of_patience:
+            return False
+        stop, consequence = self.schedule.plateau()
+        task.tell_out_of_patience(consequence)
+        progress.no_improvement_count = progress.no_improvement_count if stop else 0
+        return stop
+
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
-        """Run the epochs until a rule or the user stops them."""
+        """Run the epochs until a rule, a callback or the user stops them."""
         settings = self.task.settings
         try:
             super().fit_loop(X, y, epochs, **fit_params)
@@ -154,18 +210,64 @@ class TrainingNet(NeuralNet):
                 self.task.notes.append((reached, ConvergenceWarning))
         return self
 
+    @functools.cached_property
+    def module_(self):
+        """The network as a torch module that shares its memory with the weights."""
+        module = self.task.model().to_torch()
+        linear = [layer for layer in module if isinstance(layer, nn.Linear)]
+        weights, gradients = self.task.weights.layers, self.kernel.gradient.layers
+        for layer, own, gradient in zip(linear, weights, gradients, strict=True):
+            layer.weight = _shared(own.coefs.t(), gradient.coefs.t())
+            layer.bias = _shared(own.intercepts, gradient.intercepts)
+        return module
+
+    @functools.cached_property
+    def optimizer_(self):
+        """The solver as a torch optimizer."""
+        return SolverHandle(self.solver, self.task.weights.flat, self.schedule.rate, self.lr)
+
+    @property
+    def criterion_(self):
+        """A module without parameters: checkpoints save one."""
+        return nn.Module()
+
+    @property
+    def classes_(self):
+        return self.task.model().classes_
+
+    def predict(self, X):
+        return self.task.model().predict(X)
+
+    def predict_proba(self, X):
+        return self.task.model().predict_proba(X)
+
+    def decision_function(self, X):
+        return self.task.model().decision_function(X)
+
+    def score(self, X, y):
+        return self.task.model().score(X, y)
+
+    def __sklearn_tags__(self):
+        return self.task.model().__sklearn_tags__()
+
     def state(self):
         """Return what a later step of `partial_fit` needs to go on from here."""
         state = {
             "solver_name": self.solver.name,
             "solver": self.solver.state(),
-            "rate": self.schedule.rate,
+            "rate": self.rate,
         }
         if self.task.settings.shuffle:
             state["order"] = self.order
         if self.kernel.generator is not None:
             state["generator"] = self.kernel.generator.get_state().numpy()
         return state
+
+
+def _shared(values, gradient):
+    parameter = nn.Parameter(values, requires_grad=False)
+    parameter.grad = gradient
+    return parameter
 
 
 def run_epochs(task):
@@ -177,6 +279,9 @@ def run_epochs(task):
         If training diverges.
     """
     net = TrainingNet(task)
-    net.partial_fit(task.data)
-    task.finish()
+    data = task.data
+    net.partial_fit(data.X, task.targets(data.y) if task.callbacks else data.y)
     task.resume = net.state()
+    if net._has_optimizer:
+        net.optimizer_.release()
+    task.finish()

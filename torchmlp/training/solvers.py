@@ -150,10 +150,10 @@ class TorchSolver:
         self.optimizer.step()
 
     def state(self):
-        return {"optimizer": _without_tensors(self.optimizer.state_dict())}
+        return {"optimizer": without_tensors(self.optimizer.state_dict())}
 
     def restore(self, state):
-        state = _with_tensors(state["optimizer"])
+        state = with_tensors(state["optimizer"])
         self.optimizer.load_state_dict(state)
         # torch casts what it loads to the dtype of the weights, and would go on less exactly.
         own = self.optimizer.state[self.parameter]
@@ -162,19 +162,21 @@ class TorchSolver:
                 own[key] = value.to(own[key].device)
 
 
-def _without_tensors(state):
+def without_tensors(state):
+    """Return what a solver's state holds with NumPy arrays for tensors: what an estimator keeps."""
     if isinstance(state, dict):
-        return {key: _without_tensors(value) for key, value in state.items()}
+        return {key: without_tensors(value) for key, value in state.items()}
     if isinstance(state, list):
-        return [_without_tensors(value) for value in state]
+        return [without_tensors(value) for value in state]
     return state.detach().cpu().numpy().copy() if isinstance(state, torch.Tensor) else state
 
 
-def _with_tensors(state):
+def with_tensors(state):
+    """Return it with tensors again."""
     if isinstance(state, dict):
-        return {key: _with_tensors(value) for key, value in state.items()}
+        return {key: with_tensors(value) for key, value in state.items()}
     if isinstance(state, list):
-        return [_with_tensors(value) for value in state]
+        return [with_tensors(value) for value in state]
     return torch.from_numpy(np.array(state)) if isinstance(state, np.ndarray) else state
 
 

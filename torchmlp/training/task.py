@@ -1,5 +1,6 @@
 """A fit, as the engine sees it: data, settings and what changes on the way."""
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from skorch.history import History
 
 from torchmlp.training.buffers import Layout
 from torchmlp.training.forward import raw_outputs
@@ -21,7 +23,8 @@ from torchmlp.training.rows import Data
 class Settings:
     """The estimator's parameters that training reads, under the same names.
 
-    But `loss` is resolved, and `max_iter` is 1 for a step of `partial_fit`.
+    But `loss` is resolved, `max_iter` is 1 for a step of `partial_fit`, and `verbose` is false
+    where a bar shows what would be printed.
     """
 
     loss: Loss
@@ -65,6 +68,10 @@ class Progress:
         Rows seen, over all fits.
     no_improvement_count : int
         Epochs since the loss, or the score, last improved by `tol`.
+    history : skorch.history.History
+        One row per epoch of this fit.
+    earlier : list of dict
+        The rows of the fits that this one goes on from.
     """
 
     loss_curve: list = field(default_factory=list)
@@ -76,6 +83,8 @@ class Progress:
     n_iter: int = 0
     t: int = 0
     no_improvement_count: int = 0
+    history: History = field(default_factory=History)
+    earlier: list = field(default_factory=list)
 
     def judge_loss(self, tol):
         """Count the epochs in which the loss does not fall by `tol`."""
@@ -103,9 +112,9 @@ class Task:
     data : Data
     holdout : Data or None
         Validation data.
-    score : callable (raw_outputs, loss, weights) -> float, or None
+    score : callable (raw_outputs, loss, model) -> float, or None
         What early stopping watches, for the raw outputs of the validation data, their loss and
-        the `Parameters` they come from; larger is better. None watches the training loss.
+        what `model` below makes; larger is better. None watches the training loss.
     batch_size : int
         Rows of a step.
     layout : Layout
@@ -116,6 +125,15 @@ class Task:
         Draws the order of the rows.
     incremental : bool
         Whether this is one step of `partial_fit`.
+    callbacks : list
+        skorch's, for the stochastic solvers.
+    watchers : list
+        Each with `on_epoch_begin(task)`, `on_epoch_end(task)`, which may return true to end
+        training, and `on_train_end(task)`; for every solver.
+    as_estimator : callable (task) -> estimator
+        See `model`.
+    targets : callable
+        Makes y as the user knows it from encoded y.
     resume : dict
         State of the solver and the schedule; filled in when training ends, and read when it
         begins, so that it goes on where it was.
@@ -133,8 +151,13 @@ class Task:
     progress: Progress
     random_state: np.random.RandomState
     incremental: bool = False
+    callbacks: Any = ()
+    watchers: Any = ()
+    as_estimator: Any = None
+    targets: Any = None
     resume: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
+    _lowest: dict = field(default_factory=dict)
 
     def __post_init__(self):
         if not self.watches_score:
@@ -155,9 +178,27 @@ class Task:
             first = first * X.nnz // (X.shape[0] * X.shape[1])
         return self.batch_size * max(first, *rest) if rest else self.batch_size * first
 
+    @contextlib.contextmanager
+    def being_watched(self):
+        """Tell the watchers when the body, which trains, has ended or failed."""
+        try:
+            yield
+        finally:
+            for watcher in self.watchers:
+                watcher.on_train_end(self)
+
+    def epoch_begins(self):
+        """Begin a row of the history, and tell the watchers."""
+        history = self.progress.history
+        history.new_epoch()
+        history.record("epoch", len(self.progress.earlier) + len(history))
+        for watcher in self.watchers:
+            watcher.on_epoch_begin(self)
+
     def epoch_ends(self, loss, n_rows):
         """Record the loss of an epoch over this many rows, and tell the user."""
         progress = self.progress
+        self._record_loss("train_loss", loss, progress.loss_curve)
         progress.loss = loss
         progress.loss_curve.append(loss)
         progress.n_iter += 1
@@ -170,11 +211,23 @@ class Task:
         """Whether a validation score says when to stop and which weights are best."""
         return self.holdout is not None and self.score is not None
 
-    def validate(self):
-        """Record the loss of the validation data; return their score, if it is watched."""
-        loss, score = self._evaluate()
-        self.progress.validation_loss_curve = [*(self.progress.validation_loss_curve or []), loss]
-        return score
+    def model(self):
+        """Return the estimator as it would be if training ended now, for rows in an array."""
+        return self.as_estimator(self)
+
+    def watched(self):
+        """Tell the watchers that an epoch is over; return whether one of them ends training."""
+        ends = [watcher.on_epoch_end(self) for watcher in self.watchers]
+        return any(ends)
+
+    def _record_loss(self, name, loss, before):
+        """Write a loss into the history, and whether it is the best so far, as skorch does."""
+        lowest = self._lowest.get(name)
+        if lowest is None:
+            lowest = min(before or (), default=math.inf)
+        self._lowest[name] = min(loss, lowest)
+        self.progress.history.record(name, loss)
+        self.progress.history.record(name + "_best", loss < lowest)
 
     def _evaluate(self):
         holdout, loss = self.holdout, self.settings.loss
@@ -182,18 +235,26 @@ class Task:
         outputs = torch.from_numpy(activate_outputs(raw.copy(), loss.out_activation))
         y = as_tensor(holdout.y).to(outputs.dtype)
         value = np.average(loss.values(outputs, y).numpy(), weights=holdout.sample_weight)
-        score = self.score(raw, value, self.weights) if self.watches_score else None
+        score = self.score(raw, value, self.model) if self.watches_score else None
         return float(value), score
 
-    def judge(self, score):
-        """Compare an epoch with the best so far, by its score if there is one, else its loss.
+    def judge(self):
+        """Evaluate the validation data, if any, and compare the epoch with the best so far.
 
-        Keeps a copy of the weights with the best score.
+        By its score, if that is watched, else by its loss. Keeps a copy of the weights with the
+        best score.
         """
         settings, progress = self.settings, self.progress
+        score = None
+        if self.holdout is not None:
+            loss, score = self._evaluate()
+            before = progress.validation_loss_curve or []
+            self._record_loss("valid_loss", loss, before)
+            progress.validation_loss_curve = [*before, loss]
         if score is None:
             progress.judge_loss(settings.tol)
             return
+        progress.history.record("valid_score", score)
         if settings.verbose:
             print(f"Validation score: {score:f}")
         if progress.judge_score(score, settings.tol):
@@ -226,6 +287,9 @@ class Task:
         ValueError
             If the weights are not finite.
         """
+        history = self.progress.history
+        if history and "train_loss" not in history[-1]:
+            history.pop()  # an epoch that was begun only
         if self.watches_score:
             self.weights.flat.copy_(self.best_weights)
             if self.progress.best_validation_score == -math.inf:

@@ -1,0 +1,302 @@
+"""skorch's callbacks work by epoch, or say why they cannot."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from helpers import TASKS, assert_identical, assert_same_weights, fit_quietly, iris
+from sklearn.base import clone
+from sklearn.metrics import make_scorer, mean_absolute_error
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    EpochTimer,
+    Freezer,
+    GradientNormClipping,
+    LoadInitState,
+    LRScheduler,
+    PrintLog,
+    ProgressBar,
+    TrainEndCheckpoint,
+)
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+
+X, y = iris()
+X_TRAIN, X_VAL, Y_TRAIN, Y_VAL = X[::2], X[1::2], y[::2], y[1::2]
+_, X_REG, Y_REG, _ = TASKS["regression"]
+VALIDATION = {"X_val": X_VAL, "y_val": Y_VAL}
+
+
+def mlp(*callbacks, **parameters):
+    parameters = {"max_iter": 6, "random_state": 0, "batch_size": 20, **parameters}
+    return TorchMLPClassifier((10,), callbacks=list(callbacks), **parameters)
+
+
+def models_after_each_epoch(model, n_epochs):
+    model = clone(model).set_params(callbacks=None)
+    for _ in range(n_epochs):
+        yield model.partial_fit(X_TRAIN, Y_TRAIN, classes=[0, 1, 2])
+
+
+def test_history_has_the_curves_and_grows_with_partial_fit():
+    model = fit_quietly(mlp(), X_TRAIN, Y_TRAIN, **VALIDATION)
+    history = model.history_
+    assert history[:, "epoch"] == [1, 2, 3, 4, 5, 6]
+    assert history[:, "train_loss"] == model.loss_curve_
+    assert history[:, "valid_loss"] == model.validation_loss_curve_
+    falls = np.minimum.accumulate([np.inf, *model.loss_curve_])[:-1] > model.loss_curve_
+    assert history[:, "train_loss_best"] == falls.tolist()
+    *_, last = models_after_each_epoch(model, 6)
+    assert last.history_[:, ("epoch", "train_loss")] == history[:, ("epoch", "train_loss")]
+    stopped = fit_quietly(mlp(early_stopping=True), X, y)
+    assert stopped.history_[:, "valid_score"] == stopped.validation_scores_
+
+
+def test_history_of_lbfgs():
+    model = fit_quietly(TorchMLPClassifier(solver="lbfgs", max_iter=5, random_state=0), X, y)
+    assert model.history_[:, "train_loss"] == model.loss_curve_
+    assert len(model.history_) == model.n_iter_ == 5
+
+
+def test_epoch_scoring_is_the_score_after_each_epoch():
+    def margin(net, X, y):
+        return net.predict_proba(X)[np.arange(len(y)), y].mean()
+
+    model = mlp(
+        EpochScoring("accuracy", lower_is_better=False),
+        EpochScoring("neg_log_loss", lower_is_better=False, on_train=True),
+        EpochScoring("roc_auc_ovr", name="auc", lower_is_better=False),
+        EpochScoring(margin, lower_is_better=False),
+        EpochScoring(None, name="default", lower_is_better=False),
+    )
+    history = fit_quietly(model, X_TRAIN, Y_TRAIN, **VALIDATION).history_
+    for row, after in zip(history, models_after_each_epoch(model, 6), strict=True):
+        assert row["accuracy"] == row["default"] == after.score(X_VAL, Y_VAL)
+        loss = -np.log(after.predict_proba(X_TRAIN)[np.arange(75), Y_TRAIN]).mean()
+        np.testing.assert_allclose(-row["neg_log_loss"], loss, rtol=1e-12)
+        np.testing.assert_allclose(row["margin"], margin(after, X_VAL, Y_VAL), rtol=1e-12)
+        assert 0 < row["auc"] <= 1
+    assert history[0, "accuracy_best"]
+    assert_identical(model, fit_quietly(clone(model).set_params(callbacks=None), X_TRAIN, Y_TRAIN))
+
+
+def test_epoch_scoring_of_a_regressor_on_the_rows_that_early_stopping_trains_on():
+    scorer = make_scorer(mean_absolute_error)
+    seen = []
+
+    def spy(net, X, y):
+        seen.append((X.shape, y.shape))
+        return scorer(net, X, y)
+
+    model = TorchMLPRegressor(
+        max_iter=3,
+        early_stopping=True,
+        validation_fraction=0.2,
+        random_state=0,
+        callbacks=[EpochScoring(spy), EpochScoring(spy, on_train=True, name="train_mae")],
+    )
+    fit_quietly(model, X_REG, Y_REG)
+    assert set(seen) == {((50, 10), (50,)), ((200, 10), (200,))}
+    assert len(model.history_[:, "train_mae"]) == 3
+
+
+def test_lr_scheduler_is_the_schedule():
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR
+    scheduled = fit_quietly(mlp(LRScheduler(cosine, T_max=6)), X, y)
+    planned = fit_quietly(mlp(learning_rate="cosine"), X, y)
+    assert_same_weights(scheduled, planned, rtol=1e-10)
+    rates = scheduled.history_[:, "event_lr"]
+    np.testing.assert_allclose(rates, 0.0005 * (1 + np.cos(np.pi * np.arange(6) / 6)))
+
+
+def test_lr_scheduler_on_a_plateau_and_by_its_own_name():
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    model = mlp(LRScheduler(plateau, monitor="train_loss", patience=0, threshold=10.0, factor=0.5))
+    rates = fit_quietly(model, X, y).history_[:, "event_lr"]
+    np.testing.assert_allclose(rates, 0.001 * 0.5 ** np.arange(6))
+    restarts = fit_quietly(mlp(LRScheduler("WarmRestartLR", max_lr=0.1)), X, y).history_
+    assert len(set(restarts[:, "event_lr"])) == 6
+
+
+@pytest.mark.parametrize("solver", ["adamw", "sgd", torch.optim.RMSprop])
+def test_lr_scheduler_begins_anew_in_a_warm_start(solver):
+    scheduler = LRScheduler("StepLR", step_size=2, gamma=0.1)
+    model = mlp(scheduler, solver=solver, warm_start=True)
+    rates = fit_quietly(fit_quietly(model, X, y), X, y).history_[:, "event_lr"]
+    assert rates[:6] == rates[6:] == pytest.approx(np.repeat([1e-3, 1e-4, 1e-5], 2))
+    assert model.history_[:, "epoch"] == list(range(1, 13))
+    with pytest.raises(ValueError, match=r"LRScheduler makes its schedule anew.*Use fit"):
+        model.partial_fit(X, y)
+
+
+def test_checkpoint_loads_into_the_torch_module(tmp_path):
+    checkpoint = Checkpoint(
+        dirname=tmp_path, f_params="epoch_{last_epoch[epoch]}.pt", monitor=None, sink=print
+    )
+    model = fit_quietly(mlp(checkpoint, dropout=0.1), X_TRAIN, Y_TRAIN, **VALIDATION)
+    assert len(list(tmp_path.glob("epoch_*.pt"))) == 6
+    assert {"optimizer.pt", "criterion.pt", "history.json"} <= {p.name for p in tmp_path.iterdir()}
+    network = model.to_torch()
+    network.load_state_dict(torch.load(tmp_path / "epoch_6.pt"))
+    np.testing.assert_allclose(
+        network(torch.from_numpy(X)).numpy(force=True), model.predict_proba(X), rtol=1e-12
+    )
+    network.load_state_dict(torch.load(tmp_path / "epoch_2.pt"))
+    *_, second = models_after_each_epoch(model, 2)
+    np.testing.assert_allclose(
+        network(torch.from_numpy(X)).numpy(force=True), second.predict_proba(X), rtol=1e-12
+    )
+
+
+def test_checkpoint_brings_the_best_back(tmp_path):
+    model = mlp(
+        Checkpoint(dirname=tmp_path, load_best=True), learning_rate_init=0.5, max_iter=12, alpha=0
+    )
+    fit_quietly(model, X_TRAIN, Y_TRAIN, **VALIDATION)
+    assert np.argmin(model.validation_loss_curve_) != 11
+    probabilities = model.predict_proba(X_VAL)[np.arange(75), Y_VAL]
+    assert -np.log(probabilities).mean() == pytest.approx(min(model.validation_loss_curve_))
+
+
+def test_checkpoint_of_the_solver_resumes(tmp_path):
+    saved = TrainEndCheckpoint(dirname=str(tmp_path))
+    fit_quietly(mlp(saved, max_iter=3, shuffle=False), X, y)
+    resumed = fit_quietly(mlp(LoadInitState(saved), max_iter=3, shuffle=False), X, y)
+    assert_identical(resumed, fit_quietly(mlp(max_iter=6, shuffle=False), X, y))
+
+
+def test_early_stopping_of_skorch(capsys):
+    stopper = EarlyStopping(patience=2, lower_is_better=True, load_best=True)
+    model = mlp(stopper, learning_rate_init=0.5, max_iter=100)
+    model.fit(X_TRAIN, Y_TRAIN, **VALIDATION)  # without a warning
+    assert model.n_iter_ < 100
+    best = stopper.best_epoch_
+    assert best == model.n_iter_ - 2
+    probabilities = model.predict_proba(X_VAL)[np.arange(75), Y_VAL]
+    loss = -np.log(probabilities).mean()
+    assert loss == pytest.approx(model.validation_loss_curve_[best - 1])
+    assert "Stopping since valid_loss has not improved" in capsys.readouterr().out
+
+
+def test_gradient_norm_clipping_is_max_grad_norm():
+    clipped = fit_quietly(mlp(GradientNormClipping(0.1), solver="sgd"), X, y)
+    own = fit_quietly(mlp(max_grad_norm=0.1, solver="sgd"), X, y)
+    assert_same_weights(clipped, own, rtol=1e-4)  # torch adds 1e-6 to the norm
+    free = fit_quietly(mlp(solver="sgd"), X, y)
+    assert abs(free.coefs_[0] - own.coefs_[0]).max() > 1e-3
+
+
+def test_progress_bar_counts_batches():
+    bar = ProgressBar()
+    fit_quietly(mlp(bar, max_iter=2, batch_size=25), X_TRAIN, Y_TRAIN, **VALIDATION)
+    assert bar.pbar_.n == bar.pbar_.total == 4  # three batches, and the validation data
+
+
+def test_print_log_prints_every_epoch(capsys):
+    model = mlp(PrintLog, ("timer", EpochTimer()), n_iter_no_change=2, tol=10.0, max_iter=50)
+    model.fit(X, y)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + model.n_iter_
+    assert min(model.history_[:, "dur"]) > 0
+
+
+class Recorder(Callback):
+    """Writes down what is called."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+
+    def initialize(self):
+        self.called_ = []
+        return self
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.called_.append("train begins")
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.called_.append("epoch begins")
+
+    def on_epoch_end(self, net, **kwargs):
+        self.called_.append("epoch ends")
+        if len(net.history) == self.stop_after:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, net, **kwargs):
+        self.called_.append("train ends")
+
+
+def test_hooks_in_order_and_a_callback_that_stops():
+    recorder = Recorder(stop_after=2)
+    model = mlp(recorder, early_stopping=True).fit(X, y)  # without a warning
+    epochs = ["epoch begins", "epoch ends"] * 2
+    assert recorder.called_ == ["train begins", *epochs, "train ends"]
+    assert len(model.validation_scores_) == len(model.loss_curve_) == 2
+
+
+def test_copies_searches_and_pickles_of_an_estimator_with_callbacks():
+    scheduler = LRScheduler("StepLR", step_size=2)
+    model = mlp(EpochScoring("accuracy"), scheduler, EarlyStopping("train_loss"), Recorder())
+    search = GridSearchCV(model, {"alpha": [0.0, 1.0], "callbacks": [None, model.callbacks]}, cv=2)
+    fit_quietly(search, X, y)
+    assert search.best_score_ > 0.5
+    fit_quietly(model, X, y)
+    restored = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(restored.predict_proba(X), model.predict_proba(X))
+    large = fit_quietly(
+        TorchMLPClassifier((1000,), max_iter=2, callbacks=[scheduler], random_state=0), X, y
+    )
+    assert len(pickle.dumps(large)) < 1.2 * 8 * large.n_parameters_
+
+
+def test_a_failing_callback_leaves_the_estimator_as_it_was():
+    class Broken(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise RuntimeError("broken")
+
+    model = mlp(Broken())
+    with pytest.raises(RuntimeError, match="broken"):
+        model.fit(X, y)
+    assert not hasattr(model, "coefs_")
+
+
+class PerBatch(Callback):
+    def on_batch_end(self, net, **kwargs):
+        """Look at the batch."""
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "parameters", "match"),
+    [
+        ([BatchScoring("accuracy")], {}, "BatchScoring needs single batches.*EpochScoring"),
+        ([("mine", PerBatch)], {}, "PerBatch needs single batches.*on_epoch_end"),
+        ([LRScheduler(step_every="batch")], {}, "LRScheduler needs single batches"),
+        ([Freezer("*")], {}, "Freezer changes a torch module"),
+        ([LRScheduler()], {"learning_rate": "cosine"}, "LRScheduler and learning_rate='cosine'"),
+        ([Checkpoint(f_pickle="net.pkl")], {}, "Pickle the estimator, or save f_params"),
+        ([EarlyStopping()], {}, "watches 'valid_loss', but there is no validation data"),
+        ([EpochTimer()], {"solver": "lbfgs"}, "solver='lbfgs' has not.*set_callbacks"),
+        (["timer"], {}, "holds 'timer', which is no callback of skorch's"),
+    ],
+)
+def test_what_cannot_work_is_an_error_before_training(callbacks, parameters, match):
+    model = TorchMLPClassifier(callbacks=callbacks, **parameters)
+    with pytest.raises(ValueError, match=match):
+        model.fit(X, y)
+    assert not hasattr(model, "coefs_")
+
+
+def test_a_schedule_that_the_solver_ignores_is_no_second_one():
+    fit_quietly(mlp(LRScheduler("StepLR", step_size=2), learning_rate="adaptive"), X, y)
+
+
+def test_early_stopping_gives_callbacks_their_validation_data():
+    file = io.BytesIO()
+    checkpoint = Checkpoint(f_params=file, f_optimizer=None, f_criterion=None, f_history=None)
+    fit_quietly(mlp(checkpoint, early_stopping=True), X, y)
+    assert file.tell() > 0

@@ -1,0 +1,78 @@
+"""What early stopping watches: the rows that it keeps from training, and their score."""
+
+import numpy as np
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import train_test_split
+
+from torchmlp.training.rows import Data
+from torchmlp.validation import check_any_weight
+
+
+def split(data, strata, fraction, random_state):
+    """Keep rows from training, as scikit-learn does.
+
+    Parameters
+    ----------
+    data : Data
+    strata : array of shape (n_samples,) or None
+        What the split is stratified by.
+    fraction : float
+        Share of the rows to keep.
+    random_state : numpy.random.RandomState
+
+    Returns
+    -------
+    training, holdout : Data
+
+    Raises
+    ------
+    ValueError
+        If a class, or enough rows, or any weight would be missing in one of them.
+    """
+    train, held_out = np.empty((2, 0), dtype=int)
+    if len(data) > 1 and fraction > 0:
+        try:
+            train, held_out = train_test_split(
+                np.arange(len(data)),
+                random_state=random_state,
+                test_size=fraction,
+                stratify=strata,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True needs samples of each class in both parts of the split: "
+                f"{error} Add samples, change validation_fraction={fraction}, or set "
+                "early_stopping=False."
+            ) from error
+    if len(held_out) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your "
+            f"dataset. Got validation_fraction={fraction} of {len(data)} samples."
+        )
+    weights = data.sample_weight
+    if weights is not None:
+        check_any_weight(weights[train])
+        check_any_weight(weights[held_out])
+    held_out_weights = None if weights is None else weights[held_out]
+    holdout = Data(data.X[held_out], data.y[held_out], held_out_weights)
+    return Data(data.X, data.y, weights, train), holdout
+
+
+def score_to_watch(estimator, encoder, holdout):
+    """Return what early stopping maximises, as `Task.score` wants it.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+        With the parameter `scoring`.
+    encoder : ClassEncoder or ValueEncoder
+    holdout : Data
+    """
+    X, y, sample_weight = holdout.X, holdout.y, holdout.sample_weight
+    if estimator.scoring is None:
+        return lambda raw, loss, model: encoder.score(y, raw, sample_weight)
+    if isinstance(estimator.scoring, str) and estimator.scoring == "loss":
+        return lambda raw, loss, model: -loss
+    scorer, targets = check_scoring(estimator, estimator.scoring), encoder.targets(y)
+    options = {} if sample_weight is None else {"sample_weight": sample_weight}
+    return lambda raw, loss, model: float(scorer(model(), X, targets, **options))
