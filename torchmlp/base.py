@@ -36,6 +36,7 @@ from torchmlp.validation import (
     check_training_input,
     check_weights,
     fit_context,
+    to_numpy,
 )
 from torchmlp.watching import watchers_of
 
@@ -99,11 +100,12 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             estimator is then as it was before.
         """
         check_together(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        validation = None if X_val is None else (X_val, y_val, sample_weight_val)
+        validation = None if X_val is None else to_numpy(X_val, y_val, sample_weight_val)
         return self._fit(X, y, sample_weight, validation=validation)
 
     def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
         watchers = [] if incremental else watchers_of(self, X, y, sample_weight)
+        X, y, sample_weight = to_numpy(X, y, sample_weight)
         with _unchanged_by_errors(self):
             task, result = self._train(
                 X, y, sample_weight, incremental, classes, validation, watchers
@@ -271,6 +273,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.array_api_support = True
         return tags
 
 

@@ -1,5 +1,6 @@
 """TorchMLPClassifier: scikit-learn's MLPClassifier, trained by torch."""
 
+import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -14,6 +15,7 @@ from torchmlp.validation import (
     check_weights,
     fit_context,
     is_first_partial_fit,
+    to_numpy,
 )
 
 
@@ -367,6 +369,8 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
             As in `fit`, and for classes that were not announced. The estimator is then as it was
             before.
         """
+        if classes is not None:
+            classes = np.asarray(*to_numpy(classes))
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def __sklearn_tags__(self):

@@ -11,7 +11,7 @@ from torchmlp.training.activations import resolve_activations
 from torchmlp.training.compute import prediction_device, threads_for
 from torchmlp.training.forward import as_layers, hidden_values, raw_outputs
 from torchmlp.training.losses import activate_outputs
-from torchmlp.validation import check_input
+from torchmlp.validation import check_input, same_kind
 
 
 class PredictionMixin:
@@ -45,6 +45,7 @@ class PredictionMixin:
     def _activations(self):
         return resolve_activations(self.activation, len(self.coefs_) - 1)
 
+    @same_kind
     def hidden_activations(self, X):
         """Return what each hidden layer makes of samples.
 
@@ -72,6 +73,7 @@ class PredictionMixin:
             layers = as_layers(self.coefs_, self.intercepts_, dtype, torch.device("cpu"))
             return hidden_values(X, layers, self._activations())
 
+    @same_kind
     def predict(self, X):
         """Predict the targets of samples.
 
@@ -92,6 +94,7 @@ class PredictionMixin:
 class ProbabilityMixin(PredictionMixin):
     """Those of a classifier."""
 
+    @same_kind
     def decision_function(self, X):
         """Return the raw outputs: those before softmax or sigmoid, if the loss has one.
 
@@ -109,6 +112,7 @@ class ProbabilityMixin(PredictionMixin):
         return raw.ravel() if raw.shape[1] == 1 else raw
 
     @available_if(lambda self: self._check_probabilities())
+    @same_kind
     def predict_proba(self, X):
         """Return the probability of each class.
 
@@ -126,6 +130,7 @@ class ProbabilityMixin(PredictionMixin):
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     @available_if(lambda self: self._check_probabilities())
+    @same_kind
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`.
 

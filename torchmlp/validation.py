@@ -1,12 +1,15 @@
 """Checks of parameters and input: the only home of imports that scikit-learn calls private."""
 
+import functools
 from numbers import Integral, Real
 
 import numpy as np
 import torch
+from sklearn import get_config
 from sklearn.base import _fit_context, is_regressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils import column_or_1d
+from sklearn.utils._array_api import get_namespace_and_device, move_to
 from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
@@ -33,6 +36,8 @@ __all__ = [
     "check_weights",
     "fit_context",
     "is_first_partial_fit",
+    "same_kind",
+    "to_numpy",
 ]
 
 fit_context = _fit_context(prefer_skip_nested_validation=True)
@@ -73,6 +78,48 @@ def accepts(estimator, name, value):
     """Whether an estimator of scikit-learn's has this parameter and takes this value."""
     constraints = type(estimator)._parameter_constraints.get(name, [])
     return any(make_constraint(constraint).is_satisfied_by(value) for constraint in constraints)
+
+
+def to_numpy(*arrays):
+    """Return arrays of array-API libraries as NumPy's, where scikit-learn dispatches by them.
+
+    Without a copy where memory can be shared. Data frames, lists, sparse matrices and None stay
+    what they are.
+    """
+    if not get_config()["array_api_dispatch"]:
+        return arrays
+    return [move_to(a, xp=np, device="cpu") if _foreign(a) else a for a in arrays]
+
+
+def _foreign(array):
+    """Return (namespace, device) of an array that is not NumPy's, else None."""
+    if isinstance(array, range):  # which scikit-learn's inspection does not know
+        return None
+    namespace, is_array, device = get_namespace_and_device(array)
+    return (namespace, device) if is_array and not isinstance(array, np.ndarray) else None
+
+
+def same_kind(method):
+    """Make a method of X return arrays of the library and device of X, where they dispatch.
+
+    Labels that are not numbers stay in NumPy's.
+    """
+
+    @functools.wraps(method)
+    def wrapper(estimator, X):
+        if not get_config()["array_api_dispatch"]:
+            return method(estimator, X)
+        origin, (X,) = _foreign(X), to_numpy(X)
+        result = method(estimator, X)
+        if origin is None:
+            return result
+        namespace, device = origin
+        if isinstance(result, list):
+            return [move_to(part, xp=namespace, device=device) for part in result]
+        numeric = result.dtype.kind in "biuf"
+        return move_to(result, xp=namespace, device=device) if numeric else result
+
+    return wrapper
 
 
 def check_training_input(estimator, X, y, *, reset):

@@ -1,0 +1,146 @@
+"""Arrays of other libraries, data frames, and data that stay on disk."""
+
+import tracemalloc
+
+import array_api_strict
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from helpers import OURS, TASKS, assert_identical, fit_quietly
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+
+DEVICE = array_api_strict.Device("device1")  # one that NumPy knows nothing of
+MAKERS = {
+    "torch": torch.asarray,
+    "array_api_strict": lambda array: array_api_strict.asarray(array, device=DEVICE),
+}
+if torch.cuda.is_available():
+    MAKERS["torch on a GPU"] = lambda array: torch.asarray(array, device="cuda")
+METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
+
+
+def numbers(task):
+    (_, ours), X, y, needed = TASKS[task]
+    y = np.unique(y, return_inverse=True)[1] if y.dtype.kind == "U" else y
+    return ours(random_state=0, max_iter=3, **needed), X, y
+
+
+def assert_same_kind(got, expected, like):
+    assert type(got) is type(like)
+    assert got.device == like.device
+    as_numpy = (
+        got.to("cpu")
+        if isinstance(got, torch.Tensor)
+        else got.to_device(array_api_strict.Device("CPU_DEVICE"))
+    )
+    as_numpy = np.asarray(as_numpy)
+    assert as_numpy.dtype == expected.dtype
+    np.testing.assert_array_equal(as_numpy, expected)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_arrays_come_back_as_the_same_kind(task, kind, early_stopping):
+    model, X, y = numbers(task)
+    model.set_params(early_stopping=early_stopping)
+    weights = np.linspace(0, 1, len(X))
+    plain = fit_quietly(clone(model), X, y, weights)
+    X_, y_, weights_ = map(MAKERS[kind], (X, y, weights))
+    with config_context(array_api_dispatch=True):
+        fit_quietly(model, X_, y_, weights_)
+        assert_identical(model, plain)
+        assert model.score(X_, y_) == pytest.approx(plain.score(X, y))
+        for method in METHODS:
+            if hasattr(plain, method):
+                assert_same_kind(getattr(model, method)(X_), getattr(plain, method)(X), X_)
+        for got, expected in zip(
+            model.hidden_activations(X_), plain.hidden_activations(X), strict=True
+        ):
+            assert_same_kind(got, expected, X_)
+        assert isinstance(model.predict(X), np.ndarray)  # the model is NumPy's, and takes all
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_validation_data_and_partial_fit(kind):
+    model, X, y = numbers("multiclass")
+    make = MAKERS[kind]
+    plain = fit_quietly(clone(model), X[:150], y[:150], X_val=X[150:], y_val=y[150:])
+    steps = clone(model).partial_fit(X, y, classes=range(10))
+    with config_context(array_api_dispatch=True):
+        fit_quietly(model, make(X[:150]), make(y[:150]), X_val=make(X[150:]), y_val=make(y[150:]))
+        assert model.validation_loss_curve_ == plain.validation_loss_curve_
+        again = clone(model).partial_fit(make(X), make(y), classes=range(10))
+    assert_identical(again, steps)
+
+
+def test_labels_that_are_no_numbers_stay_in_numpy():
+    (_, ours), X, y, _ = TASKS["binary"]
+    with config_context(array_api_dispatch=True):
+        model = fit_quietly(ours(max_iter=3, random_state=0), torch.asarray(X), y)
+        assert model.predict(torch.asarray(X)).dtype.kind == "U"
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # three epochs are enough to compare
+def test_in_a_pipeline_and_a_cross_validation():
+    model, X, y = numbers("multiclass")
+    pipeline = make_pipeline(StandardScaler(), model)
+    expected = cross_val_score(pipeline, X, y)
+    with config_context(array_api_dispatch=True):
+        got = cross_val_score(pipeline, torch.asarray(X), torch.asarray(y))
+    np.testing.assert_allclose(got, expected)
+
+
+@pytest.mark.parametrize("ours", OURS)
+def test_tensors_without_dispatch_give_numpy(ours):
+    X, y = torch.arange(20.0).reshape(10, 2), torch.arange(10) % 2
+    model = fit_quietly(ours(max_iter=3), X, y)
+    assert isinstance(model.predict(X), np.ndarray)
+
+
+def test_polars():
+    _, X, y, _ = TASKS["regression"]
+    data = pl.DataFrame(X, schema=[f"x{i}" for i in range(10)])
+    model = TorchMLPRegressor(max_iter=3, random_state=0)
+    fit_quietly(model, data, pl.Series(y))
+    assert list(model.feature_names_in_) == data.columns
+    plain = fit_quietly(clone(model), X, y)
+    assert_identical(model, plain)
+    np.testing.assert_array_equal(model.predict(data), plain.predict(X))
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(data.select(reversed(data.columns)))
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_memory_mapped_data_are_not_copied(early_stopping, tmp_path):
+    rng = np.random.RandomState(0)
+    X = np.memmap(tmp_path / "X", dtype=np.float32, mode="w+", shape=(100_000, 100))
+    X[:] = rng.standard_normal((100_000, 100))
+    y = X[:, 0] > 0
+    X = np.memmap(tmp_path / "X", dtype=np.float32, mode="r", shape=X.shape)
+    model = TorchMLPClassifier(
+        (4,), max_iter=1, random_state=0, early_stopping=early_stopping, validation_fraction=0.01
+    )
+    tracemalloc.start()
+    fit_quietly(model, X, y)
+    model.predict(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes / 3  # orders and masks of the rows
+    assert_identical(model, fit_quietly(clone(model), np.array(X), y))
+
+
+def test_scikit_learns_own_support_is_the_same_switch():
+    X, y = torch.randn(30, 3, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 2
+    with config_context(array_api_dispatch=True):
+        theirs = LogisticRegression(solver="lbfgs").fit(X, y).predict(X)
+        ours = fit_quietly(TorchMLPClassifier(max_iter=2), X, y).predict(X)
+    assert (type(ours), ours.dtype, ours.device) == (type(theirs), theirs.dtype, theirs.device)
