@@ -16,7 +16,7 @@ LEVELS = [
     {"training.forward", "training.rows"},
     {"training.epoch", "training.task"},
     {"training.net", "training.lbfgs"},
-    {"encoding", "validation"},
+    {"encoding", "validation", "onnx_converter"},
     {"export", "holdout", "prediction", "watching"},
     {"base"},
     {"classifier", "regressor"},

@@ -4,10 +4,11 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from torchmlp.encoding import ClassEncoder, ValueEncoder
@@ -216,3 +217,92 @@ def _copy_fitted(source, target):
             setattr(target, name, copy.deepcopy(getattr(source, name)))
     target.coefs_ = [np.array(coefs) for coefs in source.coefs_]
     target.intercepts_ = [np.array(intercepts) for intercepts in source.intercepts_]
+
+
+def to_onnx(model, X, *, target_opset=None, **options):
+    """Convert an estimator, or a pipeline with one in it, to ONNX.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or other meta-estimator
+        that skl2onnx converts, with one of them in it.
+    X : array-like, sparse matrix or pandas.DataFrame
+        Some rows of data, for the inputs of the graph: for an array one named "X", for a
+        DataFrame one for each column, of shape (n_samples, 1). The network computes in float64
+        where its input is that, else in float32; 'gelu' has the accuracy of float32 in both.
+    target_opset : int or dict, default=None
+        Version of the operators, by default the latest that skl2onnx is tested with.
+    **options : dict
+        Options of skl2onnx's converters, for a step of a pipeline as ``step__option``. Those of
+        a classifier are
+
+        - `zipmap`, default False: return probabilities as dicts (onnxruntime does for float32
+          only), or, with 'columns', as one output for each class
+        - `raw_scores`, default False: return scores in place of probabilities; a pipeline
+          takes it with the name of the step only
+        - `nocl`, default False: return the index of a class in place of its label
+        - `output_class_labels`, default False: return `classes_` as one more output
+
+    Returns
+    -------
+    onnx.ModelProto
+        For a regressor with the output "variable", of shape (n_samples, n_outputs). For a
+        classifier with "label" and "probabilities"; with a loss that gives none, 'hinge' or
+        'perceptron', the latter has the scores of `decision_function`. Those of two classes are
+        (-score, score).
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    ValueError
+        If an activation is a callable, or X has other features than the model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from onnxruntime import InferenceSession
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from torchmlp import TorchMLPClassifier
+    >>> from torchmlp.export import to_onnx
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0)
+    >>> pipeline = make_pipeline(StandardScaler(), clf).fit(X, y)
+    >>> onx = to_onnx(pipeline, X)
+    >>> session = InferenceSession(onx.SerializeToString())
+    >>> label, probabilities = session.run(None, {"X": X})
+    >>> (label == pipeline.predict(X)).all()
+    np.True_
+    >>> np.allclose(probabilities, pipeline.predict_proba(X))
+    True
+    """
+    try:
+        import skl2onnx
+
+        from torchmlp.onnx_converter import register
+    except ImportError as error:
+        raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
+    check_is_fitted(model)
+    validate_data(model, X=X, reset=False, skip_check_array=True)
+    register(_heirs(ExportMixin))
+    if is_classifier(model):
+        options = {"zipmap": False, **options}
+    return skl2onnx.to_onnx(model, _first_row(X), target_opset=target_opset, options=options)
+
+
+def _first_row(X):
+    if sp.issparse(X):  # ONNX knows dense inputs only
+        return X[:1].toarray()
+    return X[:1] if hasattr(X, "iloc") else np.asarray(X[:1])
+
+
+def _heirs(kind):
+    # skl2onnx looks for the very class of a model, and users derive their own from ours.
+    for heir in kind.__subclasses__():
+        yield heir
+        yield from _heirs(heir)

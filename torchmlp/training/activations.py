@@ -35,7 +35,7 @@ _silu_backward = _aten.silu_backward.grad_input
 _gelu_backward = _aten.gelu_backward.grad_input
 _softplus_backward = _aten.softplus_backward.grad_input
 # Klambauer et al., "Self-Normalizing Neural Networks", 2017, arXiv:1706.02515.
-_SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1
+SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1
 
 ACTIVATIONS = {
     "identity": Activation(lambda z, out: None, lambda delta, value: None),
@@ -61,7 +61,7 @@ ACTIVATIONS = {
     ),
     "selu": Activation(
         lambda z, out: torch.selu_(z),
-        lambda delta, value: _elu_backward(delta, *_SELU, True, value, grad_input=delta),
+        lambda delta, value: _elu_backward(delta, *SELU, True, value, grad_input=delta),
     ),
     "silu": Activation(
         lambda z, out: _aten.silu.out(z, out=out),
