@@ -1,7 +1,3 @@
-import os
-
-os.environ.setdefault("SCIPY_ARRAY_API", "1")  # read when scipy is imported; for array-API tests
-
 import matplotlib
 import numpy as np
 import pytest

@@ -11,6 +11,9 @@ import pytest
 from helpers import OURS
 from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from torchmlp import TorchMLPClassifier
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,3 +86,29 @@ def test_numpydoc_finds_nothing_wrong(estimator):
     for name in names:
         errors = [error for error in validate(name)["errors"] if error[0] not in TOLERATED]
         assert not errors, (name, errors)
+
+
+@pytest.mark.parametrize("estimator", OURS)
+def test_what_we_add_has_an_example(estimator):
+    theirs = MLPClassifier if estimator is TorchMLPClassifier else MLPRegressor
+    added = inspect.signature(estimator).parameters.keys() - inspect.signature(theirs).parameters
+    added |= {
+        "X_val",
+        "y_val",
+        "sample_weight_val",
+        "set_callbacks",
+        "history_",
+        "to_sklearn",
+        "to_torch",
+    }
+    added |= {"solver", "activation", "learning_rate", "loss", "verbose", "array_api_dispatch"}
+    added |= {"to_sklearn", "to_torch"}
+    methods = [m for name, m in inspect.getmembers(estimator, callable) if name[0] != "_"]
+    examples = "".join(
+        line
+        for documented in [estimator, *methods]
+        for line in (inspect.getdoc(documented) or "").splitlines(keepends=True)
+        if line.startswith((">>>", "..."))
+    )
+    missing = {name for name in added if not re.search(rf"\b{name}\b", examples)}
+    assert not missing

@@ -98,6 +98,36 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         ValueError
             If the input is not what a network can learn from, or if training diverges. The
             estimator is then as it was before.
+
+        Examples
+        --------
+        >>> from sklearn import config_context
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.model_selection import train_test_split
+        >>> from sklearn.pipeline import Pipeline
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> X, X_val, y, y_val = train_test_split(X, y, random_state=0)
+        >>> mlp = TorchMLPClassifier(
+        ...     early_stopping=True, scoring="loss", learning_rate_init=0.1, random_state=0
+        ... )
+        >>> with config_context(enable_metadata_routing=True):
+        ...     mlp = mlp.set_fit_request(X_val=True, y_val=True, sample_weight_val=True)
+        ...     steps = [("scale", StandardScaler()), ("mlp", mlp)]
+        ...     pipeline = Pipeline(steps, transform_input=["X_val"])
+        ...     pipeline = pipeline.fit(X, y, X_val=X_val, y_val=y_val)
+        >>> bool(min(mlp.validation_loss_curve_) == -mlp.best_validation_score_)
+        True
+
+        Torch tensors, in and out:
+
+        >>> import torch
+        >>> X, y = torch.tensor(X), torch.tensor(y)
+        >>> with config_context(array_api_dispatch=True):
+        ...     mlp = TorchMLPClassifier((), solver="lbfgs", alpha=1.0).fit(X, y)
+        ...     mlp.predict(X[:2])
+        tensor([1, 1])
         """
         check_together(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
         validation = None if X_val is None else to_numpy(X_val, y_val, sample_weight_val)
@@ -258,7 +288,13 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
 
     @property
     def history_(self):
-        """What the fit recorded, epoch by epoch: a `skorch.history.History`."""
+        """What the fit recorded, epoch by epoch: a `skorch.history.History`.
+
+        Each row has 'epoch', 'train_loss' and 'train_loss_best' (whether it is the lowest so
+        far); with validation data 'valid_loss' and 'valid_loss_best', with early stopping
+        'valid_score'; and what `callbacks` record. After a warm start, and in `partial_fit`, rows
+        are added.
+        """
         check_is_fitted(self)
         return History(self._history)
 

@@ -267,6 +267,47 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     array([1, 0, 1, 0, 1])
     >>> clf.score(X_test, y_test)
     0.88
+
+    What scikit-learn's class does not have: regularisation, a function for each layer and a
+    planned rate,
+
+    >>> clf = TorchMLPClassifier(
+    ...     (50, 20), activation=["gelu", "tanh"], solver="adamw", learning_rate="one_cycle",
+    ...     learning_rate_init=0.01, max_iter=40, class_weight="balanced", dropout=[0.2, 0.0],
+    ...     max_grad_norm=1.0, dtype="float32", device="cpu", random_state=1,
+    ... ).fit(X_train, y_train)
+    >>> clf.score(X_test, y_test)
+    0.88
+
+    any optimizer of torch, its initial weights and skorch's callbacks,
+
+    >>> import torch
+    >>> from skorch.callbacks import EpochScoring
+    >>> clf = TorchMLPClassifier(
+    ...     activation=torch.sin, solver=torch.optim.RMSprop, init="torch", time_limit=60,
+    ...     callbacks=[EpochScoring("f1", on_train=True)], verbose="bar", random_state=1,
+    ... ).fit(X_train, y_train)
+    >>> clf.history_[-1, ("epoch", "f1")]
+    (188, 1.0)
+
+    scikit-learn's callbacks, and early stopping by any score, with every solver,
+
+    >>> from sklearn.callback import ScoringMonitor
+    >>> monitor = ScoringMonitor(scoring="roc_auc")
+    >>> clf = TorchMLPClassifier(
+    ...     solver="lbfgs", early_stopping=True, scoring="neg_log_loss", random_state=1
+    ... ).set_callbacks(monitor).fit(X_train, y_train)
+    >>> len(monitor.get_logs().data) > clf.n_iter_
+    True
+
+    and Rosenblatt's perceptron.
+
+    >>> rule = TorchMLPClassifier(
+    ...     (), loss="perceptron", init="zeros", solver="sgd", learning_rate_init=1.0,
+    ...     momentum=0, alpha=0, batch_size=1, random_state=1,
+    ... )
+    >>> rule.fit(X_train, y_train).score(X_test, y_test)
+    0.92
     """
 
     _parameter_constraints = CLASSIFIER_CONSTRAINTS

@@ -137,6 +137,15 @@ class ExportMixin:
         ------
         ValueError
             If scikit-learn has no such activation or loss.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> ours = TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> (ours.to_sklearn().predict(X) == ours.predict(X)).all()
+        np.True_
         """
         check_is_fitted(self)
         for name, known in (("activation", _THEIR_ACTIVATIONS), ("loss", _THEIR_LOSSES)):

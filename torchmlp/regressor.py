@@ -258,6 +258,48 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     array([  29., -291.])
     >>> round(regressor.score(X_test, y_test), 2)
     0.98
+
+    What scikit-learn's class does not have: other losses, such as that of a quantile, and planned
+    rates,
+
+    >>> upper = TorchMLPRegressor(
+    ...     "quantile", quantile=0.9, activation="silu", learning_rate="cosine",
+    ...     learning_rate_init=0.02, max_iter=200, device="cpu", random_state=1,
+    ... ).fit(X_train, y_train)
+    >>> bool((y_test < upper.predict(X_test)).mean() > 0.6)
+    True
+
+    one of your own, on the raw outputs, with any optimizer of torch,
+
+    >>> import torch
+    >>> def log_cosh(raw, y):
+    ...     return torch.log(torch.cosh((raw - y) / 100)).sum(dim=1)
+    >>> regressor = TorchMLPRegressor(
+    ...     log_cosh, solver=torch.optim.RMSprop, init="torch", max_grad_norm=10.0,
+    ...     learning_rate_init=0.05, learning_rate="cosine", dtype="float64", random_state=1,
+    ... ).fit(X_train, y_train)
+    >>> round(regressor.score(X_test, y_test), 1)
+    1.0
+
+    dropout, and early stopping by any score,
+
+    >>> regressor = TorchMLPRegressor(
+    ...     hidden_layer_sizes=(100, 50), dropout=0.1, solver="adamw", early_stopping=True,
+    ...     time_limit=60, scoring="neg_max_error", learning_rate_init=0.01, random_state=1,
+    ... ).fit(X_train, y_train)
+    >>> regressor.best_validation_score_ == max(regressor.validation_scores_)
+    True
+
+    and callbacks, of skorch and of scikit-learn.
+
+    >>> from sklearn.callback import ScoringMonitor
+    >>> from skorch.callbacks import LRScheduler
+    >>> regressor = TorchMLPRegressor(
+    ...     callbacks=[LRScheduler("StepLR", step_size=10)], tol=10.0, verbose="bar"
+    ... )
+    >>> regressor = regressor.set_callbacks(ScoringMonitor(scoring="r2")).fit(X_train, y_train)
+    >>> regressor.history_[-1, ("epoch", "event_lr")]
+    (12, 0.0001)
     """
 
     _parameter_constraints = REGRESSOR_CONSTRAINTS
