@@ -176,7 +176,7 @@ class DecisionRegionDisplay:
             Where to draw; None is a new figure.
         levels : sequence of float, default=(0.6, 0.75, 0.9)
             Probabilities at which the colour gets stronger, with a contour line; increasing, and
-            from 0.5 on, as only one class can have those.
+            above 0.5, as only one class can have those.
         colors : list of color, default=None
             Colour of each class.
         surface_kw : dict, default=None
@@ -199,8 +199,8 @@ class DecisionRegionDisplay:
             If `levels` are others, or there are more or fewer `colors` than classes.
         """
         n_classes = len(self.class_names)
-        if not (np.diff([0.5 - 1e-9, *levels, 1]) > 0).all():
-            raise ValueError(f"levels={levels!r} must increase, from 0.5 or more to less than 1.")
+        if not (np.diff([0.5, *levels, 1]) > 0).all():
+            raise ValueError(f"levels={levels!r} must increase, and be between 0.5 and 1.")
         if colors is not None and len(colors) != n_classes:
             raise ValueError(
                 f"colors={colors!r} has {len(colors)} of them for {n_classes} classes. Give one "

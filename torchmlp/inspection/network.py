@@ -196,6 +196,7 @@ class NetworkDisplay:
         self._draw_neurons(laid_out, scale, bias and self.intercepts is not None, neuron_kw)
         self._set_limits(laid_out)
         self._draw_names(laid_out, vertical, text_kw)
+        self._draw_counts(laid_out, vertical, text_kw)
         self.legend_ = _draw_legend(self.ax_, vertical)
         return self
 
@@ -253,16 +254,13 @@ class NetworkDisplay:
         self.ax_.apply_aspect()
 
     def _draw_names(self, laid_out, vertical, style):
-        """Write the names beside the first and last layer, and how many units others have."""
-        import matplotlib as mpl
-
+        """Write the names beside the first and last layer."""
         first, last = laid_out[0], laid_out[-1]
         inputs = checked_names("feature_names", self.feature_names, first.n_units)
         ys = [f"y{i}" for i in range(last.n_units)]
         outputs = checked_names("output_names", self.output_names, last.n_units, ys)
-        origin, unit = self.ax_.transData.transform([(0, 0), (1, 0)])
-        room = (unit - origin)[0] * 72 / self.figure_.dpi  # points between neighbours
-        size = min(mpl.rcParams["font.size"], 0.85 * room)
+        room = self._points_per_unit()
+        size = _font_size(0.85 * room)
         self.texts_ = []
         for column, names, side in ((first, inputs, -1), (last, outputs, 1)):
             shown = [names[unit] for unit in column.shown]
@@ -270,17 +268,27 @@ class NetworkDisplay:
             away = (0, side) if vertical else (side, 0)
             for name, center in zip(shown, column.centers, strict=True):
                 self._write(name, center, away, size, style, rotated)
+
+    def _draw_counts(self, laid_out, vertical, style):
+        """Write how many units a layer has, if not all are drawn, where no edge passes."""
+        step = np.abs(laid_out[1].centers[0] - laid_out[0].centers[0])[1 if vertical else 0]
+        room = self._points_per_unit() * (1 if vertical else step / 7)  # of one character
+        beyond = np.array([1, 0] if vertical else [0, -1])
+        furthest = max((column.centers @ beyond).max() for column in laid_out)
         for i, column in enumerate(laid_out):
             if column.gap is None:
                 continue
             dots = r"$\cdots$" if vertical else r"$\vdots$"
-            self._write(dots, column.gap, (0, 0), size, style)
+            self._write(dots, column.gap, (0, 0), _font_size(np.inf), style)
             kind = {0: "inputs", len(laid_out) - 1: "outputs"}.get(i, "units")
-            # beyond the last unit of the widest layer, where no edge passes
-            beyond = np.array([1, 0] if vertical else [0, -1])
-            furthest = max((c.centers @ beyond).max() for c in laid_out)
             place = column.gap + beyond * (furthest - column.gap @ beyond)
-            self._write(f"{column.n_units} {kind}", place, beyond, size, style)
+            text = f"{column.n_units} {kind}"
+            self._write(text, place, beyond, _font_size(room), style)
+
+    def _points_per_unit(self):
+        """Return the distance between neighbouring neurons in points."""
+        origin, unit = self.ax_.transData.transform([(0, 0), (1, 0)])
+        return (unit - origin)[0] * 72 / self.figure_.dpi
 
     def _write(self, text, center, away, size, style, rotated=False):
         """Write beside a neuron, in a direction of (0, 0), (1, 0), (-1, 0), (0, 1) or (0, -1)."""
@@ -300,6 +308,13 @@ class NetworkDisplay:
             **merged(Text, defaults, style),
         )
         self.texts_.append(written)
+
+
+def _font_size(room):
+    """Return the usual size of text in points, or what there is room for."""
+    from matplotlib import rcParams
+
+    return min(rcParams["font.size"], room)
 
 
 def _draw_legend(ax, vertical):

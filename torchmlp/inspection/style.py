@@ -133,7 +133,7 @@ def grid_of_axes(ax, n, n_columns, *, figsize=None, **ratios):
 
 
 def _divided(ax, n, shape, ratios):
-    """Return the place of an axes as a grid; the axes stays, unseen, to carry a title."""
+    """Return the place of an axes as a grid; the axes itself is seen no more."""
     if ax.get_subplotspec() is None:
         raise ValueError(
             f"ax is not in a grid of subplots, and cannot be divided. Give {n} axes, or one made "
