@@ -80,7 +80,7 @@ class HiddenFeaturesDisplay:
     images_ : list of matplotlib AxesImage
         Maps of two features, or weights.
 
-    colorbar_ : matplotlib Colorbar
+    colorbar_ : matplotlib Colorbar or None
         Scale of the maps or images, if they have one in common.
 
     See Also
@@ -205,8 +205,8 @@ class HiddenFeaturesDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, or array-like of Axes, default=None
-            Where to draw. One axes is divided into as many as are needed; several are as many.
-            None is a new figure.
+            Where to draw. One axes is divided into as many as are needed, and titles are then for
+            `axes_`; several are as many. None is a new figure.
         max_units : int or None, default=16
             Of more units, the strongest are drawn: those whose values vary most, times the norm
             of their weights in the next layer. None draws all.
@@ -293,15 +293,15 @@ class HiddenFeaturesDisplay:
             each.set_title(f"unit {unit}", fontsize="small", pad=3)
             self.images_.append(image)
         self._label_panels(n_columns)
-        if scale == "layer":
-            self._draw_colorbar()
+        self.colorbar_ = self._draw_colorbar() if scale == "layer" else None
 
     def _draw_colorbar(self):
         label = ("weight" if self.grid is None else "value of the unit") + self._how_many()
         figure = self.axes_[0].figure
-        self.colorbar_ = figure.colorbar(self.images_[0], ax=list(self.axes_), label=label)
+        colorbar = figure.colorbar(self.images_[0], ax=list(self.axes_), label=label)
         if np.min(self.values) >= 0:
-            self.colorbar_.ax.set_ylim(0, None)  # as after relu: nothing is negative
+            colorbar.ax.set_ylim(0, None)  # as after relu: nothing is negative
+        return colorbar
 
     def _label_panels(self, n_columns):
         """Leave ticks to the panels at the left and bottom, and none to images."""

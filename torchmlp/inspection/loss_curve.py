@@ -182,8 +182,8 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, or array-like of two, default=None
-            Where to draw. If there are scores, one axes is divided into two, above each other.
-            None is a new figure.
+            Where to draw. If there are scores, one axes is divided into two, above each other, and
+            a title is then for `ax_`. None is a new figure.
         yscale : {"linear", "log"}, default="linear"
             Scale of the losses.
         line_kw : dict, default=None

@@ -169,6 +169,7 @@ class NetworkDisplay:
             ``cmap`` maps weights to colours, and ``color`` is one for all.
         neuron_kw : dict, default=None
             Style of the neurons, as for :class:`matplotlib.collections.EllipseCollection`.
+            ``cmap`` maps biases to colours; ``facecolor`` is one for all, with ``bias=False``.
         text_kw : dict, default=None
             Style of the names, as for :class:`matplotlib.text.Text`.
 
