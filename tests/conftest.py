@@ -1,9 +1,6 @@
-import matplotlib
 import numpy as np
 import pytest
 import torch
-
-matplotlib.use("Agg")
 
 
 @pytest.fixture

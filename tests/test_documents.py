@@ -13,8 +13,9 @@ from numpydoc.docscrape import NumpyDocString
 from numpydoc.validate import validate
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from torchmlp import TorchMLPClassifier
+from torchmlp import TorchMLPClassifier, inspection
 
+DISPLAYS = [getattr(inspection, name) for name in inspection.__all__]
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # numpydoc's codes for what scikit-learn does otherwise, and we with it: results have names, short
@@ -60,9 +61,10 @@ def test_files_that_the_readme_links_are_there():
         assert link.startswith("https://") or (ROOT / link).exists(), link
 
 
-@pytest.mark.parametrize("estimator", OURS)
+@pytest.mark.parametrize("estimator", [*OURS, *DISPLAYS])
 def test_every_parameter_is_documented_in_order(estimator):
-    documented = [p.name for p in NumpyDocString(estimator.__doc__)["Parameters"]]
+    parameters = NumpyDocString(estimator.__doc__)["Parameters"]
+    documented = [name for p in parameters for name in p.name.split(", ")]
     assert documented == list(inspect.signature(estimator).parameters)
 
 
@@ -75,14 +77,14 @@ def test_parameters_that_both_have_are_described_alike():
         assert described[0][name] == described[1][name], name
 
 
-@pytest.mark.parametrize("estimator", OURS)
-def test_numpydoc_finds_nothing_wrong(estimator):
-    names = [f"torchmlp.{estimator.__name__}"]
-    for cls in estimator.__mro__:
+@pytest.mark.parametrize("public", [*OURS, *DISPLAYS])
+def test_numpydoc_finds_nothing_wrong(public):
+    package = "torchmlp.inspection" if public in DISPLAYS else "torchmlp"
+    names = [f"{package}.{public.__name__}"]
+    for cls in public.__mro__:
         if cls.__module__.startswith("torchmlp"):
-            names += [
-                f"{names[0]}.{n}" for n, f in vars(cls).items() if n[0] != "_" and callable(f)
-            ]
+            public_names = [n for n in vars(cls) if n[0] != "_" and callable(getattr(cls, n))]
+            names += [f"{names[0]}.{n}" for n in public_names]
     for name in names:
         errors = [error for error in validate(name)["errors"] if error[0] not in TOLERATED]
         assert not errors, (name, errors)

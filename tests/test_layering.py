@@ -22,6 +22,11 @@ LEVELS = [
     {"classifier", "regressor"},
     {""},
     {"__main__"},
+    {"inspection.models", "inspection.style", "inspection.geometry"},
+    {"inspection.features", "inspection.regions"},
+    {"inspection.loss_curve", "inspection.network"},
+    {"inspection.hidden_features", "inspection.decision_region"},
+    {"inspection"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -72,11 +77,13 @@ def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
 
 
-def test_import_is_light():
+@pytest.mark.parametrize("package", ["torchmlp", "torchmlp.inspection"])
+def test_import_is_light(package):
     heavy = "matplotlib", "pandas", "onnx", "skl2onnx", "array_api_strict", "torch._dynamo"
     code = (
         "import torch, sklearn.neural_network, skorch, sys; before = set(sys.modules);"
-        f"import torchmlp; new = set(sys.modules) - before; print([m for m in {heavy} if m in new])"
+        f"import {package}; new = set(sys.modules) - before;"
+        f"print([m for m in {heavy} if m in new])"
     )
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -1,0 +1,13 @@
+"""Pictures of fitted networks, in scikit-learn's Display convention."""
+
+from torchmlp.inspection.decision_region import DecisionRegionDisplay
+from torchmlp.inspection.hidden_features import HiddenFeaturesDisplay
+from torchmlp.inspection.loss_curve import LossCurveDisplay
+from torchmlp.inspection.network import NetworkDisplay
+
+__all__ = [
+    "DecisionRegionDisplay",
+    "HiddenFeaturesDisplay",
+    "LossCurveDisplay",
+    "NetworkDisplay",
+]

@@ -1,0 +1,113 @@
+"""What hidden units compute: arrays, no drawing."""
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from torchmlp.inspection.models import feature_axes, grid_points, on_grid
+
+
+def features_of_inputs(model, X, *, layer, output, grid_resolution, margin):
+    """Return the values of a layer's units over the range of one or two features.
+
+    Parameters
+    ----------
+    model : Model
+    X : array-like of shape (n_samples, n_features)
+    layer, output : int
+    grid_resolution : int
+    margin : float
+
+    Returns
+    -------
+    dict
+        The parameters of :class:`HiddenFeaturesDisplay`.
+
+    Raises
+    ------
+    ValueError
+        If X has more features, or the network has no such layer or output.
+    """
+    layer = model.hidden_layer(layer)
+    axes = feature_axes(X, (1, 2), grid_resolution, margin)
+    hidden = model.mlp.hidden_activations(model.inputs(grid_points(axes, X)))[layer]
+    values = on_grid(hidden, axes)
+    outgoing = model.mlp.coefs_[layer + 1]
+    found = {"values": values, "grid": axes, "strength": _strength(values, outgoing)}
+    if len(axes) == 1 and layer == len(model.mlp.coefs_) - 2:
+        output = _checked_output(output, model.mlp.n_outputs_)
+        found["contributions"] = values * outgoing[:, [output]]
+        found["intercept"] = model.mlp.intercepts_[-1][output]
+        found["output_name"] = _output_name(model, output)
+    return found
+
+
+def features_of_images(model, image_shape):
+    """Return the weights of the first layer's units as images.
+
+    Parameters
+    ----------
+    model : Model
+    image_shape : tuple of int
+        Height and width.
+
+    Returns
+    -------
+    dict
+        The parameters of :class:`HiddenFeaturesDisplay`.
+
+    Raises
+    ------
+    ValueError
+        If the network has another number of inputs, or no hidden layer.
+    """
+    model.hidden_layer(0)
+    coefs = model.mlp.coefs_[0]
+    if len(image_shape) != 2 or np.prod(image_shape) != len(coefs):
+        raise ValueError(
+            f"image_shape={image_shape} must be a height and a width whose product is the number "
+            f"of inputs of the network, {len(coefs)}."
+        )
+    images = coefs.T.reshape(-1, *image_shape)
+    return {"values": images, "strength": _strength(images, model.mlp.coefs_[1])}
+
+
+def strongest(strength, max_units):
+    """Return the units of most effect, in their order.
+
+    Parameters
+    ----------
+    strength : ndarray of shape (n_units,)
+    max_units : int or None
+        How many; None for all.
+
+    Raises
+    ------
+    ValueError
+        If max_units is less than 1.
+    """
+    if max_units is None:
+        return np.arange(len(strength))
+    if max_units < 1:
+        raise ValueError(f"max_units={max_units} must be at least 1, or None for all units.")
+    return np.sort(np.argsort(-np.asarray(strength), kind="stable")[:max_units])
+
+
+def _strength(values, outgoing):
+    """Return by how much each unit moves the next layer: its deviation times its weights' norm."""
+    return values.reshape(len(values), -1).std(axis=1) * np.linalg.norm(outgoing, axis=1)
+
+
+def _checked_output(output, n_outputs):
+    if not -n_outputs <= output < n_outputs:
+        raise ValueError(
+            f"output={output} is not there: the network has {n_outputs} outputs. Give an index as "
+            "for a list."
+        )
+    return output
+
+
+def _output_name(model, output):
+    name = model.output_names()[output]
+    if is_classifier(model.mlp) or model.mlp.out_activation_ != "identity":
+        return f"raw output, {name}"
+    return "prediction" if model.mlp.n_outputs_ == 1 else f"prediction, {name}"
