@@ -99,6 +99,16 @@ def test_in_a_pipeline_and_a_cross_validation():
     np.testing.assert_allclose(got, expected)
 
 
+def test_tensors_that_numpy_does_not_know():
+    model, X, y = numbers("multiclass")
+    low = torch.asarray(X).bfloat16()
+    plain = fit_quietly(clone(model), low.float().numpy(), y, np.full(len(X), 2.0))
+    with config_context(array_api_dispatch=True):
+        fit_quietly(model, low.requires_grad_(), torch.asarray(y), sample_weight=2.0)
+        assert_identical(model, plain)
+        assert model.predict_proba(low).dtype is torch.float32
+
+
 @pytest.mark.parametrize("ours", OURS)
 def test_tensors_without_dispatch_give_numpy(ours):
     X, y = torch.arange(20.0).reshape(10, 2), torch.arange(10) % 2

@@ -19,12 +19,16 @@ from skorch.callbacks import (
     EpochTimer,
     Freezer,
     GradientNormClipping,
+    Initializer,
     LoadInitState,
     LRScheduler,
+    ParamMapper,
+    PassthroughScoring,
     PrintLog,
     ProgressBar,
     TrainEndCheckpoint,
 )
+from skorch.utils import freeze_parameter
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
@@ -126,14 +130,28 @@ def test_lr_scheduler_on_a_plateau_and_by_its_own_name():
 
 
 @pytest.mark.parametrize("solver", ["adamw", "sgd", torch.optim.RMSprop])
-def test_lr_scheduler_begins_anew_in_a_warm_start(solver):
+def test_lr_scheduler_with_every_solver_but_in_one_fit(solver):
     scheduler = LRScheduler("StepLR", step_size=2, gamma=0.1)
-    model = mlp(scheduler, solver=solver, warm_start=True)
-    rates = fit_quietly(fit_quietly(model, X, y), X, y).history_[:, "event_lr"]
-    assert rates[:6] == rates[6:] == pytest.approx(np.repeat([1e-3, 1e-4, 1e-5], 2))
-    assert model.history_[:, "epoch"] == list(range(1, 13))
-    with pytest.raises(ValueError, match=r"LRScheduler makes its schedule anew.*Use fit"):
-        model.partial_fit(X, y)
+    model = fit_quietly(mlp(scheduler, solver=solver, warm_start=True), X, y)
+    assert model.history_[:, "event_lr"] == pytest.approx(np.repeat([1e-3, 1e-4, 1e-5], 2))
+    for again in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=r"LRScheduler makes a new schedule.*use one fit"):
+            again(X, y)
+
+
+class Reader(Callback):
+    """Reads the rate, as loggers do."""
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("rate", ["cosine", "one_cycle", "invscaling", "adaptive"])
+def test_reading_the_optimizer_leaves_the_schedule_as_it_is(rate):
+    parameters = {"learning_rate": rate, "solver": "sgd", "tol": 10.0, "n_iter_no_change": 2}
+    model = fit_quietly(mlp(Reader(), **parameters), X, y)
+    assert len(set(model.history_[:, "lr"])) > 1
+    assert_identical(model, fit_quietly(mlp(**parameters), X, y))
 
 
 def test_checkpoint_loads_into_the_torch_module(tmp_path):
@@ -172,6 +190,29 @@ def test_checkpoint_of_the_solver_resumes(tmp_path):
     assert_identical(resumed, fit_quietly(mlp(max_iter=6, shuffle=False), X, y))
 
 
+def test_a_resumed_history_is_the_one_that_callbacks_see(tmp_path):
+    saved = Checkpoint("train_loss_best", dirname=tmp_path)
+    fit_quietly(mlp(saved, max_iter=5), X, y)
+    scores = EpochScoring("accuracy", on_train=True, lower_is_better=False)
+    stopper = EarlyStopping("train_loss", patience=2)
+    model = fit_quietly(mlp(LoadInitState(saved), scores, stopper, max_iter=10), X, y)
+    assert model.history_[:, "epoch"] == list(range(1, 16))
+    assert len(model.history_[:, "accuracy"]) == model.n_iter_ == 10
+    with pytest.raises(ValueError, match=r"checkpoint is of solver 'adam'.*without f_optimizer"):
+        mlp(LoadInitState(saved), solver="sgd").fit(X, y)
+
+
+def test_the_best_score_goes_on_in_partial_fit():
+    scores = EpochScoring("accuracy", on_train=True, lower_is_better=False)
+    model = mlp(scores, learning_rate_init=5.0)
+    for _ in range(6):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    accuracy = model.history_[:, "accuracy"]
+    best = np.maximum.accumulate([-np.inf, *accuracy])[:-1] < accuracy
+    assert model.history_[:, "accuracy_best"] == best.tolist()
+    assert not best.all()
+
+
 def test_early_stopping_of_skorch(capsys):
     stopper = EarlyStopping(patience=2, lower_is_better=True, load_best=True)
     model = mlp(stopper, learning_rate_init=0.5, max_iter=100)
@@ -204,6 +245,52 @@ def test_print_log_prints_every_epoch(capsys):
     model.fit(X, y)
     assert len(capsys.readouterr().out.splitlines()) == 2 + model.n_iter_
     assert min(model.history_[:, "dur"]) > 0
+
+
+class Change(Callback):
+    """Replaces the weights, in one of the ways that torch has."""
+
+    def __init__(self, how, when):
+        self.how, self.when = how, when
+
+    def change(self, net):
+        for parameter in net.module_.parameters():
+            changed = parameter.clamp(min=0)
+            if self.how == "in place":
+                parameter.clamp_(min=0)
+            elif self.how == "data":
+                parameter.data = changed
+        if self.how == "state":
+            state = {name: v.clamp(min=0) for name, v in net.module_.state_dict().items()}
+            net.module_.load_state_dict(state, assign=True)
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.when == "epoch":
+            self.change(net)
+
+    def on_train_end(self, net, **kwargs):
+        if self.when == "train":
+            self.change(net)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("when", ["epoch", "train"])
+@pytest.mark.parametrize("how", ["in place", "data", "state"])
+def test_weights_that_a_callback_changes_are_the_models(how, when, early_stopping):
+    model = fit_quietly(mlp(Change(how, when), early_stopping=early_stopping), X, y)
+    assert min(w.min() for w in model.coefs_) == 0
+    assert max(w.max() for w in model.coefs_) > 0
+
+
+def test_initializer_and_gradients_of_a_callback():
+    class Still(Callback):
+        def on_grad_computed(self, net, named_parameters, **kwargs):
+            for _, parameter in named_parameters:
+                parameter.grad = torch.zeros_like(parameter)
+
+    zeros = Initializer("*", fn=torch.nn.init.zeros_)
+    model = fit_quietly(mlp(zeros, Still(), solver="sgd"), X, y)
+    assert not any(w.any() for w in model.coefs_)
 
 
 class Recorder(Callback):
@@ -276,7 +363,10 @@ class PerBatch(Callback):
         ([BatchScoring("accuracy")], {}, "BatchScoring needs single batches.*EpochScoring"),
         ([("mine", PerBatch)], {}, "PerBatch needs single batches.*on_epoch_end"),
         ([LRScheduler(step_every="batch")], {}, "LRScheduler needs single batches"),
-        ([Freezer("*")], {}, "Freezer changes a torch module"),
+        ([PassthroughScoring("loss")], {}, "PassthroughScoring needs single batches"),
+        ([Freezer("*")], {}, "Freezer changes how a torch module learns"),
+        ([ParamMapper("*", freeze_parameter)], {}, "ParamMapper changes how"),
+        ([Checkpoint()], {}, "Checkpoint watches 'valid_loss_best'.*monitor='train_loss_best'"),
         ([LRScheduler()], {"learning_rate": "cosine"}, "LRScheduler and learning_rate='cosine'"),
         ([Checkpoint(f_pickle="net.pkl")], {}, "Pickle the estimator, or save f_params"),
         ([EarlyStopping()], {}, "watches 'valid_loss', but there is no validation data"),

@@ -148,3 +148,12 @@ def test_what_is_wrong_with_them_is_said(validation, message):
 def test_scoring_without_early_stopping_is_an_error():
     with pytest.raises(ValueError, match="scoring='f1_macro' is what early stopping watches"):
         TorchMLPClassifier(scoring="f1_macro").fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["neg_max_error", None])
+def test_scorers_without_weights_score_without_them(name):
+    scoring = name or (lambda model, X, y: model.score(X, y))
+    mlp = TorchMLPRegressor(early_stopping=True, scoring=scoring, max_iter=3, random_state=0)
+    weights = np.arange(len(Y_REG)) % 3
+    fitted = fit_quietly(mlp, X_REG, Y_REG, weights)
+    assert len(fitted.validation_scores_) == 3

@@ -44,7 +44,7 @@ from torchmlp.watching import watchers_of
 _PROGRESS = {
     field.name: "_" + field.name if field.name == "no_improvement_count" else field.name + "_"
     for field in fields(Progress)
-    if field.name not in ("history", "earlier")
+    if field.name != "history"
 }
 
 
@@ -156,8 +156,8 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
                 "partial_fit does not support early_stopping=True; set it to False, or use fit."
             )
         hidden = check_layers(self.hidden_layer_sizes)
-        check_combinations(self, len(hidden), incremental, validation is not None)
         resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
+        check_combinations(self, len(hidden), incremental, resumed, validation is not None)
         X, y = check_training_input(self, X, y, reset=not resumed)
         encoder = self._target_encoder(y, incremental, classes)
         encoded, loss = encoder.encode(y), self._loss(encoder)
@@ -266,7 +266,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             if hasattr(self, attribute)
         }
         known.update(n_iter=0, loss_curve=list(known.get("loss_curve", [])))
-        return Progress(**known, earlier=getattr(self, "_history", []))
+        return Progress(**known, history=History(getattr(self, "_history", [])))
 
     def _publish(self, task, encoder):
         """Set the fitted attributes; what only training needed goes, unless it will go on."""
@@ -330,7 +330,7 @@ def _fitted_attributes(task, encoder):
         "device_": str(task.layout.device),
         "_encoder": encoder,
         **progress,
-        "_history": [*task.progress.earlier, *task.progress.history],
+        "_history": list(task.progress.history),
     }
 
 

@@ -162,17 +162,17 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
 
     scoring : str, callable or None, default=None
         What early stopping watches: None is what `score` computes, 'loss' the validation loss
-        (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``.
+        (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``. It gets
+        the weights of the samples if it takes `sample_weight`.
 
     time_limit : float or None, default=None
         Seconds after which `fit` ends, with a ConvergenceWarning, when an epoch is over.
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Called while a stochastic solver trains, as in skorch: those that work by epoch, such as
-        `EpochScoring`, `LRScheduler`, `Checkpoint` and `EarlyStopping`, and, by batch,
-        `GradientNormClipping` and `ProgressBar`. Theirs ``net`` has `history`, `module_`,
-        `optimizer_` and the methods of prediction. For scikit-learn's callbacks, and for 'lbfgs',
-        see `set_callbacks`.
+        `EpochScoring`, `LRScheduler`, `Checkpoint` and `EarlyStopping`, and `ProgressBar` and
+        `GradientNormClipping`. Weights that they change in ``net.module_`` are the model's. For
+        scikit-learn's callbacks, and for 'lbfgs', see `set_callbacks`.
 
     device : str or torch.device, default='auto'
         Where to train: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there is one and

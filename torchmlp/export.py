@@ -205,7 +205,9 @@ class ExportMixin:
         ours.set_params(**model.get_params())
         _copy_fitted(model, ours)
         ours._no_improvement_count = getattr(model, "_no_improvement_count", 0)
-        ours._resume = {}
+        ours._resume, ours._history = {}, _history_of(getattr(model, "loss_curve_", []))
+        ours.validation_loss_curve_, ours.device_ = None, "cpu"
+        ours.n_parameters_ = sum(map(np.size, ours.coefs_ + ours.intercepts_))
         if is_classifier(ours):
             ours._encoder = ClassEncoder.of(model._label_binarizer)
         else:
@@ -218,6 +220,15 @@ def _linear(coefs, intercepts):
     layer.weight = nn.Parameter(torch.from_numpy(np.array(coefs.T)))
     layer.bias = nn.Parameter(torch.from_numpy(np.array(intercepts)))
     return layer
+
+
+def _history_of(losses):
+    """Return the rows that a fit with these losses would have written."""
+    lowest = np.minimum.accumulate([np.inf, *losses])
+    return [
+        {"batches": [], "epoch": i + 1, "train_loss": float(loss), "train_loss_best": bool(best)}
+        for i, (loss, best) in enumerate(zip(losses, losses < lowest[:-1], strict=True))
+    ]
 
 
 def _copy_fitted(source, target):

@@ -5,7 +5,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
 from torchmlp.training.rows import Data
-from torchmlp.validation import check_any_weight
+from torchmlp.validation import check_any_weight, takes_weights
 
 
 def split(data, strata, fraction, random_state):
@@ -74,5 +74,6 @@ def score_to_watch(estimator, encoder, holdout):
     if isinstance(estimator.scoring, str) and estimator.scoring == "loss":
         return lambda raw, loss, model: -loss
     scorer, targets = check_scoring(estimator, estimator.scoring), encoder.targets(y)
-    options = {} if sample_weight is None else {"sample_weight": sample_weight}
+    weighted = sample_weight is not None and takes_weights(scorer)
+    options = {"sample_weight": sample_weight} if weighted else {}
     return lambda raw, loss, model: float(scorer(model(), X, targets, **options))

@@ -1,7 +1,8 @@
 """Checks of parameters and input: the only home of imports that scikit-learn calls private."""
 
 import functools
-from numbers import Integral, Real
+import inspect
+from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ __all__ = [
     "fit_context",
     "is_first_partial_fit",
     "same_kind",
+    "takes_weights",
     "to_numpy",
 ]
 
@@ -88,12 +90,19 @@ def to_numpy(*arrays):
     """
     if not get_config()["array_api_dispatch"]:
         return arrays
-    return [move_to(a, xp=np, device="cpu") if _foreign(a) else a for a in arrays]
+    return [move_to(_plain(a), xp=np, device="cpu") if _foreign(a) else a for a in arrays]
+
+
+def _plain(array):
+    """Return a tensor that NumPy can share: without a gradient, in a dtype that it knows."""
+    if not isinstance(array, torch.Tensor):
+        return array
+    return array.detach().float() if array.dtype is torch.bfloat16 else array.detach()
 
 
 def _foreign(array):
     """Return (namespace, device) of an array that is not NumPy's, else None."""
-    if isinstance(array, range):  # which scikit-learn's inspection does not know
+    if isinstance(array, (Number, range)):  # which scikit-learn's inspection does not know
         return None
     namespace, is_array, device = get_namespace_and_device(array)
     return (namespace, device) if is_array and not isinstance(array, np.ndarray) else None
@@ -149,7 +158,31 @@ def check_training_input(estimator, X, y, *, reset):
 
 def check_input(estimator, X):
     """Return X as a dense or CSR array of the width that the estimator was fitted on."""
-    return validate_data(estimator, X, accept_sparse="csr", reset=False)
+    return (
+        X
+        if _is_right(estimator, X)
+        else validate_data(estimator, X, accept_sparse="csr", reset=False)
+    )
+
+
+def _is_right(estimator, X):
+    """Whether scikit-learn would return X as it is: for a single row its checks take longest."""
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype in (np.float32, np.float64)
+        and X.shape[0] > 0
+        and X.shape[1] == estimator.n_features_in_
+        and not hasattr(estimator, "feature_names_in_")
+        and np.isfinite(X.sum())
+    )
+
+
+def takes_weights(scorer):
+    """Whether a scorer, scikit-learn's or a function, takes sample weights."""
+    if hasattr(scorer, "_accept_sample_weight"):
+        return scorer._accept_sample_weight()
+    return "sample_weight" in inspect.signature(scorer).parameters
 
 
 def check_weights(sample_weight, X):
@@ -204,7 +237,7 @@ def check_layers(hidden_layer_sizes):
     return [int(size) for size in sizes]
 
 
-def check_combinations(estimator, n_hidden, incremental, validated):
+def check_combinations(estimator, n_hidden, incremental, resumed, validated):
     """Make sure that the parameters make sense together.
 
     Parameters
@@ -214,6 +247,8 @@ def check_combinations(estimator, n_hidden, incremental, validated):
         Number of hidden layers.
     incremental : bool
         Whether this is a step of `partial_fit`.
+    resumed : bool
+        Whether training goes on with a fitted network.
     validated : bool
         Whether the user brought validation data.
 
@@ -243,7 +278,7 @@ def check_combinations(estimator, n_hidden, incremental, validated):
             )
         scheduled = rate if solver == "sgd" or rate in PLANNED else "constant"
         validated = validated or estimator.early_stopping
-        check_callbacks(estimator.callbacks, scheduled, validated, incremental)
+        check_callbacks(estimator.callbacks, scheduled, validated, incremental or resumed)
     if solver == "lbfgs":
         for name in ("dropout", "max_grad_norm"):
             if np.any(getattr(estimator, name)):

@@ -62,6 +62,7 @@ def minimise_lbfgs(task):
         task.epoch_ends(float(intermediate_result.fun), 0)
         if task.holdout is not None:
             task.judge()
+            task.keep_best()
         if task.watched():
             raise StopIteration
         if task.watches_score and task.out_of_patience:
@@ -86,5 +87,6 @@ def minimise_lbfgs(task):
     except KeyboardInterrupt:
         task.notes.append(("Training interrupted by user.", UserWarning))
     weights.flat.copy_(torch.from_numpy(accepted))
+    task.restore_best()
     task.finish()
     return result if result is None or result.status != STOPPED else None

@@ -1,17 +1,15 @@
 """A skorch net whose epoch is the kernel: the loop of the stochastic solvers."""
 
-import functools
-
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
 from skorch.dataset import Dataset
-from torch import nn
 from torch.utils.data import Subset
 
 from torchmlp.training.epoch import Kernel
-from torchmlp.training.hooks import SolverHandle, overrides
+from torchmlp.training.hooks import CallbackView, overrides
 from torchmlp.training.rows import Epoch
 from torchmlp.training.schedules import PLANNED, SCHEDULES
 from torchmlp.training.solvers import make_solver
@@ -21,13 +19,12 @@ class StopTraining(Exception):
     """Raised at the end of the last epoch."""
 
 
-class TrainingNet(NeuralNet):
+class TrainingNet(CallbackView, NeuralNet):
     """Trains the weights of a task, epoch by epoch.
 
     skorch drives: `fit_loop`, `notify`, the callbacks and the history are its own. Data
     splitting, iteration and `run_single_epoch` are replaced, since batches come from `Epoch`
-    and are trained by `Kernel` without a `DataLoader` and without autograd. What callbacks look
-    at (module, optimizer, predictions, datasets) is made when one of them asks.
+    and are trained by `Kernel` without a `DataLoader` and without autograd.
 
     Parameters
     ----------
@@ -79,7 +76,6 @@ class TrainingNet(NeuralNet):
         self.order = order if order is not None and len(order) == n_rows else np.arange(n_rows)
         self.initialize_callbacks()
         self._connect_callbacks()
-        self.history_ = task.progress.history
         self.initialized_ = True
         return self
 
@@ -104,6 +100,7 @@ class TrainingNet(NeuralNet):
     def _grad_computed(self):
         named = list(self.module_.named_parameters())
         self.notify("on_grad_computed", named_parameters=named, training=True)
+        self.take_over_gradient()
 
     def _batch_ends(self, training=True):
         self.notify("on_batch_end", batch=(None, None), y_pred=None, training=training)
@@ -116,7 +113,8 @@ class TrainingNet(NeuralNet):
         return self._dataset(task.data), task.holdout and self._dataset(task.holdout)
 
     def _dataset(self, data):
-        dataset = Dataset(data.X, self.task.targets(data.y))
+        y = self.task.targets(data.y)
+        dataset = Dataset(data.X, y.toarray() if sp.issparse(y) else y)
         return dataset if data.rows is None else Subset(dataset, data.rows)
 
     def get_iterator(self, dataset, training=False):
@@ -141,16 +139,6 @@ class TrainingNet(NeuralNet):
         if iterator is not None and self.kernel.on_batch_end is not None:
             self._batch_ends(training=False)
 
-    @property
-    def rate(self):
-        """Learning rate of the next epoch: a scheduler's, if there is one."""
-        return self.optimizer_.rate if self._has_optimizer else self.schedule.rate
-
-    @property
-    def _has_optimizer(self):
-        """Whether a callback has asked for the optimizer: making one takes torch a while."""
-        return "optimizer_" in vars(self)
-
     def _shuffle(self):
         if self.task.settings.shuffle:
             # A permutation of the last order, as scikit-learn draws it.
@@ -160,36 +148,38 @@ class TrainingNet(NeuralNet):
 
     def notify(self, method_name, **cb_kwargs):
         """Call the callbacks, and end training if one of them, or a rule, says so."""
-        if method_name != "on_epoch_end":
-            super().notify(method_name, **cb_kwargs)
-            return
+        epoch_ends, stop = method_name == "on_epoch_end", False
+        if epoch_ends:
+            self.step_optimizer()
         try:
-            if self._has_optimizer:
-                self.optimizer_.step()
             super().notify(method_name, **cb_kwargs)
-        except KeyboardInterrupt:  # how skorch's callbacks stop a fit
-            raise StopTraining from None
-        finally:
-            stop = self.task.watched()
-        if stop or self._rule_stops():
-            raise StopTraining
+        except KeyboardInterrupt:
+            if not epoch_ends:
+                raise
+            stop = True  # it is how skorch's callbacks end a fit
+        self.take_over_weights()
+        if epoch_ends:
+            self.task.keep_best()
+            stop |= self.task.watched()
+            if stop or self._rule_stops():
+                raise StopTraining
 
     def _rule_stops(self):
-        """Stop, or lower the rate, by scikit-learn's rules."""
-        task, progress = self.task, self.task.progress
+        """Stop, or change the rate, by scikit-learn's rules."""
+        task, progress, rate = self.task, self.task.progress, self.schedule.rate
         self.schedule.epoch_ends(progress.n_iter, progress.t)
-        if task.diverged():
-            if task.watches_score:
-                kept = "the weights with the best validation score are kept."
-                task.notes.append(
-                    (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
-                )
-            return True
-        if not task.out_of_patience:
-            return False
-        stop, consequence = self.schedule.plateau()
-        task.tell_out_of_patience(consequence)
-        progress.no_improvement_count = progress.no_improvement_count if stop else 0
+        stop = task.diverged()
+        if stop and task.watches_score:
+            kept = "the weights with the best validation score are kept."
+            task.notes.append(
+                (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
+            )
+        elif not stop and task.out_of_patience:
+            stop, consequence = self.schedule.plateau()
+            task.tell_out_of_patience(consequence)
+            progress.no_improvement_count = progress.no_improvement_count if stop else 0
+        if self.schedule.rate != rate:
+            self.set_rate(self.schedule.rate)
         return stop
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
@@ -208,47 +198,8 @@ class TrainingNet(NeuralNet):
                     "reached and the optimization hasn't converged yet."
                 )
                 self.task.notes.append((reached, ConvergenceWarning))
+        self.task.restore_best()
         return self
-
-    @functools.cached_property
-    def module_(self):
-        """The network as a torch module that shares its memory with the weights."""
-        module = self.task.model().to_torch()
-        linear = [layer for layer in module if isinstance(layer, nn.Linear)]
-        weights, gradients = self.task.weights.layers, self.kernel.gradient.layers
-        for layer, own, gradient in zip(linear, weights, gradients, strict=True):
-            layer.weight = _shared(own.coefs.t(), gradient.coefs.t())
-            layer.bias = _shared(own.intercepts, gradient.intercepts)
-        return module
-
-    @functools.cached_property
-    def optimizer_(self):
-        """The solver as a torch optimizer."""
-        return SolverHandle(self.solver, self.task.weights.flat, self.schedule.rate, self.lr)
-
-    @property
-    def criterion_(self):
-        """A module without parameters: checkpoints save one."""
-        return nn.Module()
-
-    @property
-    def classes_(self):
-        return self.task.model().classes_
-
-    def predict(self, X):
-        return self.task.model().predict(X)
-
-    def predict_proba(self, X):
-        return self.task.model().predict_proba(X)
-
-    def decision_function(self, X):
-        return self.task.model().decision_function(X)
-
-    def score(self, X, y):
-        return self.task.model().score(X, y)
-
-    def __sklearn_tags__(self):
-        return self.task.model().__sklearn_tags__()
 
     def state(self):
         """Return what a later step of `partial_fit` needs to go on from here."""
@@ -264,12 +215,6 @@ class TrainingNet(NeuralNet):
         return state
 
 
-def _shared(values, gradient):
-    parameter = nn.Parameter(values, requires_grad=False)
-    parameter.grad = gradient
-    return parameter
-
-
 def run_epochs(task):
     """Train the weights of a task with a stochastic solver.
 
@@ -282,6 +227,5 @@ def run_epochs(task):
     data = task.data
     net.partial_fit(data.X, task.targets(data.y) if task.callbacks else data.y)
     task.resume = net.state()
-    if net._has_optimizer:
-        net.optimizer_.release()
+    net.release_optimizer()
     task.finish()

@@ -69,9 +69,7 @@ class Progress:
     no_improvement_count : int
         Epochs since the loss, or the score, last improved by `tol`.
     history : skorch.history.History
-        One row per epoch of this fit.
-    earlier : list of dict
-        The rows of the fits that this one goes on from.
+        One row per epoch, of all fits.
     """
 
     loss_curve: list = field(default_factory=list)
@@ -84,7 +82,6 @@ class Progress:
     t: int = 0
     no_improvement_count: int = 0
     history: History = field(default_factory=History)
-    earlier: list = field(default_factory=list)
 
     def judge_loss(self, tol):
         """Count the epochs in which the loss does not fall by `tol`."""
@@ -158,6 +155,7 @@ class Task:
     resume: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
     _lowest: dict = field(default_factory=dict)
+    _is_best: bool = False
 
     def __post_init__(self):
         if not self.watches_score:
@@ -191,7 +189,7 @@ class Task:
         """Begin a row of the history, and tell the watchers."""
         history = self.progress.history
         history.new_epoch()
-        history.record("epoch", len(self.progress.earlier) + len(history))
+        history.record("epoch", len(history))
         for watcher in self.watchers:
             watcher.on_epoch_begin(self)
 
@@ -227,7 +225,7 @@ class Task:
             lowest = min(before or (), default=math.inf)
         self._lowest[name] = min(loss, lowest)
         self.progress.history.record(name, loss)
-        self.progress.history.record(name + "_best", loss < lowest)
+        self.progress.history.record(name + "_best", bool(loss < lowest))
 
     def _evaluate(self):
         holdout, loss = self.holdout, self.settings.loss
@@ -241,8 +239,7 @@ class Task:
     def judge(self):
         """Evaluate the validation data, if any, and compare the epoch with the best so far.
 
-        By its score, if that is watched, else by its loss. Keeps a copy of the weights with the
-        best score.
+        By its score, if that is watched, else by its loss.
         """
         settings, progress = self.settings, self.progress
         score = None
@@ -257,8 +254,18 @@ class Task:
         progress.history.record("valid_score", score)
         if settings.verbose:
             print(f"Validation score: {score:f}")
-        if progress.judge_score(score, settings.tol):
+        self._is_best = progress.judge_score(score, settings.tol)
+        progress.history.record("valid_score_best", self._is_best)
+
+    def keep_best(self):
+        """Keep a copy of the weights, if the last score is the best."""
+        if self._is_best:
             self.best_weights = self.weights.flat.clone()
+
+    def restore_best(self):
+        """Put the best weights back, if a score chose them."""
+        if self.watches_score:
+            self.weights.flat.copy_(self.best_weights)
 
     @property
     def out_of_patience(self):
@@ -280,7 +287,7 @@ class Task:
         return not (math.isfinite(self.progress.loss) or self._finite())
 
     def finish(self):
-        """Put the best weights back, if a score chose them, and check what was learned.
+        """Check what was learned.
 
         Raises
         ------
@@ -290,16 +297,14 @@ class Task:
         history = self.progress.history
         if history and "train_loss" not in history[-1]:
             history.pop()  # an epoch that was begun only
-        if self.watches_score:
-            self.weights.flat.copy_(self.best_weights)
-            if self.progress.best_validation_score == -math.inf:
-                self.notes.append(
-                    (
-                        "No validation score was a number; the initial weights are kept. "
-                        f"{self._remedy()}",
-                        ConvergenceWarning,
-                    )
+        if self.watches_score and self.progress.best_validation_score == -math.inf:
+            self.notes.append(
+                (
+                    "No validation score was a number; the initial weights are kept. "
+                    f"{self._remedy()}",
+                    ConvergenceWarning,
                 )
+            )
         if not self._finite():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
