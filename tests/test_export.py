@@ -15,6 +15,16 @@ from torchmlp.training.activations import ACTIVATIONS
 X, y = iris()
 
 
+def test_a_model_of_scikit_learn_has_a_history():
+    theirs = fit_quietly(MLPClassifier(max_iter=4, random_state=0), X, y)
+    ours = TorchMLPClassifier.from_sklearn(theirs)
+    assert ours.history_[:, "train_loss"] == theirs.loss_curve_
+    assert ours.history_[:, "train_loss_best"] == [True] * 4
+    assert ours.n_parameters_ == 4 * 100 + 100 + 100 * 3 + 3
+    assert json.dumps(ours.partial_fit(X, y).history_)
+    assert ours.history_[-1, "epoch"] == 5
+
+
 def _output(model, X):
     if hasattr(model, "predict_proba"):
         return model.predict_proba(X)
@@ -55,16 +65,6 @@ def test_torch_module_of_other_losses(loss):
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
-def test_a_model_of_scikit_learn_has_a_history():
-    theirs = fit_quietly(MLPClassifier(max_iter=4, random_state=0), X, y)
-    ours = TorchMLPClassifier.from_sklearn(theirs)
-    assert ours.history_[:, "train_loss"] == theirs.loss_curve_
-    assert ours.history_[:, "train_loss_best"] == [True] * 4
-    assert ours.n_parameters_ == 4 * 100 + 100 + 100 * 3 + 3
-    assert json.dumps(ours.partial_fit(X, y).history_)
-    assert ours.history_[-1, "epoch"] == 5
-
-
 def test_to_scikit_learn_and_back(task, solver):
     X, theirs, ours = fit_pair(task, max_iter=5, solver=solver)
     there = ours.to_sklearn()
