@@ -16,6 +16,8 @@ from torchmlp.inspection.style import (
     merged,
 )
 
+_NOW = OKABE_ITO[3]  # the colour of what moves
+
 
 class TrainingAnimation(PlayerMixin):
     """The predictions of a network beside its loss curve, from untrained to trained.
@@ -298,10 +300,10 @@ class TrainingAnimation(PlayerMixin):
             rows = [self.X[self.y == k, 0] for k in range(n_curves)]
             targets = [(row, np.full(len(row), h)) for row, h in zip(rows, heights, strict=True)]
             self.ax_.set_ylim(min(*heights, 0) - 0.06, max(heights) + 0.06)
-        colors = distinct_colors(n_curves)
+        colors = [_NOW] if n_curves == 1 else distinct_colors(n_curves)
         for (x0, x1), name, color in zip(targets, names, colors, strict=True):
             fill = NEUTRAL if n_curves == 1 else color
-            self._scatter(x0, x1, data_style, facecolor=fill, label=name, alpha=0.7)
+            self._scatter(x0, x1, data_style, facecolor=fill, label=name, alpha=0.8)
         for color in colors[-n_shown:]:
             defaults = {"color": color, "linewidth": 2.2}
             self.lines_ += self.ax_.plot(x, x, **merged(Line2D, defaults, style))
@@ -326,16 +328,17 @@ class TrainingAnimation(PlayerMixin):
         colors = distinct_colors(len(self.class_names))
         self._draw_image(style)
         for k, (name, color) in enumerate(zip(self.class_names, colors, strict=True)):
-            self._scatter(*self.X[self.y == k].T, data_style, facecolor=color, label=name)
+            x0, x1 = self.X[self.y == k].T
+            self._scatter(x0, x1, data_style, facecolor=color, label=name)
         self.legend_ = legend_beside(self.ax_)
 
     def _draw_map(self, data_style, style):
-        self._draw_image({"vmin": self.y.min(), "vmax": self.y.max(), **(style or {})})
-        scale = {"cmap": self.image_.get_cmap(), "norm": self.image_.norm}
-        self._scatter(*self.X.T, data_style, c=self.y[:, 0], edgecolor="white", **scale)
-        self.colorbar_ = self.figure_.colorbar(
-            self.image_, ax=self.ax_, label=self._names_of_outputs()[0]
-        )
+        image = self._draw_image({"vmin": self.y.min(), "vmax": self.y.max(), **(style or {})})
+        x0, x1 = self.X.T
+        scale = {"cmap": image.get_cmap(), "norm": image.norm}
+        self._scatter(x0, x1, data_style, c=self.y[:, 0], edgecolor="white", **scale)
+        (name,) = self._names_of_outputs()
+        self.colorbar_ = self.figure_.colorbar(image, ax=self.ax_, label=name)
 
     def _draw_image(self, style):
         from matplotlib.image import AxesImage
@@ -350,6 +353,7 @@ class TrainingAnimation(PlayerMixin):
         self.image_ = self.ax_.imshow(self._pixels(-1), **merged(AxesImage, defaults, style))
         names = checked_names("feature_names", self.feature_names, 2)
         self.ax_.set(xlabel=names[0], ylabel=names[1])
+        return self.image_
 
     def _pixels(self, frame):
         values = self.predictions[frame]
@@ -364,7 +368,8 @@ class TrainingAnimation(PlayerMixin):
         options = merged(Line2D, defaults, style)
         (self.loss_line_,) = ax.plot(epochs, self.loss, **{**options, "alpha": 0.3})
         (self.past_line_,) = ax.plot([], [], **options)
-        (self.dot_,) = ax.plot([], [], "o", color=OKABE_ITO[3], markersize=7, clip_on=False)
+        (self.dot_,) = ax.plot([], [], "o", color=_NOW, markersize=7, clip_on=False)
+        self.dot_.set_in_layout(False)  # it is nowhere at epoch 0
         ax.set(yscale=yscale, xlabel="epoch", ylabel="loss", xlim=(0, len(self.loss)))
 
     def _show(self, frame):

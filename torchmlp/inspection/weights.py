@@ -13,11 +13,12 @@ _COLORS = {"weights": OKABE_ITO[0], "gradients": OKABE_ITO[3], "activations": OK
 class WeightsDisplay:
     """Histograms of the weights, gradients and activations of each layer, epoch by epoch.
 
-    A row for each layer, input side first; each column of a picture is the histogram of an epoch,
-    the stronger the colour the more values. Panels above each other have the same scale, so that
-    it is seen where gradients vanish: from row to row they sink by decades. Where units of the
-    hidden layers are dead, that is 0 for every sample, as happens to relu, their share in the last
-    epoch is written.
+    A row for each layer, input side first, the last for the output, whose activations are the
+    predictions: probabilities, scores or values. Each column of a picture is the histogram of an
+    epoch, the stronger the colour the more values. Panels above each other have the same scale,
+    but for the predictions, so that it is seen where gradients vanish: upwards from row to row
+    they sink by decades. Beside the activations is the share of units that are dead in the last
+    epoch, that is 0 for every sample, as happens to relu.
 
     It is recommended to use :meth:`~torchmlp.inspection.WeightsDisplay.from_estimator`. All
     parameters are stored as attributes.
@@ -28,18 +29,18 @@ class WeightsDisplay:
         Of which epochs the histograms are. One alone is drawn as steps.
 
     weights : Histograms
-        A pair of `edges`, of shape (n_bins + 1,), and `counts`, of shape (n_layers, n_epochs,
-        n_bins), of the coefficients, without intercepts.
+        A pair of `edges`, of shape (n_layers, n_bins + 1), and `counts`, of shape (n_layers,
+        n_epochs, n_bins), of the coefficients, without intercepts.
 
     activations : Histograms
-        The same of the values of the hidden units, for a set of samples.
+        The same of the values of the hidden units, and of the predictions, for a set of samples.
 
     dead_share : ndarray of shape (n_hidden_layers, n_epochs)
         Share of the units of each hidden layer that are 0 for all of the samples.
 
     gradients : Histograms, default=None
-        The same of the absolute values of the gradient of the coefficients, in the last step of
-        an epoch. The first bin takes all that are smaller too, and zeros.
+        The same of the absolute values of the gradient of the coefficients, penalty included, in
+        the last step of an epoch. The first bin takes all that are smaller too, and zeros.
 
     Attributes
     ----------
@@ -47,7 +48,7 @@ class WeightsDisplay:
         The first of `axes_`.
 
     axes_ : ndarray of matplotlib Axes of shape (n_axes,)
-        Row by row; the last layer has no activations.
+        Row by row.
 
     figure_ : matplotlib Figure
         Figure with the axes.
@@ -82,7 +83,7 @@ class WeightsDisplay:
     ... ).fit(X, y)
     >>> display = WeightsDisplay.from_estimator(clf, X)
     >>> len(display.axes_)
-    8
+    9
     >>> plt.show()
     """
 
@@ -149,70 +150,57 @@ class WeightsDisplay:
         display : WeightsDisplay
             The display itself.
         """
-        found = {name: getattr(self, name) for name in _TITLES}
-        found = {name: histograms for name, histograms in found.items() if histograms is not None}
-        n_layers, n_columns = len(self.weights.counts), len(found)
+        columns = [name for name in _TITLES if getattr(self, name) is not None]
+        n_layers, n_columns = len(self.weights.counts), len(columns)
         size = (3.1 * n_columns + 0.5, 1.35 * n_layers + 0.9)
-        self.axes_ = grid_of_axes(ax, n_layers * n_columns - 1, n_columns, figsize=size)
+        self.axes_ = grid_of_axes(ax, n_layers * n_columns, n_columns, figsize=size)
         self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
         self.images_, self.texts_ = [], []
-        for i, each in enumerate(self.axes_):
-            layer, column = divmod(i, n_columns)
-            name = list(found)[column]
-            self._draw(each, name, found[name], layer, image_kw)
-            below = i + n_columns < len(self.axes_)
-            self._label(each, name, layer, column, below)
-            if name == "activations":
-                self._write_share(each, layer, text_kw)
+        for row, panels in enumerate(self.axes_.reshape(n_layers, n_columns)):
+            panels[0].set_ylabel(f"layer {row + 1}")
+            for name, panel in zip(columns, panels, strict=True):
+                self.images_.append(self._draw(panel, name, row, image_kw))
+            if row < len(self.dead_share):
+                self._write_share(panels[-1], self.dead_share[row][-1], text_kw)
+        self._label(columns)
         return self
 
-    def _draw(self, ax, name, histograms, layer, style):
+    def _draw(self, ax, name, layer, style):
         """Draw the histograms of one layer: side by side, or the only one as steps."""
         from matplotlib.collections import QuadMesh
         from matplotlib.patches import StepPatch
 
-        counts, color = histograms.counts[layer], _COLORS[name]
+        edges, counts = (values[layer] for values in getattr(self, name))
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         if name == "gradients":
             ax.set_yscale("log")
         if len(self.epochs) == 1:
-            defaults = {"facecolor": color, "edgecolor": color, "fill": True}
-            options = merged(StepPatch, defaults, style)
-            drawn = ax.stairs(
-                counts[0] / counts[0].sum(), histograms.edges, orientation="horizontal", **options
-            )
-        else:
-            shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-            defaults = {
-                "cmap": fading_colormap(color, 0.12),
-                "norm": "linear",
-                "rasterized": True,
-            }
-            options = merged(QuadMesh, defaults, style)
-            drawn = ax.pcolormesh(
-                _borders(self.epochs),
-                histograms.edges,
-                np.ma.masked_equal(np.sqrt(shares.T), 0),
-                **options,
-            )
-        self.images_.append(drawn)
+            defaults = {"color": _COLORS[name], "fill": True, "orientation": "horizontal"}
+            return ax.stairs(shares[0], edges, **merged(StepPatch, defaults, style))
+        defaults = {"cmap": fading_colormap(_COLORS[name], 0.25), "rasterized": True}
+        options = merged(QuadMesh, defaults, style)
+        seen = np.ma.masked_equal(np.cbrt(shares.T), 0)  # few values are to be seen beside many
+        return ax.pcolormesh(_borders(self.epochs), edges, seen, **options)
 
-    def _label(self, ax, name, layer, column, below):
-        one = len(self.epochs) == 1
-        if layer == 0:
-            ax.set_title(_TITLES[name], fontsize="medium")
-        if column == 0:
-            ax.set_ylabel(f"layer {layer + 1}")
-        ax.tick_params(labelbottom=not below)
-        if not below:
-            ax.set_xlabel("share" if one else "epoch")
+    def _label(self, columns):
+        grid = self.axes_.reshape(-1, len(columns))
+        for panel, name in zip(grid[0], columns, strict=True):
+            panel.set_title(_TITLES[name], fontsize="medium")
+        for panel in grid[:-1].ravel():
+            panel.tick_params(labelbottom=False)
+        for panel in grid[-1]:
+            panel.set_xlabel("share" if len(self.epochs) == 1 else "epoch")
+        if len(self.epochs) == 1:  # each has its own scale: it is the shape that counts
+            for panel in self.axes_:
+                panel.set_xticks([])
 
-    def _write_share(self, ax, layer, style):
+    def _write_share(self, ax, share, style):
+        """Write how many units are dead at the right of the axes, where nothing is drawn."""
         from matplotlib.text import Text
 
-        share = self.dead_share[layer][-1]
-        defaults = {"ha": "right", "va": "top", "fontsize": "small", "transform": ax.transAxes}
-        options = merged(Text, defaults, style)
-        self.texts_.append(ax.text(0.97, 0.94, f"{share:.0%} dead units", **options))
+        defaults = {"rotation": 90, "va": "center", "fontsize": "small"}
+        options = merged(Text, {**defaults, "transform": ax.transAxes}, style)
+        self.texts_.append(ax.text(1.03, 0.5, f"{share:.0%} dead", **options))
 
 
 def _borders(epochs):
