@@ -97,7 +97,7 @@ def test_panels(clf):
             np.testing.assert_array_equal(np.ma.getmaskarray(mesh.get_array()), counts == 0)
             filled = mesh.get_array()[:, -1].compressed()
             share = counts[:, -1][counts[:, -1] > 0] / counts[:, -1].sum()
-            np.testing.assert_allclose(filled**3, share)
+            np.testing.assert_allclose(filled**2, share)
             corners = mesh.get_coordinates()
             np.testing.assert_array_equal(corners[0, :, 0], [-0.5, 0.5, 1.5, 2.5, 3.5, 4.5])
             np.testing.assert_array_equal(corners[:, 0, 1], histograms.edges[layer])
@@ -124,6 +124,8 @@ def test_other_networks(parameters):
     estimator = classifier(**parameters)
     display = WeightsDisplay.from_estimator(estimator, X)
     assert len(display.dead_share) == len(estimator.coefs_) - 1
+    for histograms in (display.weights, display.gradients, display.activations):
+        assert (np.diff(histograms.edges) > 0).all()
     display.figure_.draw_without_rendering()
 
 

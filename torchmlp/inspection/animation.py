@@ -329,7 +329,7 @@ class TrainingAnimation(PlayerMixin):
         self._draw_image(style)
         for k, (name, color) in enumerate(zip(self.class_names, colors, strict=True)):
             x0, x1 = self.X[self.y == k].T
-            self._scatter(x0, x1, data_style, facecolor=color, label=name)
+            self._scatter(x0, x1, data_style, facecolor=color, edgecolor="white", label=name)
         self.legend_ = legend_beside(self.ax_)
 
     def _draw_map(self, data_style, style):

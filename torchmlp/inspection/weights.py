@@ -179,7 +179,7 @@ class WeightsDisplay:
             return ax.stairs(shares[0], edges, **merged(StepPatch, defaults, style))
         defaults = {"cmap": fading_colormap(_COLORS[name], 0.35), "rasterized": True}
         options = merged(QuadMesh, defaults, style)
-        seen = np.ma.masked_equal(np.cbrt(shares.T), 0)  # few values are to be seen beside many
+        seen = np.ma.masked_equal(np.sqrt(shares.T), 0)  # few values are to be seen beside many
         return ax.pcolormesh(_borders(self.epochs), edges, seen, **options)
 
     def _label(self, columns):
