@@ -14,6 +14,7 @@ from numpydoc.validate import validate
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from torchmlp import TorchMLPClassifier, inspection
+from torchmlp.callbacks import Snapshots, find_snapshots
 
 DISPLAYS = [getattr(inspection, name) for name in inspection.__all__]
 ROOT = Path(__file__).parents[1]
@@ -61,11 +62,11 @@ def test_files_that_the_readme_links_are_there():
         assert link.startswith("https://") or (ROOT / link).exists(), link
 
 
-@pytest.mark.parametrize("estimator", [*OURS, *DISPLAYS])
-def test_every_parameter_is_documented_in_order(estimator):
-    parameters = NumpyDocString(estimator.__doc__)["Parameters"]
+@pytest.mark.parametrize("public", [*OURS, *DISPLAYS, Snapshots, find_snapshots])
+def test_every_parameter_is_documented_in_order(public):
+    parameters = NumpyDocString(public.__doc__)["Parameters"]
     documented = [name for p in parameters for name in p.name.split(", ")]
-    assert documented == list(inspect.signature(estimator).parameters)
+    assert documented == list(inspect.signature(public).parameters)
 
 
 def test_parameters_that_both_have_are_described_alike():
