@@ -165,9 +165,9 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Called while a stochastic solver trains, as in skorch: those that work by epoch, such as
-        `EpochScoring`, `LRScheduler`, `Checkpoint` and `EarlyStopping`, and `ProgressBar` and
-        `GradientNormClipping`. Weights that they change in ``net.module_`` are the model's. For
-        scikit-learn's callbacks, and for 'lbfgs', see `set_callbacks`.
+        `EpochScoring`, `LRScheduler`, `Checkpoint`, `EarlyStopping` and our `Snapshots`, and
+        `ProgressBar` and `GradientNormClipping`. Weights that they change in ``net.module_`` are
+        the model's. For scikit-learn's callbacks, and for 'lbfgs', see `set_callbacks`.
 
     device : str or torch.device, default='auto'
         Where to train: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there is one and

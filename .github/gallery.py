@@ -1,0 +1,93 @@
+"""Draw the pictures of the README's gallery into .github/gallery."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from sklearn.datasets import load_digits, load_iris, make_moons
+from sklearn.preprocessing import scale
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.callbacks import Snapshots
+from torchmlp.inspection import (
+    DecisionRegionDisplay,
+    HiddenFeaturesDisplay,
+    LossCurveDisplay,
+    NetworkDisplay,
+    TrainingAnimation,
+    WeightsDisplay,
+)
+
+FOLDER = Path(__file__).parent / "gallery"
+# A planned rate ends by itself; its fits need no warning.
+PLANNED = {"learning_rate": "one_cycle", "learning_rate_init": 0.02, "random_state": 0}
+
+
+def network():
+    iris = load_iris()
+    clf = TorchMLPClassifier(
+        (3, 2), activation="tanh", solver="lbfgs", max_iter=1000, random_state=1
+    )
+    clf.fit(scale(iris.data), iris.target_names[iris.target])
+    return NetworkDisplay.from_estimator(clf, feature_names=iris.feature_names)
+
+
+def loss_curves():
+    X, y = load_digits(return_X_y=True)
+    train, rest = np.arange(0, 1797, 2), np.arange(1, 1797, 2)
+    networks = {
+        name: TorchMLPClassifier((64,), max_iter=60, **PLANNED, **parameters).fit(
+            X[train] / 16, y[train], X_val=X[rest] / 16, y_val=y[rest]
+        )
+        for name, parameters in {
+            "plain": {},
+            "dropout": {"dropout": 0.5},
+            "alpha = 1": {"alpha": 1.0},
+        }.items()
+    }
+    return LossCurveDisplay.from_estimator(networks, yscale="log")
+
+
+def features():
+    x = np.linspace(-3, 3, 200)[:, np.newaxis]
+    reg = TorchMLPRegressor(hidden_layer_sizes=(12,), max_iter=1500, batch_size=20, **PLANNED)
+    return HiddenFeaturesDisplay.from_estimator(reg.fit(x, np.sin(x.ravel())), x)
+
+
+def regions():
+    iris = load_iris()
+    X = iris.data[:, 2:]
+    clf = TorchMLPClassifier((6,), max_iter=300, **PLANNED)
+    clf.fit(X, iris.target_names[iris.target])
+    display = DecisionRegionDisplay.from_estimator(clf, X, feature_names=iris.feature_names[2:])
+    colors = [["#0072B2", "#E69F00", "#009E73"][label] for label in iris.target]
+    display.ax_.scatter(*X.T, s=12, c=colors, edgecolors="k", linewidths=0.5)
+    return display
+
+
+def weights():
+    X, y = load_digits(return_X_y=True)
+    clf = TorchMLPClassifier(
+        (30, 30, 30), activation="logistic", max_iter=60, callbacks=[Snapshots()], **PLANNED
+    )
+    return WeightsDisplay.from_estimator(clf.fit(X / 16, y), X / 16)
+
+
+def animation():
+    X, y = make_moons(200, noise=0.2, random_state=0)
+    clf = TorchMLPClassifier(
+        (20, 20), max_iter=60, callbacks=[Snapshots(every=4)], **{**PLANNED, "batch_size": 20}
+    )
+    return TrainingAnimation.from_estimator(clf.fit(X, y), X, y, grid_resolution=100)
+
+
+def main():
+    FOLDER.mkdir(exist_ok=True)
+    mpl.use("Agg")
+    for draw in (network, loss_curves, features, regions, weights):
+        draw().figure_.savefig(FOLDER / f"{draw.__name__}.png", dpi=90)
+    animation().save(FOLDER / "animation.gif", fps=6, dpi=60)
+
+
+if __name__ == "__main__":
+    main()
