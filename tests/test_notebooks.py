@@ -1,0 +1,46 @@
+"""The notebooks run from a clean kernel, and are kept with what they print and draw."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+PICTURES = {"image/png", "image/svg+xml", "video/mp4"}  # a video is an animation
+
+
+def _code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _outputs(notebook):
+    return [output for cell in _code_cells(notebook) for output in cell.outputs]
+
+
+def _assert_nothing_went_wrong(notebook):
+    for output in _outputs(notebook):
+        assert output.output_type != "error", output
+        assert output.get("name") != "stderr", output.text
+    counts = [cell.execution_count for cell in _code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path):
+    notebook = nbformat.read(path, as_version=4)
+    resources = {"metadata": {"path": str(FOLDER)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    _assert_nothing_went_wrong(notebook)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_kept_with_its_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    _assert_nothing_went_wrong(notebook)
+    kinds = {kind for output in _outputs(notebook) for kind in output.get("data", {})}
+    assert kinds & PICTURES or any("<video" in str(o.get("data")) for o in _outputs(notebook))
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert set(notebook.metadata.language_info) == {"name"}  # versions would change at each run
