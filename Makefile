@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format gallery clean
+.PHONY: demo test lint format gallery notebooks clean
 
 demo: $(INSTALLED)  ## fit both libraries side by side, print a table and draw demo.png
 	$(BIN)/python -m torchmlp --out demo.png
@@ -22,6 +22,9 @@ format: $(INSTALLED)
 
 gallery: $(INSTALLED)  ## draw the README's pictures
 	$(BIN)/python .github/gallery.py
+
+notebooks: $(INSTALLED)  ## run the notebooks and keep their outputs
+	$(BIN)/python notebooks/refresh.py
 
 clean:
 	rm -rf $(VENV) demo.png

@@ -373,3 +373,14 @@ def test_what_has_no_regions(clf, reg):
             DecisionRegionDisplay.from_estimator(clf, X2, levels=levels)
     with pytest.raises(ValueError, match=r"colors=\['r'\] has 1 of them for 3 classes"):
         DecisionRegionDisplay.from_estimator(clf, X2, colors=["r"])
+
+
+def test_legends_and_labels_can_be_left_out(clf):
+    losses = LossCurveDisplay.from_estimator(clf, legend=False)
+    assert losses.legend_ is losses.ax_.get_legend() is None
+    network = NetworkDisplay.from_estimator(clf, legend=False)
+    assert network.legend_ is network.ax_.get_legend() is None
+    regions = DecisionRegionDisplay.from_estimator(clf, X2, legend=False, contour_labels=False)
+    assert regions.legend_ is regions.ax_.get_legend() is None
+    assert not regions.ax_.texts
+    assert DecisionRegionDisplay.from_estimator(clf, X2).ax_.texts

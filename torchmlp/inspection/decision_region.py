@@ -163,6 +163,8 @@ class DecisionRegionDisplay:
         *,
         levels=(0.6, 0.75, 0.9),
         colors=None,
+        contour_labels=True,
+        legend=True,
         surface_kw=None,
         contour_kw=None,
         boundary_kw=None,
@@ -179,6 +181,10 @@ class DecisionRegionDisplay:
             above 0.5, as only one class can have those.
         colors : list of color, default=None
             Colour of each class.
+        contour_labels : bool, default=True
+            Whether to write the probabilities on the contour lines.
+        legend : bool, default=True
+            Whether to draw a legend of the classes.
         surface_kw : dict, default=None
             Style of the regions, as for :meth:`matplotlib.axes.Axes.contourf`.
         contour_kw : dict, default=None
@@ -210,11 +216,14 @@ class DecisionRegionDisplay:
         self.figure_ = self.ax_.figure
         self.colors_ = distinct_colors(n_classes) if colors is None else list(colors)
         self._draw_surface(levels, surface_kw)
-        self._draw_contours(levels, contour_kw, text_kw)
+        self._draw_contours(levels, contour_kw)
+        if contour_labels:
+            for line in self.contours_.values():
+                self.ax_.clabel(line, **{"fontsize": "x-small", "fmt": "%g", **(text_kw or {})})
         self._draw_boundaries(boundary_kw)
         names = checked_names("feature_names", self.feature_names, 2)
         self.ax_.set(xlabel=names[0], ylabel=names[1])
-        self._draw_legend()
+        self.legend_ = self._draw_legend() if legend else None
         return self
 
     def _draw_surface(self, levels, style):
@@ -239,15 +248,13 @@ class DecisionRegionDisplay:
         self.surface_ = fill(leads(self.probabilities), [0, 2], [0.2])
         self.bands_ = fill(self.probabilities, [*levels, 1.1], strengths) if len(levels) else []
 
-    def _draw_contours(self, levels, style, text_style):
+    def _draw_contours(self, levels, style):
         options = {"linewidths": 0.6, "alpha": 0.7, "zorder": 0, **(style or {})}
         lines = {
             name: self._contour(probability, levels, options)
             for name, probability in zip(self.class_names, self.probabilities, strict=True)
         }
         self.contours_ = {name: line for name, line in lines.items() if line}
-        for line in self.contours_.values():
-            self.ax_.clabel(line, **{"fontsize": "x-small", "fmt": "%g", **(text_style or {})})
 
     def _draw_boundaries(self, style):
         options = {"linewidths": 1.0, "linestyles": "--", "zorder": 1, **(style or {})}
@@ -272,4 +279,4 @@ class DecisionRegionDisplay:
             Patch(facecolor=color, alpha=0.7, label=name)
             for name, color in zip(self.class_names, self.colors_, strict=True)
         ]
-        self.legend_ = legend_beside(self.ax_, handles)
+        return legend_beside(self.ax_, handles)

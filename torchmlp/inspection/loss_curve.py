@@ -176,7 +176,7 @@ class LossCurveDisplay:
         several = estimator if isinstance(estimator, dict) else {"training": estimator}
         return cls(**loss_curves(several)).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, yscale="linear", line_kw=None):
+    def plot(self, ax=None, *, yscale="linear", legend=True, line_kw=None):
         """Draw the curves.
 
         Parameters
@@ -186,6 +186,8 @@ class LossCurveDisplay:
             a title is then for `ax_`. None is a new figure.
         yscale : {"linear", "log"}, default="linear"
             Scale of the losses.
+        legend : bool, default=True
+            Whether to say what is what, where there is more than one loss curve.
         line_kw : dict, default=None
             Style of all lines, as for :class:`matplotlib.lines.Line2D`.
 
@@ -222,7 +224,7 @@ class LossCurveDisplay:
             self.ax_.tick_params(labelbottom=False)
             self.axes_[1].set_ylabel(f"validation\n{self.score_name}")
         self.axes_[-1].set_xlabel(self.step_name)
-        self.legend_ = self._draw_legend()
+        self.legend_ = self._draw_legend() if legend else None
         return self
 
     def _draw_legend(self):

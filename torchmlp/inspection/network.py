@@ -61,7 +61,7 @@ class NetworkDisplay:
     texts_ : list of matplotlib Text
         Names of the inputs, then of the outputs, then what is said of the units left out.
 
-    legend_ : matplotlib Legend
+    legend_ : matplotlib Legend or None
         What the colours say.
 
     See Also
@@ -144,6 +144,7 @@ class NetworkDisplay:
         bias=True,
         max_units=16,
         scale="layer",
+        legend=True,
         edge_kw=None,
         neuron_kw=None,
         text_kw=None,
@@ -164,6 +165,8 @@ class NetworkDisplay:
         scale : {"layer", "network"}, default="layer"
             Whether width and opacity of an edge, and the colour of a neuron, are relative to the
             largest of the same layer or of the whole network.
+        legend : bool, default=True
+            Whether to say what the colours mean.
         edge_kw : dict, default=None
             Style of the edges, as for :class:`matplotlib.collections.LineCollection`.
             ``cmap`` maps weights to colours, and ``color`` is one for all.
@@ -198,7 +201,7 @@ class NetworkDisplay:
         self._set_limits(laid_out)
         self._draw_names(laid_out, vertical, text_kw)
         self._draw_counts(laid_out, vertical, text_kw)
-        self.legend_ = _draw_legend(self.ax_, vertical)
+        self.legend_ = _draw_legend(self.ax_, vertical) if legend else None
         return self
 
     def _draw_edges(self, laid_out, scale, style):
