@@ -74,11 +74,11 @@ def test_validation_data_and_partial_fit(kind):
     model, X, y = numbers("multiclass")
     make = MAKERS[kind]
     plain = fit_quietly(clone(model), X[:150], y[:150], X_val=X[150:], y_val=y[150:])
-    steps = clone(model).partial_fit(X, y, classes=range(10))
+    steps = clone(model).partial_fit(X, y, classes=list(range(10)))
     with config_context(array_api_dispatch=True):
         fit_quietly(model, make(X[:150]), make(y[:150]), X_val=make(X[150:]), y_val=make(y[150:]))
         assert model.validation_loss_curve_ == plain.validation_loss_curve_
-        again = clone(model).partial_fit(make(X), make(y), classes=range(10))
+        again = clone(model).partial_fit(make(X), make(y), classes=list(range(10)))
     assert_identical(again, steps)
 
 

@@ -382,7 +382,19 @@ def test_what_cannot_work_is_an_error_before_training(callbacks, parameters, mat
 
 
 def test_a_schedule_that_the_solver_ignores_is_no_second_one():
-    fit_quietly(mlp(LRScheduler("StepLR", step_size=2), learning_rate="adaptive"), X, y)
+    model = mlp(LRScheduler("StepLR", step_size=3, gamma=0.5), learning_rate="adaptive")
+    rates = fit_quietly(model, X, y).history_[:, "event_lr"]
+    assert rates == pytest.approx(np.repeat([1e-3, 5e-4], 3))
+
+
+def test_a_callback_that_stops_leaves_the_schedule_in_its_place():
+    parameters = {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1}
+    stopped, plain = mlp(Recorder(stop_after=1), **parameters), mlp(**parameters)
+    for _ in range(4):
+        stopped.callbacks[0].stop_after = len(getattr(stopped, "loss_curve_", [])) + 1
+        stopped.partial_fit(X, y, classes=[0, 1, 2])
+        plain.partial_fit(X, y, classes=[0, 1, 2])
+    assert_identical(stopped, plain)
 
 
 def test_early_stopping_gives_callbacks_their_validation_data():

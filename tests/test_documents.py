@@ -105,7 +105,6 @@ def test_what_we_add_has_an_example(estimator):
         "to_torch",
     }
     added |= {"solver", "activation", "learning_rate", "loss", "verbose", "array_api_dispatch"}
-    added |= {"to_sklearn", "to_torch"}
     methods = [m for name, m in inspect.getmembers(estimator, callable) if name[0] != "_"]
     examples = "".join(
         line

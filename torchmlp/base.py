@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
 from torchmlp.export import ExportMixin
-from torchmlp.holdout import score_to_watch, split
+from torchmlp.holdout import score_to_monitor, split
+from torchmlp.observers import observers_of
 from torchmlp.prediction import PredictionMixin
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.buffers import Layout
@@ -38,13 +39,12 @@ from torchmlp.validation import (
     fit_context,
     to_numpy,
 )
-from torchmlp.watching import watchers_of
 
 # field of Progress -> fitted attribute
 _PROGRESS = {
     field.name: "_" + field.name if field.name == "no_improvement_count" else field.name + "_"
     for field in fields(Progress)
-    if field.name != "history"
+    if field.name not in ("history", "lowest")
 }
 
 
@@ -134,14 +134,14 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         return self._fit(X, y, sample_weight, validation=validation)
 
     def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
-        watchers = [] if incremental else watchers_of(self, X, y, sample_weight)
-        X, y, sample_weight = to_numpy(X, y, sample_weight)
+        observers = [] if incremental else observers_of(self, X, y, sample_weight)
+        X, y, sample_weight, classes = to_numpy(X, y, sample_weight, classes)
         with _unchanged_by_errors(self):
             task, result = self._train(
-                X, y, sample_weight, incremental, classes, validation, watchers
+                X, y, sample_weight, incremental, classes, validation, observers
             )
-        for watcher in watchers:
-            watcher.on_fit_end()
+        for observer in observers:
+            observer.on_fit_end()
         # The model is there, even for a user who makes errors of warnings.
         for message, category in task.notes:
             warnings.warn(message, category, stacklevel=4)
@@ -149,7 +149,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             check_lbfgs_result(result, self.max_iter)
         return self
 
-    def _train(self, X, y, sample_weight, incremental, classes, validation, watchers):
+    def _train(self, X, y, sample_weight, incremental, classes, validation, observers):
         """Validate, encode, train and publish; return the task and scipy's result if any."""
         if incremental and self.early_stopping:
             raise ValueError(
@@ -166,8 +166,8 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         layer_units = (X.shape[1], *hidden, encoded.shape[1])
         holdout = self._validation_data(validation, encoder, loss) if validation else None
         task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
-        task.watchers = watchers
-        with threads_for(task.work, task.layout.dtype), task.being_watched():
+        task.observers = observers
+        with threads_for(task.work, task.layout.dtype), task.observed():
             result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
         self._publish(task, encoder)
         return task, result
@@ -220,7 +220,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             settings=self._settings(loss, incremental),
             data=data,
             holdout=holdout,
-            score=score_to_watch(self, encoder, holdout) if self.early_stopping else None,
+            score=score_to_monitor(self, encoder, holdout) if self.early_stopping else None,
             batch_size=batch_size,
             layout=layout,
             weights=Parameters(layer_units, layout.dtype, device).assign(*start),

@@ -1,6 +1,5 @@
 """TorchMLPClassifier: scikit-learn's MLPClassifier, trained by torch."""
 
-import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -15,7 +14,6 @@ from torchmlp.validation import (
     check_weights,
     fit_context,
     is_first_partial_fit,
-    to_numpy,
 )
 
 
@@ -383,6 +381,8 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Train for one epoch, from where the last call stopped.
 
+        Without the bar, the time limit and the callbacks of scikit-learn, which are for `fit`.
+
         n calls on the same data end in the same weights, to the bit, as one `fit` with
         ``max_iter=n`` that does not stop before.
 
@@ -410,8 +410,6 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
             As in `fit`, and for classes that were not announced. The estimator is then as it was
             before.
         """
-        if classes is not None:
-            classes = np.asarray(*to_numpy(classes))
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def __sklearn_tags__(self):

@@ -1,7 +1,6 @@
 """A fitted model in other forms: torch's, scikit-learn's, and layer by layer."""
 
 import copy
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +13,7 @@ from torch import nn
 from torchmlp.encoding import ClassEncoder, ValueEncoder
 from torchmlp.training.activations import per_layer
 from torchmlp.training.losses import resolve_loss
+from torchmlp.training.task import Progress
 from torchmlp.validation import accepts
 
 _MODULES: dict[str, type[nn.Module]] = {
@@ -66,11 +66,6 @@ def both_probabilities(probability):
 
 class ExportMixin:
     """The forms that a fitted estimator can take and be made from."""
-
-    if TYPE_CHECKING:  # the estimator's own attributes
-
-        def __getattr__(self, name: str) -> Any: ...
-        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def to_torch(self):
         """Return the network as a torch module, with a copy of the weights.
@@ -205,9 +200,13 @@ class ExportMixin:
         ours.set_params(**model.get_params())
         _copy_fitted(model, ours)
         ours._no_improvement_count = getattr(model, "_no_improvement_count", 0)
-        ours._resume, ours._history = {}, _history_of(getattr(model, "loss_curve_", []))
+        progress = Progress()
+        for loss in getattr(model, "loss_curve_", []):  # lbfgs has none
+            progress.begin_epoch()
+            progress.record_loss("train_loss", float(loss))
+        ours._resume, ours._history = {}, list(progress.history)
         ours.validation_loss_curve_, ours.device_ = None, "cpu"
-        ours.n_parameters_ = sum(map(np.size, ours.coefs_ + ours.intercepts_))
+        ours.n_parameters_ = sum(array.size for array in ours.coefs_ + ours.intercepts_)
         if is_classifier(ours):
             ours._encoder = ClassEncoder.of(model._label_binarizer)
         else:
@@ -220,15 +219,6 @@ def _linear(coefs, intercepts):
     layer.weight = nn.Parameter(torch.from_numpy(np.array(coefs.T)))
     layer.bias = nn.Parameter(torch.from_numpy(np.array(intercepts)))
     return layer
-
-
-def _history_of(losses):
-    """Return the rows that a fit with these losses would have written."""
-    lowest = np.minimum.accumulate([np.inf, *losses])
-    return [
-        {"batches": [], "epoch": i + 1, "train_loss": float(loss), "train_loss_best": bool(best)}
-        for i, (loss, best) in enumerate(zip(losses, losses < lowest[:-1], strict=True))
-    ]
 
 
 def _copy_fitted(source, target):
@@ -305,7 +295,7 @@ def to_onnx(model, X, *, target_opset=None, **options):
         import skl2onnx
 
         from torchmlp.onnx_converter import register
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
     check_is_fitted(model)
     validate_data(model, X=X, reset=False, skip_check_array=True)

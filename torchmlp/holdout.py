@@ -58,7 +58,7 @@ def split(data, strata, fraction, random_state):
     return Data(data.X, data.y, weights, train), holdout
 
 
-def score_to_watch(estimator, encoder, holdout):
+def score_to_monitor(estimator, encoder, holdout):
     """Return what early stopping maximises, as `Task.score` wants it.
 
     Parameters

@@ -1,7 +1,5 @@
 """From rows to predictions: what a fitted estimator computes."""
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import torch
 from sklearn.utils.metaestimators import available_if
@@ -11,15 +9,11 @@ from torchmlp.training.activations import resolve_activations
 from torchmlp.training.compute import prediction_device, threads_for
 from torchmlp.training.forward import as_layers, hidden_values, raw_outputs
 from torchmlp.training.losses import activate_outputs
-from torchmlp.validation import check_input, same_kind
+from torchmlp.validation import check_input, in_namespace_of_X
 
 
 class PredictionMixin:
     """The predictions that both estimators make."""
-
-    if TYPE_CHECKING:  # the estimator's own attributes
-
-        def __getattr__(self, name: str) -> Any: ...
 
     def _checked(self, X):
         """Return X as an array, and the dtype that a prediction for it is computed in."""
@@ -40,12 +34,12 @@ class PredictionMixin:
 
     def _multiply_adds(self, X):
         """Return the multiply-adds of a prediction for all rows of X."""
-        return X.shape[0] * sum(np.size(coefs) for coefs in self.coefs_)
+        return X.shape[0] * sum([len(coefs) * np.shape(coefs)[1] for coefs in self.coefs_])
 
     def _activations(self):
         return resolve_activations(self.activation, len(self.coefs_) - 1)
 
-    @same_kind
+    @in_namespace_of_X
     def hidden_activations(self, X):
         """Return what each hidden layer makes of samples.
 
@@ -73,7 +67,7 @@ class PredictionMixin:
             layers = as_layers(self.coefs_, self.intercepts_, dtype, torch.device("cpu"))
             return hidden_values(X, layers, self._activations())
 
-    @same_kind
+    @in_namespace_of_X
     def predict(self, X):
         """Predict the targets of samples.
 
@@ -92,9 +86,9 @@ class PredictionMixin:
 
 
 class ProbabilityMixin(PredictionMixin):
-    """Those of a classifier."""
+    """The predictions that a classifier makes besides."""
 
-    @same_kind
+    @in_namespace_of_X
     def decision_function(self, X):
         """Return the raw outputs: those before softmax or sigmoid, if the loss has one.
 
@@ -112,7 +106,7 @@ class ProbabilityMixin(PredictionMixin):
         return raw.ravel() if raw.shape[1] == 1 else raw
 
     @available_if(lambda self: self._check_probabilities())
-    @same_kind
+    @in_namespace_of_X
     def predict_proba(self, X):
         """Return the probability of each class.
 
@@ -130,7 +124,7 @@ class ProbabilityMixin(PredictionMixin):
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     @available_if(lambda self: self._check_probabilities())
-    @same_kind
+    @in_namespace_of_X
     def predict_log_proba(self, X):
         """Return the logarithm of `predict_proba`.
 

@@ -354,6 +354,8 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch, from where the last call stopped.
 
+        Without the bar, the time limit and the callbacks of scikit-learn, which are for `fit`.
+
         n calls on the same data end in the same weights, to the bit, as one `fit` with
         ``max_iter=n`` that does not stop before.
 

@@ -16,9 +16,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from torchmlp.callback_checks import check_callbacks
 from torchmlp.training.activations import ACTIVATIONS
-from torchmlp.training.hooks import check_callbacks
-from torchmlp.training.schedules import PLANNED, SCHEDULES
+from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
 from torchmlp.training.solvers import SOLVERS
 
 __all__ = [
@@ -36,8 +36,8 @@ __all__ = [
     "check_training_input",
     "check_weights",
     "fit_context",
+    "in_namespace_of_X",
     "is_first_partial_fit",
-    "same_kind",
     "takes_weights",
     "to_numpy",
 ]
@@ -90,7 +90,7 @@ def to_numpy(*arrays):
     """
     if not get_config()["array_api_dispatch"]:
         return arrays
-    return [move_to(_plain(a), xp=np, device="cpu") if _foreign(a) else a for a in arrays]
+    return [move_to(_plain(a), xp=np, device="cpu") if _origin(a) else a for a in arrays]
 
 
 def _plain(array):
@@ -100,15 +100,15 @@ def _plain(array):
     return array.detach().float() if array.dtype is torch.bfloat16 else array.detach()
 
 
-def _foreign(array):
+def _origin(array):
     """Return (namespace, device) of an array that is not NumPy's, else None."""
-    if isinstance(array, (Number, range)):  # which scikit-learn's inspection does not know
+    if isinstance(array, Number):  # a weight for all, which scikit-learn's inspection refuses
         return None
     namespace, is_array, device = get_namespace_and_device(array)
     return (namespace, device) if is_array and not isinstance(array, np.ndarray) else None
 
 
-def same_kind(method):
+def in_namespace_of_X(method):
     """Make a method of X return arrays of the library and device of X, where they dispatch.
 
     Labels that are not numbers stay in NumPy's.
@@ -118,7 +118,7 @@ def same_kind(method):
     def wrapper(estimator, X):
         if not get_config()["array_api_dispatch"]:
             return method(estimator, X)
-        origin, (X,) = _foreign(X), to_numpy(X)
+        origin, (X,) = _origin(X), to_numpy(X)
         result = method(estimator, X)
         if origin is None:
             return result
@@ -276,9 +276,9 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
                 "callbacks are those of skorch's loop over epochs, which solver='lbfgs' has not. "
                 "Use solver='adam'; or, with lbfgs, set_callbacks(), verbose='bar' or time_limit."
             )
-        scheduled = rate if solver == "sgd" or rate in PLANNED else "constant"
         validated = validated or estimator.early_stopping
-        check_callbacks(estimator.callbacks, scheduled, validated, incremental or resumed)
+        schedule = schedule_of(solver, rate)
+        check_callbacks(estimator.callbacks, schedule, validated, incremental or resumed)
     if solver == "lbfgs":
         for name in ("dropout", "max_grad_norm"):
             if np.any(getattr(estimator, name)):

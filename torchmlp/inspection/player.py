@@ -3,7 +3,6 @@
 import contextlib
 import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +12,6 @@ _WRITERS = {".gif": "pillow", ".mp4": "ffmpeg"}
 
 class PlayerMixin:
     """For a display with `epochs`, a `plot` that takes one of them, and `_show(frame)`."""
-
-    if TYPE_CHECKING:  # the display's own attributes
-
-        def __getattr__(self, name: str) -> Any: ...
 
     def animation(self, ax=None, *, fps=10, **kwargs):
         """Return an animation with one frame for each snapshot.

@@ -45,7 +45,7 @@ def minimise_lbfgs(task):
     Returns
     -------
     scipy.optimize.OptimizeResult or None
-        None if the user, a watcher or early stopping ended it.
+        None if the user, a observer or early stopping ended it.
 
     Raises
     ------
@@ -63,9 +63,9 @@ def minimise_lbfgs(task):
         if task.holdout is not None:
             task.judge()
             task.keep_best()
-        if task.watched():
+        if task.notify_epoch_end():
             raise StopIteration
-        if task.watches_score and task.out_of_patience:
+        if task.monitors_score and task.out_of_patience:
             task.tell_out_of_patience("Stopping.")
             raise StopIteration
         task.epoch_begins()

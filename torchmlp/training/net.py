@@ -5,13 +5,14 @@ import scipy.sparse as sp
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch import NeuralNet
+from skorch.callbacks import Callback, ProgressBar
 from skorch.dataset import Dataset
 from torch.utils.data import Subset
 
+from torchmlp.training.callback_view import CallbackView
 from torchmlp.training.epoch import Kernel
-from torchmlp.training.hooks import CallbackView, overrides
 from torchmlp.training.rows import Epoch
-from torchmlp.training.schedules import PLANNED, SCHEDULES
+from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
 from torchmlp.training.solvers import make_solver
 
 
@@ -39,7 +40,8 @@ class TrainingNet(CallbackView, NeuralNet):
             max_epochs=settings.max_iter,
             lr=settings.learning_rate_init,
             batch_size=task.batch_size,
-            iterator_valid__batch_size=len(task.holdout or ()) or 1,
+            # ProgressBar counts the batches by these two.
+            iterator_valid__batch_size=1 if task.holdout is None else len(task.holdout),
             train_split=None,
             callbacks=list(task.callbacks),
             use_caching=False,  # predictions of batches are not kept
@@ -53,8 +55,7 @@ class TrainingNet(CallbackView, NeuralNet):
     def initialize(self):
         """Set up the solver, the schedule and the kernel; go on from the task's state if any."""
         task, settings = self.task, self.task.settings
-        applies = settings.solver == "sgd" or settings.learning_rate in PLANNED
-        schedule = settings.learning_rate if applies else "constant"
+        schedule = schedule_of(settings.solver, settings.learning_rate)
         self.solver = make_solver(settings, task.weights)
         # What another solver left behind is of no use to this one.
         resume = task.resume if task.resume.get("solver_name") == self.solver.name else {}
@@ -91,11 +92,11 @@ class TrainingNet(CallbackView, NeuralNet):
 
     def _connect_callbacks(self):
         """Let the kernel call on those that want to see gradients, or count batches."""
-        callbacks = [callback for _, callback in self.callbacks_]
-        if any(overrides(callback, "on_grad_computed") for callback in callbacks):
-            self.kernel.on_grad_computed = self._grad_computed
-        if any(overrides(callback, "on_batch_end") for callback in callbacks):
-            self.kernel.on_batch_end = self._batch_ends
+        for _, callback in self.callbacks_:
+            if type(callback).on_grad_computed is not Callback.on_grad_computed:
+                self.kernel.on_grad_computed = self._grad_computed
+            if isinstance(callback, ProgressBar):
+                self.kernel.on_batch_end = self._batch_ends
 
     def _grad_computed(self):
         named = list(self.module_.named_parameters())
@@ -110,7 +111,8 @@ class TrainingNet(CallbackView, NeuralNet):
         task = self.task
         if not self.callbacks_:
             return task.data, task.holdout
-        return self._dataset(task.data), task.holdout and self._dataset(task.holdout)
+        holdout = None if task.holdout is None else self._dataset(task.holdout)
+        return self._dataset(task.data), holdout
 
     def _dataset(self, data):
         y = self.task.targets(data.y)
@@ -146,30 +148,35 @@ class TrainingNet(CallbackView, NeuralNet):
             self.task.random_state.shuffle(permutation)
             self.order = self.order[permutation]
 
+    def on_epoch_end(self, net, **kwargs):  # skorch calls it before the callbacks
+        self.step_optimizer()
+
     def notify(self, method_name, **cb_kwargs):
-        """Call the callbacks, and end training if one of them, or a rule, says so."""
-        epoch_ends, stop = method_name == "on_epoch_end", False
-        if epoch_ends:
-            self.step_optimizer()
+        """Call the callbacks; at the end of an epoch, see whether it was the last."""
+        stop = False
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt:
-            if not epoch_ends:
+            if method_name != "on_epoch_end":
                 raise
             stop = True  # it is how skorch's callbacks end a fit
         self.take_over_weights()
-        if epoch_ends:
-            self.task.keep_best()
-            stop |= self.task.watched()
-            if stop or self._rule_stops():
-                raise StopTraining
+        if method_name == "on_epoch_end":
+            self._end_epoch(stop)
+
+    def _end_epoch(self, stop):
+        self.task.keep_best()
+        stop |= self.task.notify_epoch_end()
+        stop |= self._rule_stops()  # which sets the next rate, whoever stops
+        if stop:
+            raise StopTraining
 
     def _rule_stops(self):
-        """Stop, or change the rate, by scikit-learn's rules."""
+        """Return whether scikit-learn's rules end training; else they may change the rate."""
         task, progress, rate = self.task, self.task.progress, self.schedule.rate
         self.schedule.epoch_ends(progress.n_iter, progress.t)
         stop = task.diverged()
-        if stop and task.watches_score:
+        if stop and task.monitors_score:
             kept = "the weights with the best validation score are kept."
             task.notes.append(
                 (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
@@ -177,7 +184,8 @@ class TrainingNet(CallbackView, NeuralNet):
         elif not stop and task.out_of_patience:
             stop, consequence = self.schedule.plateau()
             task.tell_out_of_patience(consequence)
-            progress.no_improvement_count = progress.no_improvement_count if stop else 0
+            if not stop:
+                progress.no_improvement_count = 0
         if self.schedule.rate != rate:
             self.set_rate(self.schedule.rate)
         return stop

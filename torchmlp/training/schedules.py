@@ -94,3 +94,8 @@ SCHEDULES: dict[str, type[Constant]] = {
 }
 # These two know where a fit ends, and serve every stochastic solver; the others only "sgd".
 PLANNED = {"cosine", "one_cycle"}
+
+
+def schedule_of(solver, learning_rate):
+    """Return the name of the schedule in force for the estimator's parameters."""
+    return learning_rate if solver == "sgd" or learning_rate in PLANNED else "constant"

@@ -70,6 +70,8 @@ class Progress:
         Epochs since the loss, or the score, last improved by `tol`.
     history : skorch.history.History
         One row per epoch, of all fits.
+    lowest : dict of str to float
+        The lowest of each loss that is in the history.
     """
 
     loss_curve: list = field(default_factory=list)
@@ -82,6 +84,21 @@ class Progress:
     t: int = 0
     no_improvement_count: int = 0
     history: History = field(default_factory=History)
+    lowest: dict = field(default_factory=dict)
+
+    def begin_epoch(self):
+        """Begin a row of the history."""
+        self.history.new_epoch()
+        self.history.record("epoch", len(self.history))
+
+    def record_loss(self, name, loss):
+        """Write a loss into the history, and whether it is the lowest so far, as skorch does."""
+        if name not in self.lowest:
+            earlier = (row[name] for row in self.history if name in row)
+            self.lowest[name] = min(earlier, default=math.inf)
+        self.history.record(name, loss)
+        self.history.record(name + "_best", loss < self.lowest[name])
+        self.lowest[name] = min(loss, self.lowest[name])
 
     def judge_loss(self, tol):
         """Count the epochs in which the loss does not fall by `tol`."""
@@ -124,7 +141,7 @@ class Task:
         Whether this is one step of `partial_fit`.
     callbacks : list
         skorch's, for the stochastic solvers.
-    watchers : list
+    observers : list
         Each with `on_epoch_begin(task)`, `on_epoch_end(task)`, which may return true to end
         training, and `on_train_end(task)`; for every solver.
     as_estimator : callable (task) -> estimator
@@ -149,16 +166,15 @@ class Task:
     random_state: np.random.RandomState
     incremental: bool = False
     callbacks: Any = ()
-    watchers: Any = ()
+    observers: Any = ()
     as_estimator: Any = None
     targets: Any = None
     resume: dict = field(default_factory=dict)
     notes: list = field(default_factory=list)
-    _lowest: dict = field(default_factory=dict)
     _is_best: bool = False
 
     def __post_init__(self):
-        if not self.watches_score:
+        if not self.monitors_score:
             return
         self.best_weights = self.weights.flat.clone()
         if self.progress.best_validation_score is not None:
@@ -177,26 +193,24 @@ class Task:
         return self.batch_size * max(first, *rest) if rest else self.batch_size * first
 
     @contextlib.contextmanager
-    def being_watched(self):
-        """Tell the watchers when the body, which trains, has ended or failed."""
+    def observed(self):
+        """Tell the observers when the body, which trains, has ended or failed."""
         try:
             yield
         finally:
-            for watcher in self.watchers:
-                watcher.on_train_end(self)
+            for observer in self.observers:
+                observer.on_train_end(self)
 
     def epoch_begins(self):
-        """Begin a row of the history, and tell the watchers."""
-        history = self.progress.history
-        history.new_epoch()
-        history.record("epoch", len(history))
-        for watcher in self.watchers:
-            watcher.on_epoch_begin(self)
+        """Begin a row of the history, and tell the observers."""
+        self.progress.begin_epoch()
+        for observer in self.observers:
+            observer.on_epoch_begin(self)
 
     def epoch_ends(self, loss, n_rows):
         """Record the loss of an epoch over this many rows, and tell the user."""
         progress = self.progress
-        self._record_loss("train_loss", loss, progress.loss_curve)
+        progress.record_loss("train_loss", loss)
         progress.loss = loss
         progress.loss_curve.append(loss)
         progress.n_iter += 1
@@ -205,7 +219,7 @@ class Task:
             print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
 
     @property
-    def watches_score(self):
+    def monitors_score(self):
         """Whether a validation score says when to stop and which weights are best."""
         return self.holdout is not None and self.score is not None
 
@@ -213,19 +227,10 @@ class Task:
         """Return the estimator as it would be if training ended now, for rows in an array."""
         return self.as_estimator(self)
 
-    def watched(self):
-        """Tell the watchers that an epoch is over; return whether one of them ends training."""
-        ends = [watcher.on_epoch_end(self) for watcher in self.watchers]
+    def notify_epoch_end(self):
+        """Tell the observers that an epoch is over; return whether one of them ends training."""
+        ends = [observer.on_epoch_end(self) for observer in self.observers]
         return any(ends)
-
-    def _record_loss(self, name, loss, before):
-        """Write a loss into the history, and whether it is the best so far, as skorch does."""
-        lowest = self._lowest.get(name)
-        if lowest is None:
-            lowest = min(before or (), default=math.inf)
-        self._lowest[name] = min(loss, lowest)
-        self.progress.history.record(name, loss)
-        self.progress.history.record(name + "_best", bool(loss < lowest))
 
     def _evaluate(self):
         holdout, loss = self.holdout, self.settings.loss
@@ -233,7 +238,7 @@ class Task:
         outputs = torch.from_numpy(activate_outputs(raw.copy(), loss.out_activation))
         y = as_tensor(holdout.y).to(outputs.dtype)
         value = np.average(loss.values(outputs, y).numpy(), weights=holdout.sample_weight)
-        score = self.score(raw, value, self.model) if self.watches_score else None
+        score = self.score(raw, value, self.model) if self.monitors_score else None
         return float(value), score
 
     def judge(self):
@@ -245,9 +250,8 @@ class Task:
         score = None
         if self.holdout is not None:
             loss, score = self._evaluate()
-            before = progress.validation_loss_curve or []
-            self._record_loss("valid_loss", loss, before)
-            progress.validation_loss_curve = [*before, loss]
+            progress.record_loss("valid_loss", loss)
+            progress.validation_loss_curve = [*(progress.validation_loss_curve or []), loss]
         if score is None:
             progress.judge_loss(settings.tol)
             return
@@ -264,7 +268,7 @@ class Task:
 
     def restore_best(self):
         """Put the best weights back, if a score chose them."""
-        if self.watches_score:
+        if self.monitors_score:
             self.weights.flat.copy_(self.best_weights)
 
     @property
@@ -276,7 +280,7 @@ class Task:
         """Tell the user that nothing improves any more, and what follows."""
         settings = self.settings
         if settings.verbose:
-            watched = "Validation score" if self.watches_score else "Training loss"
+            watched = "Validation score" if self.monitors_score else "Training loss"
             print(
                 f"{watched} did not improve more than tol={settings.tol:f} for "
                 f"{settings.n_iter_no_change:.0f} consecutive epochs. {consequence}"
@@ -297,7 +301,7 @@ class Task:
         history = self.progress.history
         if history and "train_loss" not in history[-1]:
             history.pop()  # an epoch that was begun only
-        if self.watches_score and self.progress.best_validation_score == -math.inf:
+        if self.monitors_score and self.progress.best_validation_score == -math.inf:
             self.notes.append(
                 (
                     "No validation score was a number; the initial weights are kept. "

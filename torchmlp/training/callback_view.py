@@ -1,132 +1,11 @@
-"""What skorch's callbacks ask of a net: which of them can have it, and in what form."""
+"""What skorch's callbacks see of a net: a torch module, an optimizer, predictions."""
 
 import functools
-from typing import TYPE_CHECKING, Any
 
 import torch
-from skorch.callbacks import (
-    Callback,
-    EpochScoring,
-    InputShapeSetter,
-    LRScheduler,
-    MlflowLogger,
-    NeptuneLogger,
-    ParamMapper,
-    PassthroughScoring,
-    ProgressBar,
-    SacredLogger,
-    TensorBoard,
-)
-from skorch.utils import freeze_parameter, unfreeze_parameter
 from torch import nn
 
 from torchmlp.training.solvers import with_tensors, without_tensors
-
-_PER_BATCH = ("on_batch_begin", "on_batch_end")
-
-
-def _logs_batches(callback):
-    return callback.log_on_batch_end
-
-
-def _never(callback):
-    return False
-
-
-# Method of skorch -> whether the callback that has it looks at the batches.
-_LOOKS_AT_BATCHES = {
-    EpochScoring.on_batch_end: _never,  # it would cache predictions
-    LRScheduler.on_batch_end: lambda callback: callback.step_every == "batch",
-    MlflowLogger.on_batch_end: _logs_batches,
-    NeptuneLogger.on_batch_end: _logs_batches,
-    ProgressBar.on_batch_end: _never,  # it counts them
-    SacredLogger.on_batch_end: _logs_batches,
-    TensorBoard.on_batch_end: _never,
-}
-
-
-def overrides(callback, hook):
-    """Whether a callback does anything in this method."""
-    return getattr(type(callback), hook) is not getattr(Callback, hook)
-
-
-def _needs_batches(callback):
-    methods = (getattr(type(callback), hook) for hook in _PER_BATCH if overrides(callback, hook))
-    return any(_LOOKS_AT_BATCHES.get(method, lambda _: True)(callback) for method in methods)
-
-
-def _callback_of(item):
-    """Return the instance for what skorch accepts: an instance, a class, or (name, either)."""
-    if isinstance(item, (list, tuple)) and len(item) == 2:
-        _, item = item
-    if isinstance(item, type) and issubclass(item, Callback):
-        item = item()
-    if not isinstance(item, Callback):
-        raise ValueError(
-            f"callbacks holds {item!r}, which is no callback of skorch's. Give instances of "
-            "skorch.callbacks.Callback; those of scikit-learn go to set_callbacks()."
-        )
-    return item
-
-
-def check_callbacks(callbacks, learning_rate, with_validation, resumed):
-    """Make sure that skorch's callbacks find what they need, and do what they say.
-
-    Parameters
-    ----------
-    callbacks : list
-        As skorch takes them.
-    learning_rate : str
-    with_validation : bool
-        Whether there will be validation data.
-    resumed : bool
-        Whether training goes on with a fitted network.
-
-    Raises
-    ------
-    ValueError
-        If one of them cannot work.
-    """
-    for callback in map(_callback_of, callbacks):
-        name = type(callback).__name__
-        if _needs_batches(callback) or isinstance(callback, PassthroughScoring):
-            raise ValueError(
-                f"callbacks: {name} needs single batches, and the loss and predictions of each; "
-                "batches are trained without such a stop. Use what works by epoch: "
-                "EpochScoring, LRScheduler(step_every='epoch'), log_on_batch_end=False, or "
-                "on_epoch_end in a callback of your own."
-            )
-        freezes = getattr(callback, "fn", None) in (freeze_parameter, unfreeze_parameter)
-        if isinstance(callback, InputShapeSetter) or (
-            isinstance(callback, ParamMapper) and freezes
-        ):
-            raise ValueError(
-                f"callbacks: {name} changes how a torch module learns, but the solver updates all "
-                "weights at once, whatever the module says. Leave it out."
-            )
-        if isinstance(callback, LRScheduler) and learning_rate != "constant":
-            raise ValueError(
-                f"callbacks: LRScheduler and learning_rate={learning_rate!r} would both set the "
-                "rate. Use learning_rate='constant', or leave LRScheduler out."
-            )
-        if isinstance(callback, LRScheduler) and resumed:
-            raise ValueError(
-                "callbacks: LRScheduler makes a new schedule at each call, from the number of "
-                "epochs so far but without its rate. Instead of partial_fit or warm_start use one "
-                "fit, or set learning_rate_init between the calls."
-            )
-        if getattr(callback, "f_pickle", None):
-            raise ValueError(
-                f"callbacks: {name}(f_pickle={callback.f_pickle!r}) would pickle the net of one "
-                "fit, which is of no use without it. Pickle the estimator, or save f_params."
-            )
-        watched = getattr(callback, "monitor", None)
-        if isinstance(watched, str) and watched.startswith("valid_") and not with_validation:
-            instead = "train_loss_best" if watched.endswith("_best") else "train_loss"
-            raise ValueError(
-                f"callbacks: {name} watches {watched!r}, but there is no validation data. Pass "
-                f"X_val and y_val to fit, set early_stopping=True, or monitor={instead!r}."
-            )
 
 
 class SolverHandle(torch.optim.Optimizer):
@@ -189,12 +68,9 @@ class SolverHandle(torch.optim.Optimizer):
 class CallbackView:
     """What callbacks see of a net that has a `task`, a `kernel`, a `solver` and a `schedule`.
 
-    Module and optimizer are made when somebody asks: the latter takes torch a while.
+    Module and optimizer are made when somebody asks: for the first optimizer torch imports its
+    compiler, which takes more than a second.
     """
-
-    if TYPE_CHECKING:  # the net's own
-
-        def __getattr__(self, name: str) -> Any: ...
 
     @property
     def history(self):

@@ -1,6 +1,6 @@
 """What looks on while any solver trains, and may end it: scikit-learn's callbacks, a bar, a clock.
 
-Each is a watcher of `torchmlp.training.task.Task`.
+Each is an observer of `torchmlp.training.task.Task`.
 """
 
 import sys
@@ -10,7 +10,7 @@ from typing import Any, cast
 from sklearn.exceptions import ConvergenceWarning
 
 
-class Watcher:
+class Observer:
     """Looks on; each method is told of the task but the last, when the estimator is fitted."""
 
     def on_epoch_begin(self, task):
@@ -26,7 +26,7 @@ class Watcher:
         pass
 
 
-class SklearnCallbacks(Watcher):
+class SklearnCallbacks(Observer):
     """The callbacks of `set_callbacks`, for one fit.
 
     To be made outside of what is undone when a fit fails: scikit-learn finds what it has to tear
@@ -65,7 +65,7 @@ class SklearnCallbacks(Watcher):
         self.fit.call_on_fit_task_end(**self.seen, reconstruction_attributes={})
 
 
-class Bar(Watcher):
+class Bar(Observer):
     """A tqdm bar over the epochs, with loss, score and the time that is left.
 
     A widget in a notebook, a line in a terminal, nothing in a pipe.
@@ -110,7 +110,7 @@ def _in_notebook():
     return shell is not None and "IPKernelApp" in shell.config
 
 
-class Clock(Watcher):
+class Clock(Observer):
     """Ends training after the epoch in which the time is over.
 
     Parameters
@@ -133,13 +133,13 @@ class Clock(Watcher):
         return True
 
 
-def watchers_of(estimator, X, y, sample_weight):
+def observers_of(estimator, X, y, sample_weight):
     """Return what watches a fit, by the estimator's parameters and callbacks."""
-    watchers: list[Watcher] = []
+    observers: list[Observer] = []
     if hasattr(estimator, "_skl_callbacks"):
-        watchers.append(SklearnCallbacks(estimator, X, y, sample_weight))
+        observers.append(SklearnCallbacks(estimator, X, y, sample_weight))
     if estimator.verbose == "bar":
-        watchers.append(Bar(type(estimator).__name__))
+        observers.append(Bar(type(estimator).__name__))
     if estimator.time_limit is not None:
-        watchers.append(Clock(estimator.time_limit))
-    return watchers
+        observers.append(Clock(estimator.time_limit))
+    return observers

@@ -1,0 +1,111 @@
+"""Which of skorch's callbacks can work here: those that look at epochs, not at batches."""
+
+from skorch.callbacks import (
+    Callback,
+    EpochScoring,
+    InputShapeSetter,
+    LRScheduler,
+    MlflowLogger,
+    NeptuneLogger,
+    ParamMapper,
+    PassthroughScoring,
+    ProgressBar,
+    SacredLogger,
+    TensorBoard,
+)
+from skorch.utils import freeze_parameter, unfreeze_parameter
+
+# What skorch's own do with a batch: nothing of importance (cache predictions, count), or what they
+# are told to. By method, since a class that derives from one of them may do something else.
+_HARMLESS = {EpochScoring.on_batch_end, ProgressBar.on_batch_end, TensorBoard.on_batch_end}
+_IF_TOLD = {
+    LRScheduler.on_batch_end: lambda callback: callback.step_every == "batch",
+    MlflowLogger.on_batch_end: lambda callback: callback.log_on_batch_end,
+    NeptuneLogger.on_batch_end: lambda callback: callback.log_on_batch_end,
+    SacredLogger.on_batch_end: lambda callback: callback.log_on_batch_end,
+}
+
+
+def _needs_batches(callback):
+    if isinstance(callback, PassthroughScoring):
+        return True
+    for hook in ("on_batch_begin", "on_batch_end"):
+        method = getattr(type(callback), hook)
+        own = method is not getattr(Callback, hook) and method not in _HARMLESS
+        if own and _IF_TOLD.get(method, lambda _: True)(callback):
+            return True
+    return False
+
+
+def _callback_of(item):
+    """Return the instance for what skorch accepts: an instance, a class, or (name, either)."""
+    if isinstance(item, (list, tuple)) and len(item) == 2:
+        _, item = item
+    if isinstance(item, type) and issubclass(item, Callback):
+        item = item()
+    if not isinstance(item, Callback):
+        raise ValueError(
+            f"callbacks holds {item!r}, which is no callback of skorch's. Give instances of "
+            "skorch.callbacks.Callback; those of scikit-learn go to set_callbacks()."
+        )
+    return item
+
+
+def check_callbacks(callbacks, learning_rate, with_validation, resumed):
+    """Make sure that skorch's callbacks find what they need, and do what they say.
+
+    Parameters
+    ----------
+    callbacks : list
+        As skorch takes them.
+    learning_rate : str
+    with_validation : bool
+        Whether there will be validation data.
+    resumed : bool
+        Whether training goes on with a fitted network.
+
+    Raises
+    ------
+    ValueError
+        If one of them cannot work.
+    """
+    for callback in map(_callback_of, callbacks):
+        name = type(callback).__name__
+        if _needs_batches(callback):
+            raise ValueError(
+                f"callbacks: {name} needs single batches, and the loss and predictions of each; "
+                "batches are trained without such a stop. Use what works by epoch: "
+                "EpochScoring, LRScheduler(step_every='epoch'), log_on_batch_end=False, or "
+                "on_epoch_end in a callback of your own."
+            )
+        freezes = getattr(callback, "fn", None) in (freeze_parameter, unfreeze_parameter)
+        if isinstance(callback, InputShapeSetter) or (
+            isinstance(callback, ParamMapper) and freezes
+        ):
+            raise ValueError(
+                f"callbacks: {name} changes how a torch module learns, but the solver updates all "
+                "weights at once, whatever the module says. Leave it out."
+            )
+        if isinstance(callback, LRScheduler) and learning_rate != "constant":
+            raise ValueError(
+                f"callbacks: LRScheduler and learning_rate={learning_rate!r} would both set the "
+                "rate. Use learning_rate='constant', or leave LRScheduler out."
+            )
+        if isinstance(callback, LRScheduler) and resumed:
+            raise ValueError(
+                "callbacks: LRScheduler makes a new schedule at each call, from the number of "
+                "epochs so far but without its rate. Instead of partial_fit or warm_start use one "
+                "fit, or set learning_rate_init between the calls."
+            )
+        if getattr(callback, "f_pickle", None):
+            raise ValueError(
+                f"callbacks: {name}(f_pickle={callback.f_pickle!r}) would pickle the net of one "
+                "fit, which is of no use without it. Pickle the estimator, or save f_params."
+            )
+        watched = getattr(callback, "monitor", None)
+        if isinstance(watched, str) and watched.startswith("valid_") and not with_validation:
+            instead = "train_loss_best" if watched.endswith("_best") else "train_loss"
+            raise ValueError(
+                f"callbacks: {name} watches {watched!r}, but there is no validation data. Pass "
+                f"X_val and y_val to fit, set early_stopping=True, or monitor={instead!r}."
+            )
