@@ -71,7 +71,7 @@ def score_to_monitor(estimator, encoder, holdout):
     X, y, sample_weight = holdout.X, holdout.y, holdout.sample_weight
     if estimator.scoring is None:
         return lambda raw, loss, model: encoder.score(y, raw, sample_weight)
-    if isinstance(estimator.scoring, str) and estimator.scoring == "loss":
+    if estimator.scoring == "loss":
         return lambda raw, loss, model: -loss
     scorer, targets = check_scoring(estimator, estimator.scoring), encoder.targets(y)
     weighted = sample_weight is not None and takes_weights(scorer)
