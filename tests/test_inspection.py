@@ -17,11 +17,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.callbacks import Snapshots
 from torchmlp.inspection import (
     DecisionRegionDisplay,
     HiddenFeaturesDisplay,
     LossCurveDisplay,
     NetworkDisplay,
+    TrainingAnimation,
+    WeightsDisplay,
 )
 from torchmlp.inspection.style import NEGATIVE, POSITIVE
 
@@ -35,9 +38,13 @@ def _classifier(**parameters):
     return TorchMLPClassifier((5, 4), "tanh", **{**settings, **parameters})
 
 
+def _recorded():
+    return _classifier(callbacks=[Snapshots(every=4)])
+
+
 @pytest.fixture(scope="module")
 def clf():
-    return fit_quietly(_classifier(), X2, y)
+    return fit_quietly(_recorded(), X2, y)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +70,8 @@ DISPLAYS = {
     NetworkDisplay: ((), {"edge_kw": {"lw": 7}}, lambda d: d.edges_[0].get_linewidth()[0]),
     HiddenFeaturesDisplay: ((X2,), {"image_kw": {"zorder": 7}}, lambda d: d.images_[0].zorder),
     DecisionRegionDisplay: ((X2,), {"boundary_kw": {"zorder": 7}}, lambda d: _a_line(d).zorder),
+    TrainingAnimation: ((X2, y), {"loss_kw": {"lw": 7}}, lambda d: d.past_line_.get_linewidth()),
+    WeightsDisplay: ((X2,), {"image_kw": {"zorder": 7}}, lambda d: d.images_[0].zorder),
 }
 every_display = pytest.mark.parametrize("Display", DISPLAYS, ids=lambda cls: cls.__name__)
 
@@ -127,14 +136,15 @@ def test_given_axes(Display, clf):
 def test_every_kind_of_estimator(Display, clf):
     arguments = DISPLAYS[Display][0]
     ours = Display.from_estimator(clf, *arguments)
-    if Display is not LossCurveDisplay:  # scikit-learn's has no validation loss
+    # scikit-learn's has neither a validation loss nor snapshots
+    if Display not in (LossCurveDisplay, TrainingAnimation, WeightsDisplay):
         assert_same_data(Display.from_estimator(clf.to_sklearn(), *arguments), ours)
-    search = GridSearchCV(_classifier(), {"alpha": [1e-4]}, cv=2)
+    search = GridSearchCV(_recorded(), {"alpha": [1e-4]}, cv=2)
     assert_same_data(Display.from_estimator(fit_quietly(search, X2, y), *arguments), ours)
 
     frame = pd.DataFrame(X2 * 3 + 1, columns=["length", "width"])
-    pipeline = fit_quietly(make_pipeline(StandardScaler(), _classifier()), frame, y)
-    piped = Display.from_estimator(pipeline, *([frame] if arguments else []))
+    pipeline = fit_quietly(make_pipeline(StandardScaler(), _recorded()), frame, y)
+    piped = Display.from_estimator(pipeline, *[frame, *arguments[1:]][: len(arguments)])
     if hasattr(piped, "feature_names"):
         assert piped.feature_names == ["length", "width"]
     if hasattr(piped, "probabilities"):  # in the units that the pipeline gets

@@ -1,13 +1,17 @@
 """Pictures of fitted networks, in scikit-learn's Display convention."""
 
+from torchmlp.inspection.animation import TrainingAnimation
 from torchmlp.inspection.decision_region import DecisionRegionDisplay
 from torchmlp.inspection.hidden_features import HiddenFeaturesDisplay
 from torchmlp.inspection.loss_curve import LossCurveDisplay
 from torchmlp.inspection.network import NetworkDisplay
+from torchmlp.inspection.weights import WeightsDisplay
 
 __all__ = [
     "DecisionRegionDisplay",
     "HiddenFeaturesDisplay",
     "LossCurveDisplay",
     "NetworkDisplay",
+    "TrainingAnimation",
+    "WeightsDisplay",
 ]

@@ -8,6 +8,7 @@ from torchmlp.inspection.style import (
     check_choice,
     columns_for,
     grid_of_axes,
+    image_extent,
     legend_beside,
     limit_of,
     merged,
@@ -284,7 +285,7 @@ class HiddenFeaturesDisplay:
         self.axes_ = grid_of_axes(ax, len(units), n_columns, figsize=size)
         defaults = {"cmap": sign_colormap(), "origin": "upper"}
         if self.grid is not None:
-            defaults |= {"origin": "lower", "extent": _extent(self.grid), "aspect": "auto"}
+            defaults |= {"origin": "lower", "extent": image_extent(self.grid), "aspect": "auto"}
         self.images_ = []
         for unit, each in zip(units, self.axes_, strict=True):
             limit = limit_of(self.values[units] if scale == "layer" else [self.values[unit]])
@@ -318,11 +319,3 @@ class HiddenFeaturesDisplay:
     def _how_many(self):
         n_shown, n_units = len(self.shown_units_), len(self.values)
         return "" if n_shown == n_units else f" ({n_shown} of {n_units} units)"
-
-
-def _extent(grid):
-    """Return the edges of an image whose pixels have their centres on a grid."""
-    half = [(axis[1] - axis[0]) / 2 for axis in grid]
-    return [
-        edge for axis, h in zip(grid, half, strict=True) for edge in (axis[0] - h, axis[-1] + h)
-    ]

@@ -1,5 +1,6 @@
 """The network inside a fitted estimator, and what it computes: arrays, no drawing."""
 
+import copy
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +69,12 @@ class Model:
                 "index as for a list, or fit a network with more of them."
             )
         return layer % n_hidden
+
+    def at(self, snapshot):
+        """Return the network with the weights of a `torchmlp.callbacks.Snapshot`."""
+        mlp = copy.copy(self.mlp)
+        mlp.coefs_, mlp.intercepts_ = snapshot.coefs, snapshot.intercepts
+        return mlp
 
     def pre_activations(self, X, layer):
         """Return what the units of a hidden layer apply their activation function to.

@@ -50,6 +50,11 @@ def _check_classes_exclude_each_other(mlp):
             f"estimator={mlp!r} has no classes. Give a classifier; for a regressor there is "
             "sklearn.inspection.DecisionBoundaryDisplay."
         )
+    check_one_class_per_point(mlp)
+
+
+def check_one_class_per_point(mlp):
+    """Raise a ValueError if a classifier has no probabilities of classes, one of which is true."""
     if not hasattr(mlp, "predict_proba"):
         raise ValueError(
             f"estimator with loss={mlp.loss!r} gives no probabilities. Use loss='log_loss', or "

@@ -63,6 +63,14 @@ def sign_colormap(faintest=0.0, through=None):
     return LinearSegmentedColormap.from_list("sign", stops)
 
 
+def fading_colormap(color, faintest=0.0):
+    """Return a colour map from a transparent colour to the colour."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba
+
+    stops = [to_rgba(color, faintest), to_rgba(color)]
+    return LinearSegmentedColormap.from_list("fading", stops)
+
+
 def limit_of(arrays):
     """Return the largest absolute value, or 1 if there is none but 0."""
     return max((float(np.abs(array).max()) for array in arrays if np.size(array)), default=0) or 1.0
@@ -165,3 +173,31 @@ def check_choice(parameter, value, choices):
     """Raise a ValueError if the value of a parameter is none of the choices."""
     if value not in choices:
         raise ValueError(f"{parameter}={value!r} must be one of {choices}.")
+
+
+def image_extent(grid):
+    """Return the edges of an image whose pixels have their centres on a grid."""
+    half = [(axis[1] - axis[0]) / 2 for axis in grid]
+    return [
+        edge for axis, h in zip(grid, half, strict=True) for edge in (axis[0] - h, axis[-1] + h)
+    ]
+
+
+def class_image(probabilities):
+    """Return an image of the colour of the likeliest class, the stronger the likelier it is.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_classes, height, width)
+
+    Returns
+    -------
+    ndarray of shape (height, width, 4)
+    """
+    from matplotlib.colors import to_rgba_array
+
+    n_classes = len(probabilities)
+    image = to_rgba_array(distinct_colors(n_classes))[probabilities.argmax(axis=0)]
+    certainty = (probabilities.max(axis=0) - 1 / n_classes) / (1 - 1 / n_classes)
+    image[..., 3] = 0.1 + 0.5 * certainty
+    return image

@@ -1,0 +1,227 @@
+"""Callbacks for the `callbacks` parameter of the estimators, in skorch's protocol."""
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+from skorch.callbacks import Callback
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A network after an epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        How many epochs it was trained for; 0 is the untrained network.
+    loss : float or None
+        Training loss of that epoch, as in `loss_curve_`; None before the first.
+    coefs, intercepts : list of ndarrays
+        Weights of each layer, of shape (fan_in, fan_out) and (fan_out,), as `coefs_` and
+        `intercepts_`.
+    coefs_gradient, intercepts_gradient : list of ndarrays or None
+        The gradient, penalty included, that the last step of the epoch was made with, in the same
+        shapes; None where there was no step yet.
+    """
+
+    epoch: int
+    loss: float | None
+    coefs: list[np.ndarray]
+    intercepts: list[np.ndarray]
+    coefs_gradient: list[np.ndarray] | None = None
+    intercepts_gradient: list[np.ndarray] | None = None
+
+
+class Snapshots(Callback):
+    """Keeps the weights and the gradient of a network while it is trained.
+
+    For :class:`~torchmlp.inspection.TrainingAnimation` and
+    :class:`~torchmlp.inspection.WeightsDisplay`. The fit is the same, to the bit, as without it.
+
+    The first snapshot is the network before its first step, the last is that after the last epoch;
+    between them there is one every so many epochs. When there are more than `max_snapshots`, every
+    second goes and the distance doubles: those that stay are spread evenly over the training,
+    however long it gets, but for the last, which may be closer.
+
+    Each fit starts anew, a warm start at the weights that it begins with. Calls of `partial_fit` go
+    on, so that n of them leave what ``fit`` with ``max_iter=n`` does.
+
+    Parameters
+    ----------
+    every : int, default=1
+        Number of epochs from one snapshot to the next.
+
+    max_snapshots : int, default=100
+        How many to keep at most, 2 or more. Each takes twice the memory of the weights, in the
+        estimator and in its pickles.
+
+    Attributes
+    ----------
+    snapshots_ : list of Snapshot
+        The snapshots by epoch, each with `epoch`, `loss`, `coefs`, `intercepts`, `coefs_gradient`
+        and `intercepts_gradient`: NumPy arrays, layer by layer. The gradients are those of the
+        last step of the epoch.
+
+    See Also
+    --------
+    find_snapshots : The snapshots of a fitted estimator, also inside a Pipeline or a search.
+
+    Notes
+    -----
+    - ``solver="lbfgs"`` refuses callbacks of skorch: it has no epochs.
+    - What early stopping, or another callback, puts back after the last epoch is no snapshot.
+    - A callback that ends the training keeps those behind it in the list from seeing the last
+      epoch: put this one first.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from torchmlp import TorchMLPClassifier
+    >>> from torchmlp.callbacks import Snapshots, find_snapshots
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = TorchMLPClassifier(
+    ...     (5,), max_iter=12, tol=0.5, callbacks=[Snapshots(every=5)], random_state=0
+    ... ).fit(X, y)
+    >>> snapshots = find_snapshots(clf)
+    >>> [snapshot.epoch for snapshot in snapshots]
+    [0, 5, 10, 12]
+    >>> [coefs.shape for coefs in snapshots[0].coefs]
+    [(4, 5), (5, 3)]
+    >>> bool((snapshots[-1].coefs[0] == clf.coefs_[0]).all())
+    True
+    """
+
+    def __init__(self, every=1, max_snapshots=100):
+        self.every = every
+        self.max_snapshots = max_snapshots
+
+    def initialize(self):
+        """Check the parameters."""
+        for name, least in (("every", 1), ("max_snapshots", 2)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < least:
+                raise ValueError(f"Snapshots: {name}={value!r} must be an int, {least} or more.")
+        return self
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        """Take the first snapshot, unless `partial_fit` goes on from the last one."""
+        first = _snapshot(net, with_gradient=False)
+        if net.task.incremental and _same_weights(getattr(self, "snapshots_", ()), first):
+            return
+        self.snapshots_, self._stride_ = [first], self.every
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Take a snapshot; it is for good if its turn has come, else until the next."""
+        kept = self.snapshots_
+        if not self._stays(kept[-1]):
+            kept.pop()
+        kept.append(_snapshot(net, with_gradient=True))
+        if len(kept) > self.max_snapshots:
+            self._stride_ *= 2
+            kept[:-1] = filter(self._stays, kept[:-1])
+
+    def _stays(self, snapshot):
+        return (snapshot.epoch - self.snapshots_[0].epoch) % self._stride_ == 0
+
+
+def _snapshot(net, with_gradient):
+    losses = net.task.progress.loss_curve
+    return Snapshot(
+        len(losses),
+        losses[-1] if losses else None,
+        *net.task.weights.to_numpy(),
+        *(net.kernel.gradient.to_numpy() if with_gradient else ()),
+    )
+
+
+def _same_weights(snapshots, other):
+    """Whether the last of the snapshots is another one but for its gradient."""
+    if not snapshots or snapshots[-1].epoch != other.epoch:
+        return False
+    mine, theirs = ([*s.coefs, *s.intercepts] for s in (snapshots[-1], other))
+    return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
+
+
+def recorded_snapshots(mlp):
+    """Return what a Snapshots among the callbacks of a fitted network kept, or an empty list.
+
+    Parameters
+    ----------
+    mlp : TorchMLPClassifier or TorchMLPRegressor
+
+    Returns
+    -------
+    list of Snapshot
+
+    Raises
+    ------
+    ValueError
+        If they are of another fit.
+    """
+    items = [
+        item[1] if isinstance(item, (list, tuple)) else item
+        for item in getattr(mlp, "callbacks", None) or ()
+    ]
+    recorders = [item for item in items if isinstance(item, Snapshots)]
+    snapshots = getattr(recorders[0], "snapshots_", []) if recorders else []
+    if snapshots and not _losses_agree(snapshots, mlp.loss_curve_):
+        raise ValueError(
+            "The Snapshots among the callbacks are of another fit: it failed, or was that of "
+            "another estimator with the same object. Fit again, with a Snapshots for each "
+            "estimator."
+        )
+    return snapshots
+
+
+def _losses_agree(snapshots, loss_curve):
+    if snapshots[-1].epoch > len(loss_curve):
+        return False
+    recorded = np.array([snapshot.loss for snapshot in snapshots], dtype=float)
+    expected = np.array([None, *loss_curve], dtype=float)[[s.epoch for s in snapshots]]
+    return np.array_equal(recorded, expected, equal_nan=True)
+
+
+def find_snapshots(estimator):
+    """Return the snapshots of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A TorchMLPClassifier or TorchMLPRegressor fitted with a :class:`Snapshots` in `callbacks`,
+        a Pipeline that ends in one, or a search over one.
+
+    Returns
+    -------
+    snapshots : list of Snapshot
+        By epoch.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they are of another fit.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from torchmlp import TorchMLPClassifier
+    >>> from torchmlp.callbacks import Snapshots, find_snapshots
+    >>> X, y = load_iris(return_X_y=True)
+    >>> mlp = TorchMLPClassifier(max_iter=4, tol=10, n_iter_no_change=2, callbacks=[Snapshots()])
+    >>> pipeline = make_pipeline(StandardScaler(), mlp).fit(X, y)
+    >>> len(find_snapshots(pipeline))
+    5
+    """
+    mlp = getattr(estimator, "best_estimator_", estimator)
+    while isinstance(mlp, Pipeline):
+        mlp = mlp[-1]
+    snapshots = recorded_snapshots(mlp)
+    if not snapshots:
+        raise ValueError(
+            f"estimator={mlp!r} has no snapshots of its training. Pass callbacks=[Snapshots()] "
+            "from torchmlp.callbacks to it, and fit."
+        )
+    return snapshots

@@ -1,0 +1,80 @@
+"""What a network predicts at each snapshot of its training: arrays, no drawing."""
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils import check_array, check_consistent_length
+
+from torchmlp.callbacks import find_snapshots
+from torchmlp.inspection.models import feature_axes, grid_points, on_grid
+from torchmlp.inspection.regions import check_one_class_per_point
+
+
+def training_frames(model, X, y, *, grid_resolution, margin):
+    """Return the predictions of a network over one or two features, snapshot by snapshot.
+
+    Parameters
+    ----------
+    model : Model
+        Fitted with a `torchmlp.callbacks.Snapshots`.
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    grid_resolution : int
+    margin : float
+
+    Returns
+    -------
+    dict
+        The parameters of :class:`TrainingAnimation`.
+
+    Raises
+    ------
+    ValueError
+        If there are no snapshots, X has more features or y other samples, or the network has no
+        such predictions.
+    """
+    mlp, snapshots = model.mlp, find_snapshots(model.mlp)
+    axes = feature_axes(X, (1, 2), grid_resolution, margin)
+    y = _checked_targets(mlp, X, y, len(axes))
+    inputs = model.inputs(grid_points(axes, X))
+    networks = [model.at(snapshot) for snapshot in snapshots]
+    if is_classifier(mlp):
+        predicted = [network.predict_proba(inputs) for network in networks]
+    else:
+        predicted = [np.atleast_2d(network.predict(inputs).T).T for network in networks]
+    return {
+        "grid": axes,
+        "predictions": np.stack([on_grid(values, axes) for values in predicted]),
+        "epochs": np.array([snapshot.epoch for snapshot in snapshots]),
+        "loss": np.array(mlp.loss_curve_),
+        "X": check_array(X),
+        "y": y,
+        "class_names": list(map(str, mlp.classes_)) if is_classifier(mlp) else None,
+        "output_names": None if is_classifier(mlp) else model.output_names(),
+    }
+
+
+def _checked_targets(mlp, X, y, n_features):
+    """Return classes as their indices, or real targets as columns."""
+    check_consistent_length(X, y)
+    y = np.asarray(y)
+    if is_classifier(mlp):
+        check_one_class_per_point(mlp)
+        unknown = np.setdiff1d(y, mlp.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y has classes {unknown.tolist()} that the estimator does not know. Give the "
+                f"targets that it was fitted on; its classes are {mlp.classes_.tolist()}."
+            )
+        return np.searchsorted(mlp.classes_, y.ravel())
+    if n_features == 2 and mlp.n_outputs_ > 1:
+        raise ValueError(
+            f"estimator has {mlp.n_outputs_} outputs, which one map of two features cannot show. "
+            "Fit one regressor per output, or on one feature."
+        )
+    y = y.reshape(len(y), -1)
+    if y.shape[1] != mlp.n_outputs_:
+        raise ValueError(
+            f"y has {y.shape[1]} columns, but the estimator {mlp.n_outputs_} outputs. Give the "
+            "targets that it was fitted on."
+        )
+    return y
