@@ -273,7 +273,8 @@ def test_initial_weights():
     mlp = TorchMLPRegressor(
         hidden_layer_sizes=(300,), random_state=0, max_iter=1, learning_rate_init=1e-300
     )
-    zeros = fit_quietly(clone(mlp).set_params(init="zeros"), X_REG, Y_REG)
+    linear = clone(mlp).set_params(init="zeros", hidden_layer_sizes=())
+    zeros = fit_quietly(linear, X_REG, Y_REG)
     assert all(np.abs(w).max() < 1e-200 for w in zeros.coefs_ + zeros.intercepts_)
     torchs = fit_quietly(clone(mlp).set_params(init="torch"), X_REG, Y_REG)
     for w, b in zip(torchs.coefs_, torchs.intercepts_, strict=True):
@@ -301,6 +302,17 @@ def test_initial_weights():
         ({"activation": torch.nn.ReLU}, r"activation=.*ReLU.* must take a tensor and return one"),
         ({"activation": torch.sum}, r"activation=.* must take a tensor and return one of the same"),
         ({"init": "ones"}, "'init' parameter of Torch.* Got 'ones' instead"),
+        ({"init": "zeros"}, r"init='zeros' is for linear models, hidden_layer_sizes=\(\)"),
+        ({"activation": "ReLU"}, "Did you mean activation='relu'"),
+        ({"activation": "sigmoid"}, "Did you mean activation='logistic'"),
+        ({"solver": "RMSprop"}, "Write solver=torch.optim.RMSprop"),
+        ({"solver": "Adam"}, "Did you mean solver='adam'"),
+        ({"learning_rate": 0.01}, "did you mean learning_rate_init=0.01"),
+        ({"loss": "cross_entropy"}, "Did you mean loss='log_loss'"),
+        (
+            {"activation": lambda z: torch.from_numpy(np.tanh(z.numpy()))},
+            "could not be differentiated.*with torch's functions",
+        ),
         ({"max_grad_norm": 0.0}, "'max_grad_norm' parameter of Torch.* Got 0.0 instead"),
         ({"solver": torch.optim.LBFGS}, "solver=.*LBFGS.* evaluates the loss several times"),
     ],

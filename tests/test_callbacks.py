@@ -241,7 +241,7 @@ def test_progress_bar_counts_batches():
 
 
 def test_print_log_prints_every_epoch(capsys):
-    model = mlp(PrintLog, ("timer", EpochTimer()), n_iter_no_change=2, tol=10.0, max_iter=50)
+    model = mlp(PrintLog(), ("timer", EpochTimer()), n_iter_no_change=2, tol=10.0, max_iter=50)
     model.fit(X, y)
     assert len(capsys.readouterr().out.splitlines()) == 2 + model.n_iter_
     assert min(model.history_[:, "dur"]) > 0
@@ -328,7 +328,8 @@ def test_hooks_in_order_and_a_callback_that_stops():
 
 def test_copies_searches_and_pickles_of_an_estimator_with_callbacks():
     scheduler = LRScheduler("StepLR", step_size=2)
-    model = mlp(EpochScoring("accuracy"), scheduler, EarlyStopping("train_loss"), Recorder())
+    scores = EpochScoring("accuracy", on_train=True)
+    model = mlp(scores, scheduler, EarlyStopping("train_loss"), Recorder())
     search = GridSearchCV(model, {"alpha": [0.0, 1.0], "callbacks": [None, model.callbacks]}, cv=2)
     fit_quietly(search, X, y)
     assert search.best_score_ > 0.5
@@ -361,7 +362,7 @@ class PerBatch(Callback):
     ("callbacks", "parameters", "match"),
     [
         ([BatchScoring("accuracy")], {}, "BatchScoring needs single batches.*EpochScoring"),
-        ([("mine", PerBatch)], {}, "PerBatch needs single batches.*on_epoch_end"),
+        ([("mine", PerBatch())], {}, "PerBatch needs single batches.*on_epoch_end"),
         ([LRScheduler(step_every="batch")], {}, "LRScheduler needs single batches"),
         ([PassthroughScoring("loss")], {}, "PassthroughScoring needs single batches"),
         ([Freezer("*")], {}, "Freezer changes how a torch module learns"),
@@ -369,9 +370,11 @@ class PerBatch(Callback):
         ([Checkpoint()], {}, "Checkpoint watches 'valid_loss_best'.*monitor='train_loss_best'"),
         ([LRScheduler()], {"learning_rate": "cosine"}, "LRScheduler and learning_rate='cosine'"),
         ([Checkpoint(f_pickle="net.pkl")], {}, "Pickle the estimator, or save f_params"),
-        ([EarlyStopping()], {}, "watches 'valid_loss', but there is no validation data"),
+        ([EarlyStopping()], {}, "watches 'valid_loss', but there are no validation data"),
         ([EpochTimer()], {"solver": "lbfgs"}, "solver='lbfgs' has not.*set_callbacks"),
         (["timer"], {}, "holds 'timer', which is no callback of skorch's"),
+        ([PrintLog], {}, r"holds the class PrintLog. Give PrintLog\(\)"),
+        ([EpochScoring("f1")], {}, r"EpochScoring\('f1'\) scores validation data.*on_train=True"),
     ],
 )
 def test_what_cannot_work_is_an_error_before_training(callbacks, parameters, match):

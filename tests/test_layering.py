@@ -16,7 +16,7 @@ LEVELS = [
     {"training.forward", "training.rows"},
     {"training.epoch", "training.task"},
     {"training.net", "training.lbfgs"},
-    {"callbacks", "encoding", "onnx_converter", "callback_checks"},
+    {"callbacks", "encoding", "hints", "onnx_converter", "callback_checks"},
     {"validation"},
     {"export", "holdout", "prediction", "observers"},
     {"base"},

@@ -4,9 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from helpers import TASKS, assert_same_weights, fit_quietly, iris
 from sklearn.base import clone
 from sklearn.linear_model import GammaRegressor, Perceptron, QuantileRegressor
+from sklearn.metrics import mean_squared_error
 from sklearn.svm import LinearSVC
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -173,3 +175,14 @@ def test_callable_loss():
 def test_range_of_the_targets(loss, bad, message):
     with pytest.raises(ValueError, match=message):
         TorchMLPRegressor(loss).fit(X_REG[:5], [1.0, 2.0, bad, 1.0, 2.0])
+
+
+def test_the_loss_is_the_first_parameter_of_the_regressor():
+    with pytest.raises(ValueError, match=r"write hidden_layer_sizes=\(10,\)"):
+        TorchMLPRegressor((10,)).fit(X_REG, Y_REG)
+
+
+@pytest.mark.parametrize("loss", [mean_squared_error, torch.nn.MSELoss], ids=["function", "class"])
+def test_a_loss_of_other_libraries_is_refused_with_a_remedy(loss):
+    with pytest.raises(ValueError, match=r"could not be computed.*with torch's functions"):
+        TorchMLPRegressor(loss).fit(X_REG, Y_REG)

@@ -119,7 +119,9 @@ def test_without_snapshots_the_last_weights(solver):
     np.testing.assert_array_equal(theirs.weights.counts, display.weights.counts)
 
 
-@pytest.mark.parametrize("parameters", [{"loss": "hinge"}, {"hidden": ()}, {"init": "zeros"}])
+@pytest.mark.parametrize(
+    "parameters", [{"loss": "hinge"}, {"hidden": ()}, {"hidden": (), "init": "zeros"}]
+)
 def test_other_networks(parameters):
     estimator = classifier(**parameters)
     display = WeightsDisplay.from_estimator(estimator, X)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
 from torchmlp.export import ExportMixin
+from torchmlp.hints import hint
 from torchmlp.holdout import score_to_monitor, split
 from torchmlp.observers import observers_of
 from torchmlp.prediction import PredictionMixin
@@ -55,6 +56,13 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         """Set what a constructor was given, as it is: the local variables of `__init__`."""
         for name in self._get_param_names():
             setattr(self, name, parameters[name])
+
+    def _validate_params(self):
+        """Check the parameters by scikit-learn's table, and add what may have been meant."""
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            raise type(error)(f"{error}{hint(self)}") from None
 
     @abstractmethod
     def _target_encoder(self, y, incremental, classes):

@@ -38,11 +38,12 @@ def _needs_batches(callback):
 
 
 def _callback_of(item):
-    """Return the instance for what skorch accepts: an instance, a class, or (name, either)."""
+    """Return the callback of an item: itself, or that of (name, callback)."""
     if isinstance(item, (list, tuple)) and len(item) == 2:
         _, item = item
     if isinstance(item, type) and issubclass(item, Callback):
-        item = item()
+        # skorch would make an instance that nobody could read anything from.
+        raise ValueError(f"callbacks holds the class {item.__name__}. Give {item.__name__}().")
     if not isinstance(item, Callback):
         raise ValueError(
             f"callbacks holds {item!r}, which is no callback of skorch's. Give instances of "
@@ -102,10 +103,15 @@ def check_callbacks(callbacks, learning_rate, with_validation, resumed):
                 f"callbacks: {name}(f_pickle={callback.f_pickle!r}) would pickle the net of one "
                 "fit, which is of no use without it. Pickle the estimator, or save f_params."
             )
+        if isinstance(callback, EpochScoring) and not (callback.on_train or with_validation):
+            raise ValueError(
+                f"callbacks: {name}({callback.scoring!r}) scores validation data, but there are "
+                "none. Pass X_val and y_val to fit, set early_stopping=True, or on_train=True."
+            )
         watched = getattr(callback, "monitor", None)
         if isinstance(watched, str) and watched.startswith("valid_") and not with_validation:
             instead = "train_loss_best" if watched.endswith("_best") else "train_loss"
             raise ValueError(
-                f"callbacks: {name} watches {watched!r}, but there is no validation data. Pass "
+                f"callbacks: {name} watches {watched!r}, but there are no validation data. Pass "
                 f"X_val and y_val to fit, set early_stopping=True, or monitor={instead!r}."
             )

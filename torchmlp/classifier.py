@@ -187,8 +187,8 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
         The classes, sorted.
 
     loss_, best_loss_ : float or None
-        Loss of the last epoch, penalty included, and the smallest of any epoch. The second is
-        None with ``early_stopping=True``, and not there for 'lbfgs' without early stopping.
+        Loss of the last epoch, penalty included, and the smallest. The second is None with
+        ``early_stopping=True``, and not there for 'lbfgs' without early stopping.
 
     loss_curve_ : list of float
         Loss of each epoch, or of each iteration of 'lbfgs'.
@@ -213,11 +213,14 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     intercepts_ : list of ndarrays of shape (fan_out,)
         Bias vector of each layer.
 
+    history_ : skorch.history.History
+        What was recorded of each epoch.
+
     n_features_in_ : int
         Number of features.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Their names, where X has names that are all strings.
 
     n_iter_ : int
         Epochs, or iterations of 'lbfgs', of the last fit.
@@ -266,8 +269,7 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     >>> clf.score(X_test, y_test)
     0.88
 
-    What scikit-learn's class does not have: regularisation, a function for each layer and a
-    planned rate,
+    What scikit-learn's class does not have: regularisation, a function per layer, planned rates,
 
     >>> clf = TorchMLPClassifier(
     ...     (50, 20), activation=["gelu", "tanh"], solver="adamw", learning_rate="one_cycle",

@@ -207,6 +207,9 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     intercepts_ : list of ndarrays of shape (fan_out,)
         Bias vector of each layer.
 
+    history_ : skorch.history.History
+        What was recorded of each epoch.
+
     n_features_in_ : int
         Number of features.
 

@@ -259,6 +259,11 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
     """
     _check_activations(estimator.activation, n_hidden)
     _check_dropout(estimator.dropout, n_hidden)
+    if estimator.init == "zeros" and n_hidden and not resumed:
+        raise ValueError(
+            "init='zeros' is for linear models, hidden_layer_sizes=(): hidden units that begin "
+            "alike stay alike. Use init='glorot'."
+        )
     rate, solver = estimator.learning_rate, estimator.solver
     if "lr" in getattr(solver, "keywords", {}):
         raise ValueError(

@@ -70,7 +70,8 @@ def _only(names, otherwise):
 class LossCurveDisplay:
     """Loss of each epoch, in training and on validation data, and the validation score.
 
-    One network, or several in one picture. It is recommended to use
+    The training loss has the penalty of `alpha` in it, and that of dropped units; the validation
+    loss has neither. One network, or several in one picture. It is recommended to use
     :meth:`~torchmlp.inspection.LossCurveDisplay.from_estimator`. All parameters are stored as
     attributes.
 
@@ -173,6 +174,10 @@ class LossCurveDisplay:
         ValueError
             If it has no loss curve, as scikit-learn's with ``solver='lbfgs'``.
         """
+        if isinstance(estimator, (list, tuple)):
+            raise TypeError(
+                f"estimator={estimator!r} is a list. Give several as a dict, by their names."
+            )
         several = estimator if isinstance(estimator, dict) else {"training": estimator}
         return cls(**loss_curves(several)).plot(ax, **kwargs)
 

@@ -120,8 +120,14 @@ def _differentiated(function):
 
     def backpropagate(delta, z):
         z = z.detach().requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(function(z), z, delta)
+        try:
+            with torch.enable_grad():
+                (gradient,) = torch.autograd.grad(function(z), z, delta)
+        except RuntimeError as error:
+            raise ValueError(
+                f"activation={function!r} could not be differentiated: {error} Write it with "
+                "torch's functions, not with NumPy's."
+            ) from error
         delta.copy_(gradient)
 
     return Activation(apply, backpropagate, keeps_input=True)

@@ -219,7 +219,14 @@ def resolve_loss(loss, quantile=0.5):
 
 def _differentiated(function):
     def values(outputs, y):
-        result = function(outputs, y)
+        try:
+            result = function(outputs, y)
+        except RuntimeError as error:
+            raise ValueError(
+                f"loss={function!r} could not be computed: {error} It gets two tensors, raw "
+                "outputs and targets; write it with torch's functions, not with NumPy's, and "
+                "pass a function, not a class of modules."
+            ) from error
         if not isinstance(result, torch.Tensor) or result.shape != outputs.shape[:1]:
             got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
             raise ValueError(
