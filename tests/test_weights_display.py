@@ -69,7 +69,7 @@ def test_units_that_are_dead_by_construction():
     fit_quietly(dead.set_params(callbacks=[Snapshots()]), X, y)
     display = WeightsDisplay.from_estimator(dead, X)
     np.testing.assert_array_equal(display.dead_share, [[1] * 5, [0.4] * 5])
-    assert [text.get_text() for text in display.texts_] == ["100% dead", "40% dead"]
+    assert [text.get_text() for text in display.texts_] == ["100% dead", "40% dead", "predictions"]
     assert (display.gradients.counts[0, 1:, 0] == 24).all()  # nothing flows back
 
 

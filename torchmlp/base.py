@@ -128,6 +128,20 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         >>> bool(min(mlp.validation_loss_curve_) == -mlp.best_validation_score_)
         True
 
+        Data frames, and rows that stay on disk:
+
+        >>> import tempfile
+        >>> import numpy as np
+        >>> import polars as pl
+        >>> frame = pl.DataFrame(X, schema=["a", "b", "c", "d"])
+        >>> TorchMLPClassifier((), solver="lbfgs", alpha=1.0).fit(frame, y).feature_names_in_
+        array(['a', 'b', 'c', 'd'], dtype=object)
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     rows = np.memmap(file, dtype="float64", mode="w+", shape=X.shape)
+        ...     rows[:] = X
+        ...     TorchMLPClassifier((), solver="lbfgs", alpha=1.0).fit(rows, y).score(rows, y)
+        0.98...
+
         Torch tensors, in and out:
 
         >>> import torch

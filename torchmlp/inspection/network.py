@@ -201,7 +201,8 @@ class NetworkDisplay:
         self._set_limits(laid_out)
         self._draw_names(laid_out, vertical, text_kw)
         self._draw_counts(laid_out, vertical, text_kw)
-        self.legend_ = _draw_legend(self.ax_, vertical) if legend else None
+        coloured = "weights and biases" if bias and self.intercepts is not None else "weights"
+        self.legend_ = _draw_legend(self.ax_, vertical, coloured) if legend else None
         return self
 
     def _draw_edges(self, laid_out, scale, style):
@@ -321,7 +322,7 @@ def _font_size(room):
     return min(rcParams["font.size"], room)
 
 
-def _draw_legend(ax, vertical):
+def _draw_legend(ax, vertical, title):
     """Say what the colours mean, at the side where the diagram has no text."""
     from matplotlib.lines import Line2D
 
@@ -330,4 +331,4 @@ def _draw_legend(ax, vertical):
     beside = {"loc": "upper right", "bbox_to_anchor": (0, 1), "borderaxespad": 0}
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 1.5, "ncols": 2}
     place = beside if vertical else below
-    return ax.legend(handles=handles, frameon=False, **place)
+    return ax.legend(handles=handles, title=title, frameon=False, **place)

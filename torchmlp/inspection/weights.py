@@ -57,7 +57,7 @@ class WeightsDisplay:
         The histograms, in the order of `axes_`.
 
     texts_ : list of matplotlib Text
-        Share of the dead units of each hidden layer.
+        Share of the dead units of each hidden layer, and what the last row shows.
 
     See Also
     --------
@@ -143,7 +143,7 @@ class WeightsDisplay:
             Style of the histograms, as for :meth:`matplotlib.axes.Axes.pcolormesh` or, for a
             single epoch, :meth:`matplotlib.axes.Axes.stairs`.
         text_kw : dict, default=None
-            Style of the text about dead units, as for :class:`matplotlib.text.Text`.
+            Style of the text about dead units and predictions, as for :class:`matplotlib.text.Text`.
 
         Returns
         -------
@@ -160,8 +160,9 @@ class WeightsDisplay:
             panels[0].set_ylabel(f"layer {row + 1}")
             for name, panel in zip(columns, panels, strict=True):
                 self.images_.append(self._draw(panel, name, row, image_kw))
-            if row < len(self.dead_share):
-                self._write_share(panels[-1], self.dead_share[row][-1], text_kw)
+            hidden = row < len(self.dead_share)
+            said = f"{self.dead_share[row][-1]:.0%} dead" if hidden else "predictions"
+            self._write(panels[-1], said, text_kw)
         self._label(columns)
         return self
 
@@ -194,13 +195,13 @@ class WeightsDisplay:
             for panel in self.axes_:
                 panel.set_xticks([])
 
-    def _write_share(self, ax, share, style):
-        """Write how many units are dead at the right of the axes, where nothing is drawn."""
+    def _write(self, ax, text, style):
+        """Write at the right of the axes, where nothing is drawn."""
         from matplotlib.text import Text
 
         defaults = {"rotation": 90, "va": "center", "fontsize": "small"}
         options = merged(Text, {**defaults, "transform": ax.transAxes}, style)
-        self.texts_.append(ax.text(1.03, 0.5, f"{share:.0%} dead", **options))
+        self.texts_.append(ax.text(1.03, 0.5, text, **options))
 
 
 def _borders(epochs):
