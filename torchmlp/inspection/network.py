@@ -269,7 +269,7 @@ class NetworkDisplay:
         self.texts_ = []
         for column, names, side in ((first, inputs, -1), (last, outputs, 1)):
             shown = [names[unit] for unit in column.shown]
-            rotated = vertical and 0.6 * size * max(map(len, shown)) > room
+            rotated = vertical and 0.6 * size * (max(map(len, shown)) + 1) > room
             away = (0, side) if vertical else (side, 0)
             for name, center in zip(shown, column.centers, strict=True):
                 self._write(name, center, away, size, style, rotated)

@@ -143,7 +143,7 @@ class WeightsDisplay:
             Style of the histograms, as for :meth:`matplotlib.axes.Axes.pcolormesh` or, for a
             single epoch, :meth:`matplotlib.axes.Axes.stairs`.
         text_kw : dict, default=None
-            Style of the text about dead units and predictions, as for :class:`matplotlib.text.Text`.
+            Style of the text at the right, as for :class:`matplotlib.text.Text`.
 
         Returns
         -------
