@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format gallery notebooks clean
+.PHONY: demo test lint format bench gallery notebooks clean
 
 demo: $(INSTALLED)  ## fit both libraries side by side, print a table and draw demo.png
 	$(BIN)/python -m torchmlp --out demo.png
@@ -19,6 +19,9 @@ lint: $(INSTALLED)  ## style and types
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## how long others take, beside us
+	$(BIN)/python -m benchmarks
 
 gallery: $(INSTALLED)  ## draw the README's pictures
 	$(BIN)/python .github/gallery.py
