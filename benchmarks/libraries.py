@@ -76,7 +76,7 @@ def _optimizer(problem):
 
 
 def plain_torch(problem, X, device):
-    """Train in a loop as the tutorials of torch have it, with the data in memory and a fused optimizer."""
+    """Train in a loop as torch's tutorials have it: data in memory, a fused optimizer."""
 
     def fit(X, y):
         torch.manual_seed(0)
