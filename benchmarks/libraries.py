@@ -1,6 +1,5 @@
 """Who fits: library and dtype -> a function that fits a problem once."""
 
-import importlib.util
 import warnings
 from itertools import pairwise
 
@@ -136,24 +135,6 @@ def skorch_defaults(problem, X, device):
     return _skorch(problem, device, {})
 
 
-def pytabkit(problem, X, device):
-    """Pytabkit's plain MLP, with its own layers and preprocessing."""
-    from pytabkit import MLP_RTDL_D_Classifier, MLP_RTDL_D_Regressor
-
-    estimator = MLP_RTDL_D_Regressor if problem.kind == "number" else MLP_RTDL_D_Classifier
-
-    def fit(X, y):
-        estimator(
-            device=device,
-            random_state=0,
-            n_epochs=problem.epochs,
-            batch_size=problem.batch_size(X.shape[0]),
-            verbosity=0,
-        ).fit(X, y)
-
-    return fit
-
-
 # column of the table -> (who, dtype)
 LIBRARIES = {
     "scikit-learn f64": (scikit_learn, np.float64),
@@ -164,8 +145,6 @@ LIBRARIES = {
     "skorch f32": (skorch, np.float32),
     "skorch defaults f32": (skorch_defaults, np.float32),
 }
-if importlib.util.find_spec("pytabkit"):
-    LIBRARIES["pytabkit f32"] = (pytabkit, np.float32)
 
 
 def takes_part(name, problem):
@@ -175,8 +154,4 @@ def takes_part(name, problem):
         return who in (scikit_learn, torchmlp)
     if who in (skorch, skorch_defaults) and "sparse" in problem.name:
         return False  # its datasets do not take rows of a csr array
-    if who is pytabkit:
-        return (
-            problem.solver == "adam" and problem.kind != "labels" and "sparse" not in problem.name
-        )
     return True

@@ -304,6 +304,7 @@ def test_initial_weights():
         ({"init": "ones"}, "'init' parameter of Torch.* Got 'ones' instead"),
         ({"init": "zeros"}, r"init='zeros' is for linear models, hidden_layer_sizes=\(\)"),
         ({"activation": "ReLU"}, "Did you mean activation='relu'"),
+        ({"activation": "SWISH"}, "Did you mean activation='silu'"),
         ({"activation": "sigmoid"}, "Did you mean activation='logistic'"),
         ({"solver": "RMSprop"}, "Write solver=torch.optim.RMSprop"),
         ({"solver": "Adam"}, "Did you mean solver='adam'"),

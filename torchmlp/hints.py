@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from sklearn.base import is_regressor
 
+from torchmlp.validation import accepts
+
 _ELSEWHERE = {
     "mse": "squared_error",
     "mae": "absolute_error",
@@ -31,16 +33,17 @@ def hint(estimator):
             f" The first parameter of {type(estimator).__name__} is the loss, as in scikit-learn: "
             f"write hidden_layer_sizes={loss!r}."
         )
-    for name in ("loss", "activation"):
+    for name in ("loss", "activation", "solver"):
         value = getattr(estimator, name)
-        known = _ELSEWHERE.get(value) if isinstance(value, str) else None
-        if known is not None:
-            return f" Did you mean {name}={known!r}?"
-        if isinstance(value, str) and value.lower() != value:
-            return f" Did you mean {name}={value.lower()!r}?"
-    if isinstance(solver, str) and hasattr(torch.optim, solver):
-        own = solver.lower() if solver.lower() in ("sgd", "adam", "adamw", "lbfgs") else None
-        return f" Did you mean solver={own!r}?" if own else f" Write solver=torch.optim.{solver}."
+        if not isinstance(value, str) or accepts(estimator, name, value):
+            continue
+        meant = _ELSEWHERE.get(value.lower(), value.lower())
+        if accepts(estimator, name, meant):
+            return f" Did you mean {name}={meant!r}?"
+    if isinstance(solver, str) and isinstance(getattr(torch.optim, solver, None), type):
+        return (
+            "" if accepts(estimator, "solver", solver) else f" Write solver=torch.optim.{solver}."
+        )
     if isinstance(rate, Real):
         return f" learning_rate is the schedule; did you mean learning_rate_init={rate!r}?"
     return ""

@@ -45,7 +45,7 @@ def minimise_lbfgs(task):
     Returns
     -------
     scipy.optimize.OptimizeResult or None
-        None if the user, a observer or early stopping ended it.
+        None if the user, an observer or early stopping ended it.
 
     Raises
     ------
