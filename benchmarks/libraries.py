@@ -152,6 +152,5 @@ def takes_part(name, problem):
     who, _ = LIBRARIES[name]
     if problem.solver == "lbfgs":
         return who in (scikit_learn, torchmlp)
-    if who in (skorch, skorch_defaults) and "sparse" in problem.name:
-        return False  # its datasets do not take rows of a csr array
-    return True
+    # skorch's datasets do not take rows of a csr array.
+    return not (who in (skorch, skorch_defaults) and "sparse" in problem.name)

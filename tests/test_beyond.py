@@ -309,7 +309,6 @@ def test_initial_weights():
         ({"solver": "RMSprop"}, "Write solver=torch.optim.RMSprop"),
         ({"solver": "Adam"}, "Did you mean solver='adam'"),
         ({"learning_rate": 0.01}, "did you mean learning_rate_init=0.01"),
-        ({"loss": "cross_entropy"}, "Did you mean loss='log_loss'"),
         (
             {"activation": lambda z: torch.from_numpy(np.tanh(z.numpy()))},
             "could not be differentiated.*with torch's functions",
