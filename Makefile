@@ -20,8 +20,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## how long others take, beside us
-	$(BIN)/python -m benchmarks
+bench: $(INSTALLED)  ## how long others take, beside us; ARGS=--quick for a short run
+	$(BIN)/python -m benchmarks $(ARGS)
 
 gallery: $(INSTALLED)  ## draw the README's pictures
 	$(BIN)/python .github/gallery.py

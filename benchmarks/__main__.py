@@ -1,67 +1,99 @@
-"""Print how many times as long each library takes as torchmlp, problem by problem."""
+"""Measure torchmlp beside what a user would pick instead, in ratios; print, save and draw them."""
 
 import argparse
 import os
-import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
 
-import numpy as np
-import skorch
-import torch
-from sklearn import __version__ as sklearn_version
+from benchmarks import (
+    devices,
+    fits,
+    footprints,
+    imports,
+    picture,
+    precision,
+    predictions,
+    products,
+    report,
+)
+from benchmarks.machine import line, machine, versions
+from benchmarks.measure import Plan
 
-from benchmarks.measure import Ratio, fits
-from benchmarks.problems import PROBLEMS
-
-# column -> (who, as many times as whom)
-COLUMNS = {
-    "scikit-learn f64 / ours f64": ("scikit-learn f64", "torchmlp f64"),
-    "scikit-learn f32 / ours f32": ("scikit-learn f32", "torchmlp f32"),
-    "scikit-learn f64 / ours f32": ("scikit-learn f64", "torchmlp f32"),
-    "plain torch / ours f32": ("plain torch f32", "torchmlp f32"),
-    "skorch / ours f32": ("skorch f32", "torchmlp f32"),
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
+SECTIONS = {
+    "fits": fits,
+    "products": products,
+    "bfloat16": precision,
+    "predictions": predictions,
+    "memory": footprints,
+    "imports": imports,
+    "devices": devices,
 }
+NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports"}, {"devices"}
+BUSY = 0.5  # processors that others use; threads then wait for each other
 
 
-def machine():
-    """Return what the figures depend on, as a line."""
-    return (
-        f"{os.cpu_count()} processors ({platform.machine()}), torch {torch.__version__}, "
-        f"scikit-learn {sklearn_version}, skorch {skorch.__version__}, numpy {np.__version__}"
-    )
+def measure(name, plan, folder):
+    """Measure a section, print its rows as they come, save them and draw the fits."""
+    section = SECTIONS[name]
+    columns = section.columns(plan)
+    print(f"\n{section.TITLE}\n", *report.header(columns), sep="\n", flush=True)
+    rows = []
+    for row in section.rows(plan):
+        rows.append(row)
+        print(report.line_of(asdict(row), columns), flush=True)
+    if not rows:
+        return
+    contents = report.document(name, section, rows, plan)
+    print(*report.means_line(contents, columns), sep="\n", flush=True)
+    report.save(contents, folder)
+    if name == "fits":
+        picture.draw(contents, columns, folder / "fits.png")
 
 
-def compare(problem, device, n_rounds):
-    """Return the ratios of a problem by column; None where a library cannot do it."""
-    taken = fits(problem, device, n_rounds)
-    problem.forget()
-    return {
-        name: Ratio.of(taken[slow], taken[fast]) if slow in taken else None
-        for name, (slow, fast) in COLUMNS.items()
-    }
+def results_of(plan):
+    """Return where results go: the full ones of the CPU, and beside them all others."""
+    folder = RESULTS if plan.device == "cpu" else RESULTS / plan.device.replace(":", "-")
+    return folder / "quick" if plan.quick else folder
 
 
-def geometric_mean(ratios):
-    return np.exp(np.mean([np.log(ratio.median) for ratio in ratios if ratio is not None]))
+def sections_of(plan):
+    """Return the names of what there is to measure on a device."""
+    left_out = NOT_ON_CPU if plan.device == "cpu" else NOT_ON_GPU
+    return [name for name in SECTIONS if name not in left_out]
+
+
+def rewrite_readme(folder):
+    """Put the table of the fits that were saved into the README."""
+    text = README.read_text(encoding="utf-8")
+    contents = report.load(folder / "fits.json")
+    README.write_text(report.rewritten(text, contents), encoding="utf-8")
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the small problems only")
+    parser.add_argument("--quick", action="store_true", help="small problems only")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each library")
-    parser.add_argument("--device", default="cpu", help="where torch computes")
+    parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="these sections")
+    parser.add_argument("--out", type=Path, help="where results go")
+    parser.add_argument("--readme", action="store_true", help="only rewrite the README's table")
     options = parser.parse_args(arguments)
-    problems = [problem for problem in PROBLEMS if problem.quick or not options.quick]
-    print(f"Median of {options.rounds} interleaved rounds (smallest-largest). {machine()}")
-    print(" | ".join(["problem".ljust(30), *COLUMNS]))
-    rows = []
-    for problem in problems:
-        rows.append(compare(problem, options.device, options.rounds))
-        cells = [str(ratio or "").ljust(len(name)) for name, ratio in rows[-1].items()]
-        print(" | ".join([problem.name.ljust(30), *cells]), flush=True)
-    means = [
-        f"{geometric_mean([row[name] for row in rows]):.2f}".ljust(len(name)) for name in COLUMNS
-    ]
-    print(" | ".join(["geometric mean".ljust(30), *means]))
+    plan = Plan(options.rounds, options.device, options.quick)
+    folder = options.out or results_of(plan)
+    if options.readme:
+        rewrite_readme(folder)
+        return
+    print(f"Medians of {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
+    print(line(machine(plan.device), versions()), flush=True)
+    if os.getloadavg()[0] > BUSY:
+        print("Others are computing on this machine: the figures will not be worth keeping.")
+    for name in options.only or sections_of(plan):
+        measure(name, plan, folder)
+    print(f"\nSaved in {folder}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Who fits: library and dtype -> a function that fits a problem once."""
 
+import contextlib
+import importlib.util
+import io
 import warnings
 from itertools import pairwise
 
@@ -15,6 +18,12 @@ from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
 # Every library: Adam or SGD at this rate, with Nesterov's momentum where it is SGD.
 RATE, MOMENTUM = 1e-3, 0.9
+
+
+def synchronize(device):
+    """Wait until the device has done what it was told."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _theirs_or_ours(pair, problem, X, **extra):
@@ -36,7 +45,7 @@ def _theirs_or_ours(pair, problem, X, **extra):
     def fit(X, y):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # max_iter is reached: that is the point
-            model.fit(X, y)
+            return model.fit(X, y)
 
     return fit
 
@@ -45,8 +54,11 @@ def scikit_learn(problem, X, device):
     return _theirs_or_ours((MLPClassifier, MLPRegressor), problem, X)
 
 
-def torchmlp(problem, X, device):
-    return _theirs_or_ours((TorchMLPClassifier, TorchMLPRegressor), problem, X, device=device)
+def torchmlp(problem, X, device, dtype=None):
+    """Fit in the dtype of X or another: "auto" would take float32 for float64 on a GPU."""
+    pair = TorchMLPClassifier, TorchMLPRegressor
+    dtype = X.dtype.name if dtype is None else dtype
+    return _theirs_or_ours(pair, problem, X, device=device, dtype=dtype)
 
 
 def _module(problem, n_features, n_outputs):
@@ -88,14 +100,19 @@ def plain_torch(problem, X, device):
         targets = torch.from_numpy(y).to(device)
         batch = problem.batch_size(X.shape[0])
         for _ in range(problem.epochs):
-            order = torch.randperm(X.shape[0])
+            order = torch.randperm(X.shape[0], device=device)
             for index in order.split(batch):
-                chosen = rows[index] if dense else torch.from_numpy(X[index.numpy()].toarray())
+                chosen = rows[index] if dense else _dense_rows(X, index)
                 solver.zero_grad()
                 loss(module(chosen), targets[index]).backward()
                 solver.step()
+        synchronize(device)
 
     return fit
+
+
+def _dense_rows(X, index):
+    return torch.from_numpy(X[index.cpu().numpy()].toarray()).to(index.device)
 
 
 def _skorch(problem, device, batch_size):
@@ -120,6 +137,7 @@ def _skorch(problem, device, batch_size):
             **batch_size,
         )
         net.fit(X, y)
+        synchronize(device)
 
     return fit
 
@@ -131,8 +149,49 @@ def skorch(problem, X, device):
 
 
 def skorch_defaults(problem, X, device):
-    """Skorch in its own batches, of 128 rows in their order."""
+    """Skorch in its own batches, of 128 rows in their order.
+
+    For as many epochs, so with another number of steps wherever the problem's batches differ:
+    beside a problem of batches of one row this is not the same work, and no comparison.
+    """
     return _skorch(problem, device, {})
+
+
+def pytabkit(problem, X, device):
+    """Fit the plain MLP of pytabkit, which is skorch within, told what the problem says.
+
+    Without what its defaults add: quantile transforms, dropout, early stopping, checkpoints. It
+    wants rows for validation and gets two. Adam only, since its SGD has no momentum.
+    """
+    from pytabkit import MLP_RTDL_D_Classifier, MLP_RTDL_D_Regressor
+
+    estimator = MLP_RTDL_D_Classifier if problem.kind == "class" else MLP_RTDL_D_Regressor
+    model = estimator(
+        module_d_layers=list(problem.hidden),
+        module_n_layers=len(problem.hidden),
+        module_dropout=0.0,
+        max_epochs=problem.epochs,
+        batch_size=problem.batch_size(X.shape[0]),
+        optimizer="adam",
+        lr=RATE,
+        optimizer_weight_decay=1e-4,
+        es_patience=problem.epochs + 1,
+        use_checkpoints=False,
+        transformed_target=False,
+        tfms=[],
+        device=device,
+        n_threads=torch.get_num_threads(),
+        random_state=0,
+        verbose=0,
+    )
+
+    def fit(X, y):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            model.fit(X, y, X_val=X[:2], y_val=y[:2])
+        synchronize(device)
+
+    return fit
 
 
 # column of the table -> (who, dtype)
@@ -145,12 +204,18 @@ LIBRARIES = {
     "skorch f32": (skorch, np.float32),
     "skorch defaults f32": (skorch_defaults, np.float32),
 }
+if importlib.util.find_spec("pytabkit"):
+    LIBRARIES["pytabkit f32"] = (pytabkit, np.float32)
 
 
 def takes_part(name, problem):
-    """Whether a library can do the problem at all."""
+    """Whether a library can do the problem at all, in a time that one waits for."""
     who, _ = LIBRARIES[name]
+    if who is scikit_learn:
+        return not problem.for_gpu
     if problem.solver == "lbfgs":
-        return who in (scikit_learn, torchmlp)
-    # skorch's datasets do not take rows of a csr array.
-    return not (who in (skorch, skorch_defaults) and "sparse" in problem.name)
+        return who is torchmlp
+    if who is pytabkit and (problem.solver != "adam" or problem.kind == "labels"):
+        return False
+    # skorch's datasets do not take rows of a csr array, and pytabkit refuses them.
+    return not (who in (skorch, skorch_defaults, pytabkit) and "sparse" in problem.name)

@@ -1,30 +1,90 @@
 """Seconds side by side: everybody takes a turn in every round, and ratios are taken by round."""
 
+import contextlib
 import gc
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from benchmarks.libraries import LIBRARIES, takes_part
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is asked for.
+
+    Attributes
+    ----------
+    rounds : int
+        Turns of each library that count.
+    device : str
+        Where torch computes.
+    quick : bool
+        Whether small problems are enough.
+    """
+
+    rounds: int = 5
+    device: str = "cpu"
+    quick: bool = False
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long a library takes as another, over the rounds."""
+    """How many times as much one takes as another, over the rounds."""
 
     low: float
     median: float
     high: float
 
     @classmethod
-    def of(cls, slow, fast):
-        ratios = np.array(slow) / np.array(fast)
+    def of(cls, more, less):
+        ratios = np.array(more) / np.array(less)
         return cls(*(float(r) for r in (ratios.min(), np.median(ratios), ratios.max())))
 
     def __str__(self):
-        return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
+        return f"{self.median:.2f} ({self.low:.2f}\N{EN DASH}{self.high:.2f})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured on one problem.
+
+    Attributes
+    ----------
+    name : str
+        Of the problem.
+    ratios : dict of str to Ratio
+        By column; a column is missing where a library cannot do the problem.
+    seconds : dict of str to float
+        The median of each who was timed.
+    figures : dict of str to float
+        What is not a ratio: scores, bytes, rates.
+    """
+
+    name: str
+    ratios: dict
+    seconds: dict = field(default_factory=dict)
+    figures: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name, taken, columns, **figures):
+        """Return the row of the seconds by round.
+
+        Parameters
+        ----------
+        name : str
+        taken : dict of str to list of float
+        columns : dict of str to (str, str)
+            Column -> (who, as many times as whom).
+        **figures : float
+        """
+        ratios = {
+            column: Ratio.of(taken[more], taken[less])
+            for column, (more, less) in columns.items()
+            if more in taken and less in taken
+        }
+        medians = {who: float(np.median(rounds)) for who, rounds in taken.items()}
+        return cls(name, ratios, medians, figures)
 
 
 def seconds(call):
@@ -39,13 +99,27 @@ def seconds(call):
         gc.enable()
 
 
-def interleaved(calls, n_rounds):
-    """Return the seconds of each call in each round; a first round is not counted.
+@contextlib.contextmanager
+def _older_objects_set_aside():
+    """Let collections look at new objects only, not at those of every module each time."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def interleaved(calls, n_rounds, measure=seconds, n_warm=1):
+    """Return what is measured of each call in each round that counts.
 
     Parameters
     ----------
     calls : dict of str to callable
     n_rounds : int
+    measure : callable (call) -> float
+    n_warm : int
+        Rounds before those that count.
 
     Returns
     -------
@@ -53,24 +127,13 @@ def interleaved(calls, n_rounds):
     """
     taken: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
-    for turn in range(n_rounds + 1):
-        # Who follows whom changes, so that nobody always meets the same caches.
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            duration = seconds(calls[name])
-            if turn:
-                taken[name].append(duration)
+    # The others draw from torch's global generator.
+    with torch.random.fork_rng(devices=[]), _older_objects_set_aside():
+        for turn in range(-n_warm, n_rounds):
+            # Who follows whom changes, so that nobody always meets the same caches.
+            first = turn % len(names)
+            for name in names[first:] + names[:first]:
+                measured = measure(calls[name])
+                if turn >= 0:
+                    taken[name].append(measured)
     return taken
-
-
-def fits(problem, device, n_rounds, libraries=tuple(LIBRARIES)):
-    """Return the seconds that each library takes to fit a problem, by round."""
-    calls = {}
-    for name in libraries:
-        if not takes_part(name, problem):
-            continue
-        who, dtype = LIBRARIES[name]
-        X, y = problem.load(dtype)
-        fit = who(problem, X, device)
-        calls[name] = lambda fit=fit, X=X, y=y: fit(X, y)
-    with torch.random.fork_rng(devices=[]):  # the others draw from torch's global generator
-        return interleaved(calls, n_rounds)

@@ -35,6 +35,8 @@ class Problem:
         What is predicted.
     quick : bool
         Whether it is part of the short run.
+    for_gpu : bool
+        Whether it is part of a run on a GPU only; scikit-learn would take minutes.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Problem:
     solver: str = "adam"
     kind: str = "class"
     quick: bool = False
+    for_gpu: bool = False
     data: list = field(default_factory=list, compare=False, repr=False)
 
     def load(self, dtype):
@@ -106,6 +109,7 @@ def _text(n_rows, n_features, density):
 
 
 PROBLEMS = [
+    Problem("iris, batch 1", _iris, (10,), 1, 10),
     Problem("iris, batch 16", _iris, (10,), 16, 60, quick=True),
     Problem("moons 200 x 2, full batch", lambda: _moons(200), (100,), 0, 400, quick=True),
     Problem("500 x 10, batch 1, sgd", lambda: _numbers(500, 10), (10,), 1, 4, "sgd", "number"),
@@ -117,6 +121,10 @@ PROBLEMS = [
     Problem(
         "20k x 50, batch 4096", lambda: _numbers(20_000, 50), (256, 256), 4096, 3, kind="number"
     ),
+    Problem(
+        "20k x 50, full batch, sgd", lambda: _numbers(20_000, 50), (100,), 0, 10, "sgd", "number"
+    ),
+    Problem("100k x 100, batch 200", lambda: _classes(100_000, 100), (100,), 200, 1),
     Problem("10k x 784, batch 200", lambda: _classes(10_000, 784, 10), (256, 256), 200, 2),
     Problem("2000 x 2000, batch 200", lambda: _numbers(2000, 2000), (100,), 200, 5, kind="number"),
     Problem("1M x 10, batch 4096", lambda: _classes(1_000_000, 10), (10,), 4096, 1),
@@ -127,4 +135,33 @@ PROBLEMS = [
     Problem("digits, lbfgs", _digits, (100,), 0, 40, "lbfgs", quick=True),
     Problem("iris, lbfgs", _iris, (10,), 0, 60, "lbfgs"),
     Problem("20k x 50, lbfgs", lambda: _numbers(20_000, 50), (100,), 0, 10, "lbfgs", "number"),
+    Problem(
+        "100k x 100, batch 256", lambda: _classes(100_000, 100), (256, 256), 256, 2, for_gpu=True
+    ),
+    Problem(
+        "32k x 1024, batch 8192",
+        lambda: _numbers(32_768, 1024),
+        (4096,) * 3,
+        8192,
+        1,
+        kind="number",
+        for_gpu=True,
+    ),
 ]
+
+
+def chosen(plan):
+    """Return the problems of a run: the small ones of a quick one, and a GPU's on a GPU."""
+    on_cpu = plan.device == "cpu"
+    return [p for p in PROBLEMS if (p.quick or not plan.quick) and not (p.for_gpu and on_cpu)]
+
+
+def largest(plan):
+    """Return the problem whose step has most to multiply, a regression; a small one if quick."""
+    if plan.quick:
+        units = (256,) * 3
+        return Problem(
+            "2k x 256, batch 1024", lambda: _numbers(2048, 256), units, 1024, 1, kind="number"
+        )
+    name = "8k x 1024, batch 4096" if plan.device == "cpu" else "32k x 1024, batch 8192"
+    return next(problem for problem in PROBLEMS if problem.name == name)

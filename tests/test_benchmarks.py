@@ -1,42 +1,234 @@
 """The benchmark runs, with problems of a moment."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_iris
 
-from benchmarks.__main__ import COLUMNS, compare, main
-from benchmarks.libraries import LIBRARIES, takes_part
-from benchmarks.measure import Ratio, fits
-from benchmarks.problems import PROBLEMS, Problem
+from benchmarks import (
+    __main__,
+    devices,
+    fits,
+    footprints,
+    imports,
+    memory,
+    picture,
+    precision,
+    predictions,
+    products,
+    report,
+)
+from benchmarks.libraries import LIBRARIES, pytabkit, takes_part
+from benchmarks.measure import Plan, Ratio, Row, interleaved
+from benchmarks.problems import PROBLEMS, Problem, chosen, largest
+
+ONCE = Plan(rounds=1)
 
 
-def tiny(solver="adam", kind="class"):
+def tiny(solver="adam", kind="class", hidden=(3,), name="tiny"):
     X, y = load_iris(return_X_y=True)
     y = {"class": y, "labels": np.eye(3, dtype=int)[y], "number": y.astype(float)}[kind]
-    return Problem("tiny", lambda: (X, y), (3,), 50, 1, solver, kind)
+    return Problem(name, lambda: (X, y), hidden, 100, 1, solver, kind)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Two threads would wait for each other where tests run in parallel."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def contents():
+    """What a section leaves: two problems, one of which a library cannot do."""
+    first = {
+        "scikit-learn f64 / ours f64": Ratio(1.0, 2.0, 3.0),
+        "skorch / ours f32": Ratio(7.0, 8.0, 9.0),
+    }
+    second = {"scikit-learn f64 / ours f64": Ratio(4.0, 8.0, 8.5)}
+    rows = [Row("one", first, {"torchmlp f64": 0.123456789}), Row("two", second)]
+    return report.document("fits", fits, rows, ONCE)
 
 
 @pytest.mark.parametrize("kind", ["class", "labels", "number"])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_every_library_fits(solver, kind):
     problem = tiny(solver, kind)
-    taken = fits(problem, "cpu", 1)
+    taken = fits.seconds_of(problem, ONCE)
     assert set(taken) == {name for name in LIBRARIES if takes_part(name, problem)}
     assert all(len(rounds) == 1 and rounds[0] > 0 for rounds in taken.values())
+
+
+def test_who_takes_part(monkeypatch):
+    monkeypatch.setitem(LIBRARIES, "pytabkit f32", (pytabkit, np.float32))
+    for name in ("skorch f32", "skorch defaults f32", "pytabkit f32"):
+        assert takes_part(name, tiny())
+        assert not takes_part(name, tiny("lbfgs"))
+        assert not takes_part(name, tiny(name="sparse"))
+    assert not takes_part("pytabkit f32", tiny("sgd"))
+    assert not takes_part("pytabkit f32", tiny(kind="labels"))
+    assert "pytabkit / ours f32" in fits.columns(ONCE)
 
 
 def test_ratios_are_taken_round_by_round():
     ratio = Ratio.of([2.0, 9.0, 8.0], [1.0, 3.0, 2.0])
     assert (ratio.low, ratio.median, ratio.high) == (2.0, 3.0, 4.0)
-    assert set(compare(tiny("lbfgs"), "cpu", 1)) == set(COLUMNS)
+    row = Row.of("a", {"x": [4.0], "y": [2.0]}, {"x / y": ("x", "y"), "x / z": ("x", "z")})
+    assert row.ratios == {"x / y": Ratio(2.0, 2.0, 2.0)}
+    assert row.seconds == {"x": 4.0, "y": 2.0}
 
 
-def test_the_table(monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.__main__.PROBLEMS", [tiny()])
-    main(["--rounds", "1"])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" ")[0] for line in lines] == ["Median", "problem", "tiny", "geometric"]
+def test_rounds_are_interleaved():
+    order = []
+    taken = interleaved({"x": "x", "y": "y"}, 2, lambda call: order.append(call) or len(order))
+    assert order == ["y", "x", "x", "y", "y", "x"]
+    assert taken == {"x": [3, 6], "y": [4, 5]}
 
 
-def test_problems_have_names_of_their_own():
+def test_the_largest_is_a_regression():
+    # `products.units_of` counts one output.
+    for device in ("cpu", "cuda"):
+        for quick in (False, True):
+            assert largest(Plan(device=device, quick=quick)).kind == "number"
+
+
+def test_problems_cover_what_is_asked():
     assert len({problem.name for problem in PROBLEMS}) == len(PROBLEMS)
+    assert {0, 1, 16, 32, 200, 4096} <= {problem.batch for problem in PROBLEMS}
+    wanted = {(10,), (100,), (256, 256), (1024, 1024, 1024)}
+    assert wanted <= {problem.hidden for problem in PROBLEMS}
+    assert {"class", "labels", "number"} == {problem.kind for problem in PROBLEMS}
+    assert {"adam", "sgd", "lbfgs"} == {problem.solver for problem in PROBLEMS}
+    for_gpu = [problem for problem in PROBLEMS if problem.for_gpu]
+    assert {problem.hidden for problem in for_gpu} == {(256, 256), (4096, 4096, 4096)}
+    assert chosen(Plan(device="cuda")) == PROBLEMS
+    assert not set(for_gpu) & set(chosen(Plan()))
+    assert 0 < len(chosen(Plan(quick=True))) < len(chosen(Plan()))
+
+
+def test_bare_products_are_those_of_a_fit(monkeypatch):
+    multiplied = []
+
+    def counted(a, b, *, out):
+        assert out.shape == (a.shape[0], b.shape[1])
+        multiplied.append(a.shape[0] * a.shape[1] * b.shape[1])
+        return out
+
+    steps = products.steps(10, 4)
+    assert steps == [4, 4, 2]
+    bare = products.Products((5, 3, 2, 1), 4, torch.float64, "cpu")
+    monkeypatch.setattr(torch, "mm", counted)
+    bare.run(steps)
+    # X W and X' delta of every layer, delta W' of all but the first.
+    assert len(multiplied) == 8 * len(steps)
+    by_hand = 10 * (2 * 15 + 3 * 6 + 3 * 2)
+    assert sum(multiplied) == products.multiply_adds((5, 3, 2, 1), 10) == by_hand
+
+
+@pytest.mark.parametrize("dtype", products.DTYPES)
+def test_share_of_the_bare_products(dtype):
+    row = products.row(tiny(kind="number"), dtype, ONCE)
+    share = row.ratios[products.SHARE].median
+    assert share == pytest.approx(row.seconds["bare products"] / row.seconds["torchmlp"])
+    rates = [row.figures[column] for column in products.columns(ONCE)[1:]]
+    assert rates[0] / rates[1] == pytest.approx(share)
+
+
+def test_bfloat16_beside_float32():
+    row = precision.row(tiny(kind="number", hidden=(100,)), ONCE)
+    assert {*row.ratios, *row.figures} == set(precision.columns(ONCE))
+    scores = [row.figures[f"r2 of {dtype}"] for dtype in precision.DTYPES]
+    assert scores[0] == pytest.approx(scores[1], abs=0.1)
+    assert scores[0] != scores[1]
+
+
+def test_predictions():
+    row = predictions.row(5, 2, ONCE)
+    assert list(row.ratios) == predictions.columns(ONCE)
+    assert all(seconds > 0 for seconds in row.seconds.values())
+
+
+def test_peak_memory():
+    if not memory.available():
+        assert not list(footprints.rows(ONCE))
+        return
+    n_bytes = 64 << 20
+    assert memory.peak_bytes("benchmarks.memory:ones", n_bytes) == pytest.approx(n_bytes, rel=0.1)
+    with pytest.raises(RuntimeError, match="no_such_thing"):
+        memory.peak_bytes("benchmarks.memory:no_such_thing")
+    row = footprints.row("predict", "float32", 50_000, 20, 1)
+    assert {*row.ratios, *row.figures} == set(footprints.columns(ONCE))
+    assert row.figures["MiB of X"] == pytest.approx(50_000 * 20 * 4 / (1 << 20))
+    # scikit-learn holds the hidden layer of all rows.
+    assert row.figures["MiB of scikit-learn"] > 50_000 * 100 * 4 / (1 << 20)
+    assert footprints.fit("torchmlp", "float64", 1000, 3)().n_iter_ == 1
+
+
+def test_imports():
+    row = imports.row(1, n_warm=0)
+    assert {*row.ratios, *row.figures} == set(imports.columns(ONCE))
+    assert row.ratios[imports.RATIO].low > 1
+    assert row.seconds["together"] == row.seconds["others"] + row.seconds["torchmlp"]
+
+
+def test_devices():
+    assert list(devices.row(tiny(), ONCE).ratios) == devices.columns(ONCE) == ["cpu / auto"]
+    assert devices.columns(Plan(device="cuda")) == ["cpu / auto", "cuda / auto"]
+    assert "devices" in __main__.sections_of(Plan(device="cuda"))
+    assert set(__main__.sections_of(ONCE)) == __main__.SECTIONS.keys() - {"devices"}
+
+
+def test_results_survive_a_file(contents, tmp_path):
+    assert report.load(report.save(contents, tmp_path / "new")) == contents
+    assert {"date", "machine", "versions", "rounds"} <= contents.keys()
+    assert contents["rows"][0]["seconds"] == {"torchmlp f64": 0.1235}
+    assert report.ratios(contents, "skorch / ours f32") == {"one": Ratio(7.0, 8.0, 9.0)}
+    assert contents["geometric means"]["scikit-learn f64 / ours f64"]["median"] == 4.0
+
+
+def test_the_table_in_markdown(contents):
+    columns = ["scikit-learn f64 / ours f64", "skorch / ours f32"]
+    assert report.table(contents, columns).replace("\N{EN DASH}", "-").splitlines() == [
+        "| problem | scikit-learn f64 / ours f64 | skorch / ours f32 |",
+        "| --- | ---: | ---: |",
+        "| one | 2.00 (1.00-3.00) | 8.00 (7.00-9.00) |",
+        "| two | 8.00 (4.00-8.50) |  |",
+        "| geometric mean (smallest-largest) | 4.00 (2.00-8.00) | 8.00 (8.00-8.00) |",
+    ]
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
+def test_the_picture(contents, tmp_path, name, begins):
+    picture.draw(contents, contents["columns"], tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_the_command(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("benchmarks.problems.PROBLEMS", [tiny(), tiny("lbfgs", name="second")])
+    monkeypatch.setattr(__main__, "README", tmp_path / "README.md")
+    old = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
+    __main__.README.write_text(old, encoding="utf-8")
+    __main__.main(["--rounds", "1", "--only", "fits", "devices", "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    saved = {name: report.load(tmp_path / f"{name}.json") for name in ("fits", "devices")}
+    assert all(report.table(contents) in printed for contents in saved.values())
+    assert (tmp_path / "fits.png").stat().st_size > 0
+    assert __main__.README.read_text(encoding="utf-8") == old
+    __main__.main(["--readme", "--out", str(tmp_path)])
+    new = f"before\n{report.readme_block(saved['fits'])}\nafter\n"
+    assert __main__.README.read_text(encoding="utf-8") == new
+    with pytest.raises(ValueError, match="no block between"):
+        report.rewritten("nothing", saved["fits"])
+
+
+def test_only_full_runs_on_a_cpu_are_in_the_first_folder():
+    folders = [
+        __main__.results_of(Plan(device=device, quick=quick)).relative_to(__main__.RESULTS)
+        for device in ("cpu", "cuda:1")
+        for quick in (False, True)
+    ]
+    assert folders == [Path(), Path("quick"), Path("cuda-1"), Path("cuda-1/quick")]

@@ -1,0 +1,74 @@
+"""The ratios of a section as a picture: a mark for each, its spread as a whisker, a line at 1."""
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from benchmarks.report import about, ratios
+
+# Okabe and Ito's colours, and marks that differ as well.
+STYLES = (
+    ("#0072B2", "o"),
+    ("#56B4E9", "s"),
+    ("#009E73", "^"),
+    ("#E69F00", "D"),
+    ("#D55E00", "v"),
+    ("#CC79A7", "P"),
+    ("#999999", "X"),
+)
+ROW_INCHES, SPREAD = 0.42, 0.7  # height of a problem, and the part of it that its marks take
+
+
+def draw(contents, columns, path):
+    """Draw the ratios of each problem and their geometric mean on a logarithmic axis.
+
+    Parameters
+    ----------
+    contents : dict
+        Of `report.document`, with geometric means.
+    columns : list of str
+    path : Path
+        Of a PNG or SVG file.
+    """
+    columns = [column for column in columns if ratios(contents, column)]
+    names = [row["name"] for row in contents["rows"]] + ["geometric mean"]
+    figure = Figure(figsize=(9, 1.8 + ROW_INCHES * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.add_subplot()
+    for i, (column, (color, marker)) in enumerate(zip(columns, STYLES, strict=False)):
+        shift = SPREAD * ((i + 0.5) / len(columns) - 0.5)
+        points = {name: names.index(name) + shift for name in ratios(contents, column)}
+        _marks(ax, list(ratios(contents, column).values()), list(points.values()), color, marker)
+        mean = contents["geometric means"][column]["median"]
+        ax.plot(mean, len(names) - 1 + shift, marker, color=color, label=column)
+    _dress(ax, names)
+    ax.set_title(contents["title"])
+    figure.legend(loc="outside upper center", ncols=min(3, len(columns)), frameon=False)
+    figure.text(0.01, -0.01, about(contents), fontsize=6, va="top", wrap=True)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def _marks(ax, drawn, heights, color, marker):
+    medians = [ratio.median for ratio in drawn]
+    below = [ratio.median - ratio.low for ratio in drawn]
+    above = [ratio.high - ratio.median for ratio in drawn]
+    style = {"color": color, "marker": marker, "markersize": 4, "linestyle": "none"}
+    ax.errorbar(medians, heights, xerr=(below, above), elinewidth=1, **style)
+
+
+def _dress(ax, names):
+    ax.axvline(1, color="black", linewidth=1)
+    for boundary in range(len(names) - 1):
+        ax.axhline(boundary + 0.5, color="#dddddd", linewidth=0.6, zorder=0)
+    ax.axhline(len(names) - 1.5, color="black", linewidth=0.6)
+    ax.set(xscale="log", yticks=range(len(names)), yticklabels=names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel("times as long as torchmlp takes (logarithmic)")
+    ax.tick_params(axis="y", length=0)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
+    ax.grid(axis="x", which="both", color="#eeeeee", linewidth=0.6)
+    ax.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)

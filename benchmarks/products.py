@@ -1,0 +1,118 @@
+"""How much of a fit is its matrix products: the same products alone, beside the fit."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from benchmarks.libraries import synchronize, torchmlp
+from benchmarks.measure import Row, interleaved
+from benchmarks.problems import largest
+
+TITLE = "Rate of a fit on the largest problem, as a share of the rate of its bare products"
+MEANS = False
+SHARE = "bare products / ours"  # of the seconds, so ours / bare products of the rates
+EPOCHS = 4
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def columns(plan):
+    return [SHARE, "GFLOP/s of ours", "GFLOP/s of bare products"]
+
+
+def units_of(problem, X):
+    """Return the number of units of each layer of a regression, the input's first."""
+    return (X.shape[1], *problem.hidden, 1)
+
+
+def steps(n_rows, batch):
+    """Return the rows of each step of an epoch."""
+    full, rest = divmod(n_rows, batch)
+    return [batch] * full + [rest] * (rest > 0)
+
+
+def multiply_adds(units, n_rows):
+    """Return the multiply-adds of forward and backward for so many rows.
+
+    Each layer has three products of one size, and the first only two: nobody asks for the
+    derivative with respect to X.
+    """
+    sizes = [fan_in * fan_out for fan_in, fan_out in pairwise(units)]
+    return n_rows * (3 * sum(sizes) - sizes[0])
+
+
+class Products:
+    """The products of a fit and nothing else, from operands and into results that are there.
+
+    Parameters
+    ----------
+    units : tuple of int
+    batch : int
+    dtype : torch.dtype
+    device : str
+    """
+
+    def __init__(self, units, batch, dtype, device):
+        generator = torch.Generator(device).manual_seed(0)
+
+        def numbers(*shape):
+            return torch.randn(shape, dtype=dtype, device=device, generator=generator)
+
+        pairs = list(pairwise(units))
+        self.device = device
+        self.flows = [numbers(batch, fan_in) for fan_in, _ in pairs]
+        self.coefs = [numbers(*pair) for pair in pairs]
+        self.deltas = [numbers(batch, fan_out) for _, fan_out in pairs]
+        self.outputs = [torch.empty_like(delta) for delta in self.deltas]
+        self.gradients = [torch.empty_like(coefs) for coefs in self.coefs]
+        self.inputs = [torch.empty_like(flow) for flow in self.flows]
+
+    def step(self, n_rows):
+        """Multiply for the first n_rows: X W, then from the last layer X' delta and delta W'."""
+        for flow, coefs, output in zip(self.flows, self.coefs, self.outputs, strict=True):
+            torch.mm(flow[:n_rows], coefs, out=output[:n_rows])
+        for i in range(len(self.coefs) - 1, -1, -1):
+            delta = self.deltas[i][:n_rows]
+            torch.mm(self.flows[i][:n_rows].t(), delta, out=self.gradients[i])
+            if i:
+                torch.mm(delta, self.coefs[i].t(), out=self.inputs[i][:n_rows])
+
+    def run(self, n_rows_of_steps):
+        for n_rows in n_rows_of_steps:
+            self.step(n_rows)
+        synchronize(self.device)
+
+
+def row(problem, dtype, plan):
+    """Return the share in one dtype.
+
+    Parameters
+    ----------
+    problem : Problem
+        A regression.
+    dtype : str
+    plan : Plan
+    """
+    problem = replace(problem, epochs=EPOCHS)
+    X, y = problem.load(np.dtype(dtype))
+    batch, units = problem.batch_size(X.shape[0]), units_of(problem, X)
+    products = Products(units, batch, DTYPES[dtype], plan.device)
+    fit = torchmlp(problem, X, plan.device)
+    calls = {
+        "bare products": lambda: products.run(steps(X.shape[0], batch) * EPOCHS),
+        "torchmlp": lambda: fit(X, y),
+    }
+    taken = interleaved(calls, plan.rounds)
+    measured = Row.of(f"{problem.name}, {dtype}", taken, {SHARE: ("bare products", "torchmlp")})
+    work = 2e-9 * EPOCHS * multiply_adds(units, X.shape[0])
+    measured.figures["GFLOP/s of ours"] = work / measured.seconds["torchmlp"]
+    measured.figures["GFLOP/s of bare products"] = work / measured.seconds["bare products"]
+    return measured
+
+
+def rows(plan):
+    problem = largest(plan)
+    for dtype in DTYPES:
+        yield row(problem, dtype, plan)
+    problem.forget()
