@@ -33,7 +33,7 @@ SECTIONS = {
     "devices": devices,
 }
 NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports"}, {"devices"}
-BUSY = 0.5  # processors that others use; threads then wait for each other
+BUSY = 0.5  # processors in use at the start; threads then wait for each other
 
 
 def measure(name, plan, folder):
@@ -90,7 +90,9 @@ def main(arguments=None):
     print(f"Medians of {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
     print(line(machine(plan.device), versions()), flush=True)
     if os.getloadavg()[0] > BUSY:
-        print("Others are computing on this machine: the figures will not be worth keeping.")
+        print(
+            "The machine was busy in the last minute: where it still is, the figures are not sound."
+        )
     for name in options.only or sections_of(plan):
         measure(name, plan, folder)
     print(f"\nSaved in {folder}", file=sys.stderr)

@@ -135,7 +135,7 @@ def about(contents):
 
 def readme_block(contents):
     """Return what stands between the README's markers: the table of the fits."""
-    return f"{BEGIN}\n{table(contents, list(RATIOS))}\n\n{about(contents)}\n{END}"
+    return f"{BEGIN}\n\n{table(contents, list(RATIOS))}\n\n{about(contents)}\n\n{END}"
 
 
 def rewritten(readme, contents):
