@@ -44,7 +44,7 @@ def measure(name, plan, folder):
     rows = []
     for row in section.rows(plan):
         rows.append(row)
-        print(report.line_of(asdict(row), columns), flush=True)
+        print(report.line_of(report.rounded(asdict(row)), columns), flush=True)
     if not rows:
         return
     contents = report.document(name, section, rows, plan)

@@ -43,14 +43,15 @@ def document(name, section, rows, plan):
             for column in contents["columns"]
             if ratios(contents, column)
         }
-    return _rounded(contents)
+    return rounded(contents)
 
 
-def _rounded(value):
+def rounded(value):
+    """Return the value with its numbers rounded, so that what is printed is what is saved."""
     if isinstance(value, dict):
-        return {name: _rounded(inner) for name, inner in value.items()}
+        return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_rounded(inner) for inner in value]
+        return [rounded(inner) for inner in value]
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
