@@ -232,3 +232,11 @@ def test_only_full_runs_on_a_cpu_are_in_the_first_folder():
         for quick in (False, True)
     ]
     assert folders == [Path(), Path("quick"), Path("cuda-1"), Path("cuda-1/quick")]
+
+
+def test_the_readme_has_the_table_of_the_results():
+    readme = (__main__.ROOT / "README.md").read_text(encoding="utf-8")
+    path = __main__.RESULTS / "fits.json"
+    assert path.exists() == (report.BEGIN in readme)
+    if path.exists():
+        assert report.readme_block(report.load(path)) in readme
