@@ -9,7 +9,7 @@ from torchmlp.training.activations import ACTIVATIONS, resolve_activations
 from torchmlp.training.buffers import Layout
 from torchmlp.training.epoch import Kernel
 from torchmlp.training.losses import LOSSES, activate_outputs, resolve_loss
-from torchmlp.training.parameters import Parameters, initial_weights
+from torchmlp.training.parameters import Parameters, as_matrix, initial_weights
 from torchmlp.training.rows import Data, Epoch
 
 UNITS = (5, 7, 6, 3)
@@ -81,7 +81,7 @@ def test_gradient_equals_autograd(activation, loss, weighted):
     n_layers = len(network.coefs)
     values = torch.from_numpy(data.X)
     for i, shape in enumerate(w.shape for w in network.coefs):
-        values = values @ pieces[i].view(shape) + pieces[n_layers + i]
+        values = values @ as_matrix(pieces[i], *shape) + pieces[n_layers + i]
         if i < n_layers - 1:
             values = REFERENCE[activation](values)
     row_loss = REFERENCE_LOSS[loss](values, torch.from_numpy(data.y).double())

@@ -119,10 +119,11 @@ def _differentiated(function):
         out.copy_(values)
 
     def backpropagate(delta, z):
-        z = z.detach().requires_grad_()
         try:
-            with torch.enable_grad():
-                (gradient,) = torch.autograd.grad(function(z), z, delta)
+            with torch.inference_mode(False), torch.enable_grad():
+                # Copies, for autograd takes no tensor that was made in inference mode.
+                z, flow = z.clone().requires_grad_(), delta.clone()
+                (gradient,) = torch.autograd.grad(function(z), z, flow)
         except RuntimeError as error:
             raise ValueError(
                 f"activation={function!r} could not be differentiated: {error} Write it with "

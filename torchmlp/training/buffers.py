@@ -8,6 +8,7 @@ import torch
 
 from torchmlp.training.activations import Activation
 from torchmlp.training.inputs import DenseInput
+from torchmlp.training.parameters import as_matrix
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Layout:
     def empty_operand(self, *shape):
         return torch.empty(*shape, dtype=self.product_dtype, device=self.device)
 
+    def empty_product(self, n_rows, n_columns):
+        """In the memory order of `as_matrix`, for what a product writes."""
+        return as_matrix(self.empty_operand(n_rows * n_columns), n_rows, n_columns)
+
+    def empty_outputs(self, n_rows):
+        n_outputs = self.layer_units[-1]
+        return as_matrix(self.empty(n_rows * n_outputs), n_rows, n_outputs)
+
     def space(self, n_rows, scale):
         """Return the `TrainingSpace` for a batch size, made at the first call."""
         key = n_rows, scale
@@ -74,7 +83,7 @@ class HiddenLayer:
 
     def __init__(self, n_rows, n_units, activation, layout, dropout=0.0):
         self.activation, self.dropout = activation, dropout
-        self.values = layout.empty_operand(n_rows, n_units)
+        self.values = layout.empty_product(n_rows, n_units)
         self.z = torch.empty_like(self.values) if activation.keeps_input else self.values
         self.mask: Any = torch.empty_like(self.values) if dropout else None
         self.outflow = DenseInput(torch.empty_like(self.values) if dropout else self.values)
@@ -133,8 +142,8 @@ class TrainingSpace(Workspace):
 
     def __init__(self, n_rows, layout, scale):
         super().__init__(n_rows, layout)
-        self.deltas = [layout.empty_operand(n_rows, n) for n in layout.layer_units[1:]]
+        self.deltas = [layout.empty_product(n_rows, n) for n in layout.layer_units[1:]]
         self.deltas_transposed = [delta.t() for delta in self.deltas]
         self.scale = scale
         self.shares = layout.empty_operand(n_rows).fill_(scale)
-        self.raw = layout.empty_operand(n_rows, layout.layer_units[-1]) if layout.mixed else None
+        self.raw = layout.empty_product(n_rows, layout.layer_units[-1]) if layout.mixed else None

@@ -43,8 +43,11 @@ class Loss:
 def _softmax_(z):
     # torch's kernel for a short last dimension runs element by element: with ten classes it
     # takes three to five times as long as the other dimension does, transposing included.
-    if z.shape[1] < 16 and z.device.type == "cpu":
-        z.copy_(torch.softmax(z.t().contiguous(), 0).t())
+    columns = z.t()
+    if columns.is_contiguous():
+        torch.softmax(columns, 0, out=columns)
+    elif z.shape[1] < 16 and z.device.type == "cpu":
+        z.copy_(torch.softmax(columns.contiguous(), 0).t())
     else:
         torch.softmax(z, 1, out=z)
 
@@ -236,8 +239,9 @@ def _differentiated(function):
         return result
 
     def residual(outputs, y, out):
-        outputs = outputs.detach().requires_grad_()
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
+            # Copies, for autograd takes no tensor that was made in inference mode.
+            outputs, y = outputs.clone().requires_grad_(), y.clone()
             (gradient,) = torch.autograd.grad(values(outputs, y).sum(), outputs)
         out.copy_(gradient)
 

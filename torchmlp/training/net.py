@@ -98,11 +98,13 @@ class TrainingNet(CallbackView, NeuralNet):
             if isinstance(callback, ProgressBar):
                 self.kernel.on_batch_end = self._batch_ends
 
+    @torch.inference_mode(False)  # what callbacks make may enter autograd later
     def _grad_computed(self):
         named = list(self.module_.named_parameters())
         self.notify("on_grad_computed", named_parameters=named, training=True)
         self.take_over_gradient()
 
+    @torch.inference_mode(False)
     def _batch_ends(self, training=True):
         self.notify("on_batch_end", batch=(None, None), y_pred=None, training=training)
 
@@ -128,7 +130,7 @@ class TrainingNet(CallbackView, NeuralNet):
 
     def on_epoch_begin(self, net, **kwargs):
         self.task.epoch_begins()
-        self.history.new_batch()  # checkpoints name files after the last one
+        self.task.progress.row["batches"].append({})  # checkpoints name files after the last one
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Train for one epoch, or score the holdout if there is one."""

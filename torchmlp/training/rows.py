@@ -86,11 +86,9 @@ class Block:
         self.data, self.sizes = data, np.array(sizes)
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
-        n_rows, n_outputs = self.stops[-1], layout.layer_units[-1]
+        n_rows = self.n_weighted_rows = sum(sizes)
         self.X: Any = layout.empty_operand(n_rows, data.X.shape[1]) if gather else None
-        self.y = layout.empty(n_rows, n_outputs)
-        self.outputs = layout.empty(n_rows, n_outputs)
-        self.n_weighted_rows = int(n_rows)
+        self.y = layout.empty(n_rows, layout.layer_units[-1])
         self.penalties = layout.empty(len(sizes)).zero_()
         weighted = data.sample_weight is not None
         self.row_weights: Any = layout.empty(n_rows, 1) if weighted else None
@@ -104,18 +102,25 @@ class Block:
         ]
 
     def _batch(self, rows, penalty, layout):
-        n_rows = rows.stop - rows.start
+        n_rows = int(rows.stop - rows.start)  # torch reads NumPy's numbers slowly
         weighted = self.row_weights is not None
         return Batch(
             inputs=None if self.X is None else DenseInput(self.X[rows]),
             y=self.y[rows],
-            outputs=self.outputs[rows],
+            outputs=layout.empty_outputs(n_rows),
             row_weights=self.row_weights[rows] if weighted else None,
             weight_sum=n_rows,
             penalty=penalty,
             # Weighted rows bring their share of the batch with them.
             space=layout.space(n_rows, 1.0 if weighted else 1.0 / n_rows),
         )
+
+    @property
+    def outputs(self):
+        """Those of all rows, of shape (n_rows, n_outputs)."""
+        if len(self.batches) == 1:
+            return self.batches[0].outputs
+        return torch.cat([batch.outputs for batch in self.batches])
 
     def load(self, rows):
         """Fill the buffers.

@@ -50,7 +50,7 @@ class Adam:
 
     w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon): Kingma and Ba's
     own remark after their algorithm 1 (arXiv:1412.6980, section 2). torch corrects v first and
-    adds its epsilon to the corrected root, so it gets epsilon / sqrt(1 - beta_2^t).
+    adds its epsilon to the corrected root, so both corrections enter with the rate.
     """
 
     name = "adam"
@@ -63,35 +63,35 @@ class Adam:
         self.moment_1 = torch.zeros_like(self.weights)
         self.moment_2 = torch.zeros_like(self.weights)
         self.t = 0
-        self._step = torch.zeros((), dtype=torch.float32, device=self.weights.device)
+        # After so many steps torch's bias corrections are 1: they are in the rate already.
+        self._steps = torch.full((), math.inf, dtype=torch.float32, device=self.weights.device)
         self._update = self._fused if hasattr(torch, "_fused_adam_") else self._in_place
 
     def step(self, gradient, rate):
         self.t += 1
-        self._update(gradient, rate, math.sqrt(1 - self.beta_2**self.t))
+        rate *= math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+        self._update(gradient, rate)
 
-    def _fused(self, gradient, rate, correction):
-        self._step.fill_(self.t)
+    def _fused(self, gradient, rate):
         torch._fused_adam_(
             [self.weights],
             [gradient],
             [self.moment_1],
             [self.moment_2],
             [],
-            [self._step],
+            [self._steps],
             lr=rate,
             beta1=self.beta_1,
             beta2=self.beta_2,
             weight_decay=0.0,
-            eps=self.epsilon / correction,
+            eps=self.epsilon,
             amsgrad=False,
             maximize=False,
         )
 
-    def _in_place(self, gradient, rate, correction):
+    def _in_place(self, gradient, rate):
         self.moment_1.mul_(self.beta_1).add_(gradient, alpha=1 - self.beta_1)
         self.moment_2.mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
-        rate *= correction / (1 - self.beta_1**self.t)
         denominator = self.moment_2.sqrt().add_(self.epsilon)
         self.weights.addcdiv_(self.moment_1, denominator, value=-rate)
 
@@ -143,6 +143,7 @@ class TorchSolver:
         self.optimizer = factory([self.parameter], lr=settings.learning_rate_init)
         self.name = type(self.optimizer).__name__
 
+    @torch.inference_mode(False)
     def step(self, gradient, rate):
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -88,16 +88,20 @@ class Progress:
 
     def begin_epoch(self):
         """Begin a row of the history."""
-        self.history.new_epoch()
-        self.history.record("epoch", len(self.history))
+        self.history.append({"batches": [], "epoch": len(self.history) + 1})
+
+    @property
+    def row(self):
+        """The last row of the history: skorch's own access copies all rows to find it."""
+        return list.__getitem__(self.history, -1)
 
     def record_loss(self, name, loss):
         """Write a loss into the history, and whether it is the lowest so far, as skorch does."""
         if name not in self.lowest:
             earlier = (row[name] for row in self.history if name in row)
             self.lowest[name] = min(earlier, default=math.inf)
-        self.history.record(name, loss)
-        self.history.record(name + "_best", loss < self.lowest[name])
+        self.row[name] = loss
+        self.row[name + "_best"] = loss < self.lowest[name]
         self.lowest[name] = min(loss, self.lowest[name])
 
     def judge_loss(self, tol):
@@ -255,11 +259,11 @@ class Task:
         if score is None:
             progress.judge_loss(settings.tol)
             return
-        progress.history.record("valid_score", score)
+        progress.row["valid_score"] = score
         if settings.verbose:
             print(f"Validation score: {score:f}")
         self._is_best = progress.judge_score(score, settings.tol)
-        progress.history.record("valid_score_best", self._is_best)
+        progress.row["valid_score_best"] = self._is_best
 
     def keep_best(self):
         """Keep a copy of the weights, if the last score is the best."""
