@@ -249,6 +249,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             progress=self._progress() if resumed else Progress(),
             random_state=random_state,
             incremental=incremental,
+            may_go_on=incremental or self.warm_start,
             callbacks=self.callbacks or (),
             as_estimator=lambda task: self._as_if_trained(task, encoder),
             targets=encoder.targets,
@@ -295,11 +296,9 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         self.__dict__.update(_fitted_attributes(task, encoder))
         if self.solver == "lbfgs" and not self.early_stopping:  # as in scikit-learn
             del self.best_loss_, self.validation_scores_, self.best_validation_score_
-        self._resume = {}
-        if task.incremental or self.warm_start:
-            self._resume = task.resume
-            if isinstance(self.random_state, Integral):
-                self._resume.update(seed=self.random_state, random_state=task.random_state)
+        self._resume = task.resume
+        if task.may_go_on and isinstance(self.random_state, Integral):
+            self._resume.update(seed=self.random_state, random_state=task.random_state)
 
     def _as_if_trained(self, task, encoder):
         """Return a copy, fitted as if training ended now, for rows in an array."""

@@ -68,7 +68,11 @@ class ClassEncoder:
 
     def encode(self, y):
         """Return a bool array of shape (n_samples, n_outputs)."""
-        return self.binarizer.transform(y).astype(bool)
+        if self.binarizer.y_type_.startswith("multilabel"):
+            return self.binarizer.transform(y).astype(bool)
+        # The binarizer would look through y four times, and make it sparse on the way.
+        codes = np.searchsorted(self.classes, y)[:, None]
+        return codes == (np.arange(len(self.classes)) if self.exclusive else 1)
 
     def targets(self, encoded):
         """Return the labels that were encoded."""

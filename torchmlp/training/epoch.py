@@ -157,6 +157,8 @@ class Kernel:
         """Return the loss of a block, summed over its batches, each times its number of rows."""
         values = self.loss.values(block.outputs, block.y)
         if block.row_weights is None:
-            return values.sum() + block.penalties.sum() * (self.alpha / 2)
-        penalty = torch.dot(block.penalties, block.penalty_weights)
-        return torch.dot(values, block.loss_weights) + penalty * (self.alpha / 2)
+            loss, penalty = values.sum(), block.penalties.sum()
+        else:
+            loss = torch.dot(values, block.loss_weights)
+            penalty = torch.dot(block.penalties, block.penalty_weights)
+        return loss.add_(penalty, alpha=self.alpha / 2)

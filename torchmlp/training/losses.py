@@ -66,9 +66,12 @@ def activate_outputs(raw, out_activation):
     return raw
 
 
+_EPS = {dtype: torch.finfo(dtype).eps for dtype in (torch.float32, torch.float64)}
+
+
 def _clipped(probability):
     # scikit-learn's bounds: a loss of at most 36 per row in float64.
-    eps = torch.finfo(probability.dtype).eps
+    eps = _EPS[probability.dtype]
     return probability.clamp(eps, 1 - eps)
 
 
@@ -78,9 +81,10 @@ def _log_loss(outputs, y):
 
 
 def _binary_log_loss(outputs, y):
-    # The probability of what came out: p where y is 1, and 1 - p where it is 0.
+    # The probability of what came out: p where y is 1, and 1 - p where it is 0. (torch's own
+    # loss fails where a diverging fit has NaN.)
     p = _clipped(outputs)
-    return p.neg().add_(1).lerp_(p, y).log_().sum(1).neg_()
+    return torch.lerp(1 - p, p, y).log_().sum(1).neg_()
 
 
 def _half_squared_error(outputs, y):

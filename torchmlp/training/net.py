@@ -236,6 +236,7 @@ def run_epochs(task):
     net = TrainingNet(task)
     data = task.data
     net.partial_fit(data.X, task.targets(data.y) if task.callbacks else data.y)
-    task.resume = net.state()
+    if task.may_go_on:
+        task.resume = net.state()
     net.release_optimizer()
     task.finish()

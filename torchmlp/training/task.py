@@ -143,6 +143,8 @@ class Task:
         Draws the order of the rows.
     incremental : bool
         Whether this is one step of `partial_fit`.
+    may_go_on : bool
+        Whether a later step may go on from here, and wants `resume` filled in.
     callbacks : list
         skorch's, for the stochastic solvers.
     observers : list
@@ -153,8 +155,8 @@ class Task:
     targets : callable
         Makes y as the user knows it from encoded y.
     resume : dict
-        State of the solver and the schedule; filled in when training ends, and read when it
-        begins, so that it goes on where it was.
+        State of the solver and the schedule, read when training begins so that it goes on where
+        it was.
     notes : list of (str, type of Warning)
         What to warn the user of when the model is there.
     """
@@ -169,6 +171,7 @@ class Task:
     progress: Progress
     random_state: np.random.RandomState
     incremental: bool = False
+    may_go_on: bool = False
     callbacks: Any = ()
     observers: Any = ()
     as_estimator: Any = None
