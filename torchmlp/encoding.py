@@ -23,6 +23,8 @@ class ClassEncoder:
     classes : ndarray of shape (n_classes,)
     exclusive : bool
         Whether each sample has one of more than two classes.
+    multilabel : bool
+        Whether each sample has any number of labels.
     """
 
     def __init__(self, y):
@@ -31,6 +33,7 @@ class ClassEncoder:
     def _read(self, binarizer):
         self.binarizer, self.classes = binarizer, binarizer.classes_
         self.exclusive = binarizer.y_type_ == "multiclass"
+        self.multilabel = binarizer.y_type_.startswith("multilabel")
 
     @classmethod
     def of(cls, binarizer):
@@ -68,7 +71,7 @@ class ClassEncoder:
 
     def encode(self, y):
         """Return a bool array of shape (n_samples, n_outputs)."""
-        if self.binarizer.y_type_.startswith("multilabel"):
+        if self.multilabel:
             return self.binarizer.transform(y).astype(bool)
         # The binarizer would look through y four times, and make it sparse on the way.
         codes = np.searchsorted(self.classes, y)[:, None]
@@ -84,8 +87,11 @@ class ClassEncoder:
         The class with the largest output, or those with a positive one: softmax and sigmoid
         change nothing about that.
         """
-        raw = raw.ravel() if raw.shape[1] == 1 else raw
-        return self.binarizer.inverse_transform(raw, threshold=0.0)
+        if self.multilabel:
+            raw = raw.ravel() if raw.shape[1] == 1 else raw
+            return self.binarizer.inverse_transform(raw, threshold=0.0)
+        codes = raw.argmax(axis=1) if self.exclusive else (raw[:, 0] > 0).astype(np.intp)
+        return self.classes.take(codes, mode="clip")  # there may be one class only
 
     def strata(self, encoded):
         """Return what a split is stratified by: the class, or nothing for a multilabel target."""

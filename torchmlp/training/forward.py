@@ -5,7 +5,7 @@ import torch
 
 from torchmlp.training.buffers import Layout, Workspace
 from torchmlp.training.inputs import DenseInput, SparseInput, as_tensor
-from torchmlp.training.parameters import Layer
+from torchmlp.training.parameters import NARROW, Layer
 
 BLOCK_BYTES = 1 << 21  # of the widest layer, for the rows that a prediction holds at once
 
@@ -65,17 +65,23 @@ def raw_outputs(X, layers, activations):
     # On the CPU rows of X are used where they are; elsewhere they are copied, dense.
     widest = max(units[1:] if on_cpu else units)
     n_block = max(1, min(n_rows, BLOCK_BYTES // (widest * like.itemsize)))
+    if n_rows > NARROW:  # then this is worth a copy
+        layers = [Layer(_by_columns(coefs), intercepts) for coefs, intercepts in layers]
     raw = torch.empty(n_rows, units[-1], dtype=like.dtype, device="cpu")
     space = Workspace(n_block, layout)
+    out = layout.empty_outputs(n_block)
     for start in range(0, n_rows, n_block):
         target = raw[start : start + n_block]
         if len(target) != n_block:
-            space = Workspace(len(target), layout)
-        out = target if on_cpu else torch.empty_like(target, device=like.device)
+            space, out = Workspace(len(target), layout), layout.empty_outputs(len(target))
         forward(layers, _inputs(X[start : start + n_block], like), space, out)
-        if not on_cpu:
-            target.copy_(out)
+        target.copy_(out)
     return raw.numpy()
+
+
+def _by_columns(coefs):
+    """Return coefficients in the memory order of `as_matrix`, where that order matters most."""
+    return coefs.t().contiguous().t() if coefs.shape[1] < NARROW else coefs
 
 
 def hidden_values(X, layers, activations):
