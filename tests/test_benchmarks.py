@@ -138,7 +138,9 @@ def test_share_of_the_bare_products(dtype):
     assert rates[0] / rates[1] == pytest.approx(share)
 
 
-def test_bfloat16_beside_float32():
+def test_bfloat16_beside_float32(monkeypatch):
+    monkeypatch.setattr("torchmlp.training.compute.BFLOAT16_PAYS_OFF", 0)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
     row = precision.row(tiny(kind="number", hidden=(100,)), ONCE)
     assert {*row.ratios, *row.figures} == set(precision.columns(ONCE))
     scores = [row.figures[f"r2 of {dtype}"] for dtype in precision.DTYPES]

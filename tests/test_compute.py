@@ -64,16 +64,31 @@ def test_model_of_a_missing_device_predicts():
         ("auto", "float64", "cuda", (torch.float32, torch.float32)),
         ("auto", "float64", "mps", (torch.float32, torch.float32)),
         ("float64", "float32", "cuda", (torch.float64, torch.float64)),
-        ("bfloat16", "float64", "cpu", (torch.float32, torch.bfloat16)),
+        ("bfloat16", "float64", "cuda", (torch.float32, torch.bfloat16)),
     ],
 )
 def test_dtypes(dtype, X_dtype, device, expected):
-    assert resolve_dtype(dtype, np.dtype(X_dtype), torch.device(device)) == expected
+    assert resolve_dtype(dtype, np.dtype(X_dtype), torch.device(device), LITTLE) == expected
+
+
+@pytest.mark.parametrize(
+    ("features", "work", "product"),
+    [
+        ({"avx512_bf16": True}, MUCH, torch.bfloat16),
+        ({"amx_bf16": True, "avx512_bf16": False}, MUCH, torch.bfloat16),
+        ({"avx512_bf16": True}, LITTLE, torch.float32),
+        ({"avx2": True, "avx512_bf16": False}, MUCH, torch.float32),
+    ],
+)
+def test_bfloat16_on_a_cpu_only_where_it_is_faster(monkeypatch, features, work, product):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    resolved = resolve_dtype("bfloat16", np.dtype(float), torch.device("cpu"), work)
+    assert resolved == (torch.float32, product)
 
 
 def test_mps_has_no_float64():
     with pytest.raises(ValueError, match="dtype='float64' was asked for, but device='mps'"):
-        resolve_dtype("float64", np.dtype(float), torch.device("mps"))
+        resolve_dtype("float64", np.dtype(float), torch.device("mps"), LITTLE)
 
 
 def test_threads_are_chosen_and_put_back():

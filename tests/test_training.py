@@ -10,6 +10,7 @@ from helpers import OURS, TASKS, assert_identical, fit_quietly, iris, some_weigh
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training import compute
 from torchmlp.training import rows as rows_module
 from torchmlp.training.epoch import Kernel
 from torchmlp.training.schedules import SCHEDULES
@@ -220,7 +221,9 @@ def test_verbose_of_lbfgs(capsys):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_bfloat16_learns_the_same(task):
+def test_bfloat16_learns_the_same(task, monkeypatch):
+    monkeypatch.setattr(compute, "BFLOAT16_PAYS_OFF", 0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     (_, ours), X, y, needed = TASKS[task]
     mlp = ours(random_state=0, max_iter=60, learning_rate_init=0.01, **needed)
     full, low = (

@@ -228,8 +228,9 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
                 data, encoder.strata(data.y), self.validation_fraction, random_state
             )
         batch_size = self._batch_rows(len(data))
-        device = resolve_device(self.device, batch_size * _n_weights(layer_units))
-        dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device)
+        work = batch_size * _n_weights(layer_units)
+        device = resolve_device(self.device, work)
+        dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device, work)
         layout = Layout(
             layer_units,
             dtype,

@@ -170,13 +170,13 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         the model's. For scikit-learn's callbacks, and for 'lbfgs', see `set_callbacks`.
 
     device : str or torch.device, default='auto'
-        Where to train: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there is one and
-        a step is large enough to be worth it, else the CPU. Predictions run there too, or on the
-        CPU where the device is missing.
+        Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there
+        is one and the work is worth it, else the CPU; so do predictions where it is missing.
 
     dtype : {'auto', 'float64', 'float32', 'bfloat16'}, default='auto'
-        Type of weights and arithmetic. 'auto' is that of X on the CPU and float32 elsewhere.
-        'bfloat16' computes the matrix products so and keeps weights and sums in float32.
+        Of weights and arithmetic. 'auto' is that of X on the CPU and float32 elsewhere. 'bfloat16'
+        is that of products where it saves time (GPUs; CPUs with instructions for it, in steps of
+        2^25 multiply-adds or more), and weights and sums are in float32.
 
     Attributes
     ----------

@@ -13,9 +13,11 @@ from threadpoolctl import ThreadpoolController
 
 # Multiply-adds of one product, times the bytes of a number, below which a second thread costs
 # more than it brings; and multiply-adds below which starting the kernels of a step on a GPU takes
-# longer than the step on a CPU.
+# longer than the step on a CPU, and below which rounding to bfloat16 on a CPU takes longer than
+# its products save.
 THREADS_PAY_OFF = 1 << 24
 ACCELERATOR_PAYS_OFF = 1 << 25
+BFLOAT16_PAYS_OFF = 1 << 25
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
 _PROBES: dict[str, Callable[[], bool]] = {
@@ -87,7 +89,7 @@ def prediction_device(device, work, dtype):
     return wanted if usable else torch.device("cpu")
 
 
-def resolve_dtype(dtype, X_dtype, device):
+def resolve_dtype(dtype, X_dtype, device, work):
     """Return the dtype of the weights and that of the matrix products.
 
     Parameters
@@ -95,6 +97,8 @@ def resolve_dtype(dtype, X_dtype, device):
     dtype : {"auto", "float64", "float32", "bfloat16"}
     X_dtype : numpy.dtype
     device : torch.device
+    work : int
+        Multiply-adds of the forward pass of one step.
 
     Raises
     ------
@@ -108,7 +112,16 @@ def resolve_dtype(dtype, X_dtype, device):
             "dtype='float64' was asked for, but device='mps' has no float64. Use "
             "dtype='float32' or device='cpu'."
         )
-    return _DTYPES[dtype], torch.bfloat16 if dtype == "bfloat16" else _DTYPES[dtype]
+    low = dtype == "bfloat16" and _bfloat16_pays_off(device, work)
+    return _DTYPES[dtype], torch.bfloat16 if low else _DTYPES[dtype]
+
+
+def _bfloat16_pays_off(device, work):
+    if device.type != "cpu":
+        return True
+    features = torch.cpu.get_capabilities()
+    has_instructions = any(there for name, there in features.items() if name.endswith("bf16"))
+    return has_instructions and work >= BFLOAT16_PAYS_OFF
 
 
 _imported_in = os.getpid()
