@@ -1,5 +1,7 @@
 """A GPU's semantics on the CPU: a graph of what was launched, and memory of its own."""
 
+import weakref
+
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -63,6 +65,7 @@ class TapeRecorder:
 
     def __init__(self, device, generator):
         self.n_warm_ups = self.n_records = self.n_replays = 0
+        self.tapes = []
 
     def warm_up(self, body):
         self.n_warm_ups += 1
@@ -71,6 +74,7 @@ class TapeRecorder:
     def record(self, body):
         self.n_records += 1
         tape = Tape()
+        self.tapes.append(weakref.ref(tape))
         try:
             with tape:
                 body()

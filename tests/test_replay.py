@@ -110,6 +110,19 @@ def test_blocks_of_one_size_share_a_recording(recorders, monkeypatch):
     assert (recorder.n_warm_ups, recorder.n_records, recorder.n_replays) == (2, 2, 16)
 
 
+def test_recordings_end_with_the_fit(recorders):
+    kept = []
+
+    class Keeper(Callback):
+        def on_train_begin(self, net, X=None, y=None, **kwargs):
+            kept.append(net.kernel)
+
+    mlp, X, y = _mlp(callbacks=[Keeper()])
+    fit_quietly(mlp, X, y)
+    assert kept
+    assert [tape() for tape in recorders[0].tapes] == [None]
+
+
 def test_every_replay_draws_new_units_to_drop():
     generator = torch.Generator().manual_seed(0)
     mask = torch.empty(1000)

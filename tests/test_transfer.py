@@ -1,5 +1,6 @@
 """Rows that live elsewhere than on the host, with the CPU for a device."""
 
+from collections import defaultdict
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -135,6 +136,21 @@ def test_rows_stay_where_they_take_half_of_the_memory(monkeypatch):
     for free, fits in ((5600, True), (5599, False)):
         monkeypatch.setattr(transfer, "free_memory", lambda device, free=free: free)
         assert transfer.Resident.fits(data, layout) == fits
+
+
+def test_streams_are_used_again(monkeypatch):
+    class Borrower:
+        pass
+
+    monkeypatch.setattr(transfer, "_idle", defaultdict(list))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: object())
+    device, first, second = torch.device("cuda:0"), Borrower(), Borrower()
+    streams = [transfer.borrow_stream(device, borrower) for borrower in (first, second)]
+    assert streams[0] is not streams[1]
+    del first
+    assert transfer.borrow_stream(torch.device("cuda:1"), second) not in streams
+    assert transfer.borrow_stream(device, second) is streams[0]
+    assert transfer.borrow_stream(device, second) not in streams
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

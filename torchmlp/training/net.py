@@ -211,6 +211,9 @@ class TrainingNet(CallbackView, NeuralNet):
                     "reached and the optimization hasn't converged yet."
                 )
                 self.task.notes.append((reached, ConvergenceWarning))
+        finally:
+            if self.kernel.replay is not None:
+                self.kernel.replay.close()
         self.task.restore_best()
         return self
 

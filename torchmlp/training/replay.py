@@ -4,7 +4,7 @@ import threading
 
 import torch
 
-from torchmlp.training.transfer import upload
+from torchmlp.training.transfer import borrow_stream, upload
 
 _one_at_a_time = threading.Lock()  # torch records one graph of a process at a time
 
@@ -21,7 +21,7 @@ class CudaRecorder:
 
     def __init__(self, device, generator):
         self.device, self.generator = device, generator
-        self.stream = torch.cuda.Stream(device)
+        self.stream = borrow_stream(device, self)
         # The graphs of a fit run one after the other and keep nothing there: they may share.
         self.pool = torch.cuda.graph_pool_handle()
 
@@ -35,16 +35,15 @@ class CudaRecorder:
 
     def record(self, body):
         """Record a function, which takes no effect by this; return what replays it."""
-        # What torch sets up for generators, which graphs of others use too, must not be made in
-        # inference mode.
+        current = torch.cuda.current_stream(self.device)
+        # What torch sets up for generators is used by other graphs too, maybe by a user's outside
+        # of inference mode.
         with _one_at_a_time, torch.inference_mode(False):
             graph = torch.cuda.CUDAGraph()
             if self.generator is not None and torch.__version__ < "2.14":  # where it is automatic
                 graph.register_generator_state(self.generator)
             with (
-                torch.cuda.stream(
-                    torch.cuda.current_stream(self.device)
-                ),  # back to it, if it fails
+                torch.cuda.stream(current),  # which torch does not go back to if recording fails
                 torch.cuda.graph(graph, self.pool, self.stream, "thread_local"),
                 torch.inference_mode(),
             ):
@@ -110,14 +109,21 @@ class Replay:
         def body():
             train(block, InMemory(solver, factors), rate)
 
-        if block in self._replays:
-            self._replays[block]()
-        elif self.failed:
+        if self.failed:
             body()
+        elif block in self._replays:
+            self._replays[block]()
         elif first:
             self.recorder.warm_up(body)
         else:
             self._record(block, body)
+
+    def close(self):
+        """Let go of the graphs while their stream is still ours.
+
+        With a graph torch frees the workspaces of its stream, another's there included.
+        """
+        self._replays.clear()
 
     def _load_factors(self, block, solver, rate):
         weights = solver.weights

@@ -1,5 +1,7 @@
 """How rows get to a device: all of them before the first epoch, or block by block."""
 
+import weakref
+from collections import defaultdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +66,24 @@ def upload(tensor, target):
     target.copy_(tensor, non_blocking=target.is_cuda)
 
 
+_idle: dict[int, list] = defaultdict(list)
+
+
+def borrow_stream(device, borrower):
+    """Return a stream of a device that nobody else of us has as long as the borrower lives.
+
+    torch makes 32 and then hands them out again, to a fit in another thread too; so the streams
+    of fits that are over serve again first.
+    """
+    idle = _idle[torch.cuda.current_device() if device.index is None else device.index]
+    try:
+        stream = idle.pop()
+    except IndexError:
+        stream = torch.cuda.Stream(device)
+    weakref.finalize(borrower, idle.append, stream)
+    return stream
+
+
 def shares_memory(device):
     """Whether a device reads what the host writes."""
     return device.type == "cpu"
@@ -99,8 +119,8 @@ class Resident:
             part = slice(start, start + step)
             rows = part if data.rows is None else data.rows[part]
             X = data.X[rows]
-            self.X[part] = as_tensor(X if isinstance(X, np.ndarray) else X.toarray())
-            self.y[part] = as_tensor(data.y[rows])
+            self.X[part].copy_(as_tensor(X if isinstance(X, np.ndarray) else X.toarray()))
+            self.y[part].copy_(as_tensor(data.y[rows]))
 
     @staticmethod
     def fits(data, layout):
@@ -207,5 +227,9 @@ def staging_for(device):
         return InPlace
     if device.type != "cuda":
         return Copied
-    stream = torch.cuda.Stream(device)
-    return lambda buffers: Streamed(buffers, stream)
+
+    def streamed(buffers):
+        return Streamed(buffers, stream)
+
+    stream = borrow_stream(device, streamed)
+    return streamed
