@@ -34,6 +34,12 @@ def test_dropout_is_off_in_prediction_and_drawn_from_the_seed(numpy_state_kept):
         assert not np.allclose(model.coefs_[0], first.coefs_[0])
 
 
+def test_dropout_starts_anew_on_another_device():
+    mlp = fit_quietly(TorchMLPClassifier((40, 30), dropout=0.3, max_iter=2), X_IRIS, Y_IRIS)
+    mlp._resume["generator"] = np.zeros(16, np.uint8)  # as a generator on CUDA keeps its state
+    mlp.partial_fit(X_IRIS, Y_IRIS)
+
+
 def test_dropout_of_zero_changes_nothing():
     mlp = TorchMLPClassifier((40, 30), random_state=0, max_iter=5)
     assert_identical(

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "torchmlp"
 LEVELS = [
     {"training", "training.inputs", "training.parameters", "training.activations"},
     {"training.losses", "training.schedules", "training.solvers", "training.compute"},
-    {"training.buffers", "training.callback_view"},
-    {"training.forward", "training.rows"},
+    {"training.buffers", "training.callback_view", "training.transfer"},
+    {"training.forward", "training.rows", "training.replay"},
     {"training.epoch", "training.task"},
     {"training.net", "training.lbfgs"},
     {"callbacks", "encoding", "onnx_converter", "callback_checks"},

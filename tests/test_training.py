@@ -190,9 +190,9 @@ def test_adam_without_the_fused_kernel():
     for name in ("_fused", "_in_place"):
         weights = torch.ones(50, dtype=torch.float64)
         solver = Adam(settings, SimpleNamespace(flat=weights))
-        solver._update = getattr(solver, name)
+        solver.update = getattr(solver, name)
         for gradient in gradients:
-            solver.step(gradient, 0.05)
+            solver.update(gradient, *solver.factors(0.05))
         results.append(weights)
     torch.testing.assert_close(*results, rtol=1e-12, atol=0)
 

@@ -18,11 +18,14 @@ class Activation:
         Replace delta by delta * f'(z), where `saved` is f(z), or z if `keeps_input`.
     keeps_input : bool
         Whether the derivative is computed from z.
+    recordable : bool
+        Whether a graph of the device may hold it: see `Loss`.
     """
 
     apply: Callable[[torch.Tensor, torch.Tensor], object]
     backpropagate: Callable[[torch.Tensor, torch.Tensor], object]
     keeps_input: bool = False
+    recordable: bool = True
 
 
 _aten = torch.ops.aten
@@ -131,4 +134,4 @@ def _differentiated(function):
             ) from error
         delta.copy_(gradient)
 
-    return Activation(apply, backpropagate, keeps_input=True)
+    return Activation(apply, backpropagate, keeps_input=True, recordable=False)

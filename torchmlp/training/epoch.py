@@ -57,6 +57,8 @@ class Kernel:
     ----------
     on_grad_computed, on_batch_end : callable or None
         Called after the gradient of each batch, which they may change, and after its update.
+    replay : Replay or None
+        Trains on blocks whose steps may be recorded.
     """
 
     def __init__(self, weights, layout, loss, alpha, generator=None, max_grad_norm=None):
@@ -65,6 +67,8 @@ class Kernel:
         self.generator, self.max_grad_norm = generator, max_grad_norm
         self.on_grad_computed: Any = None
         self.on_batch_end: Any = None
+        self.replay: Any = None
+        self._total = layout.empty(())
         self._activate_outputs = OUTPUT_ACTIVATIONS[self.loss.out_activation]
         # What the products read and write: the weights themselves, or their low-precision copy.
         mixed = layout.mixed
@@ -134,20 +138,40 @@ class Kernel:
             Mean over the rows of the loss, penalty included, each row and the penalty taken
             at the weights before the update that it entered.
         """
-        total, n_rows = 0.0, 0
+        replay = self.replay if self.replay and self._recordable(epoch, solver) else None
+        n_rows = 0
+        self._total.zero_()
         for block in epoch.blocks(order):
-            for batch in block.batches:
-                if self.compute_gradient(batch):
-                    if self.on_grad_computed is not None:
-                        self.on_grad_computed()
-                    if self.max_grad_norm is not None:
-                        self._clip_gradient()
-                    solver.step(self.gradient.flat, rate)
-                if self.on_batch_end is not None:
-                    self.on_batch_end()
-            total = self.loss_of(block) + total
+            if replay is None:
+                self._train(block, solver, rate)
+            else:
+                replay(self._train, block, solver, rate)
             n_rows += block.n_weighted_rows
-        return float(total) / n_rows
+        return float(self._total) / n_rows  # here, and not before, a device is waited for
+
+    def _train(self, block, solver, rate):
+        """Go forward, backward and one step further with every batch of a block."""
+        gradient = self.gradient.flat
+        for batch in block.batches:
+            if self.compute_gradient(batch):
+                if self.on_grad_computed is not None:
+                    self.on_grad_computed()
+                if self.max_grad_norm is not None:
+                    self._clip_gradient()
+                solver.update(gradient, *solver.factors(rate))
+            if self.on_batch_end is not None:
+                self.on_batch_end()
+        self._total.add_(self.loss_of(block))
+
+    def _recordable(self, epoch, solver):
+        """Whether all that changes between two steps lies in memory, and nobody looks on."""
+        return (
+            solver.recordable
+            and epoch.data.sample_weight is None
+            and self.on_grad_computed is None
+            and self.on_batch_end is None
+            and all(part.recordable for part in (self.loss, *self.layout.activations))
+        )
 
     def _clip_gradient(self):
         norm = self.gradient.flat.norm()
@@ -155,10 +179,11 @@ class Kernel:
 
     def loss_of(self, block):
         """Return the loss of a block, summed over its batches, each times its number of rows."""
-        values = self.loss.values(block.outputs, block.y)
-        if block.row_weights is None:
+        _, y, _, loss_weights, penalty_weights = block.buffers
+        values = self.loss.values(block.outputs, y)
+        if loss_weights is None:
             loss, penalty = values.sum(), block.penalties.sum()
         else:
-            loss = torch.dot(values, block.loss_weights)
-            penalty = torch.dot(block.penalties, block.penalty_weights)
+            loss = torch.dot(values, loss_weights)
+            penalty = torch.dot(block.penalties, penalty_weights)
         return loss.add_(penalty, alpha=self.alpha / 2)

@@ -7,7 +7,10 @@ from torchmlp.training.buffers import Layout, Workspace
 from torchmlp.training.inputs import DenseInput, SparseInput, as_tensor
 from torchmlp.training.parameters import NARROW, Layer
 
-BLOCK_BYTES = 1 << 21  # of the widest layer, for the rows that a prediction holds at once
+# Of the widest layer, for the rows that a prediction holds at once: what a processor's cache
+# holds, and on another device enough to make little of the wait for each block.
+BLOCK_BYTES = 1 << 21
+DEVICE_BLOCK_BYTES = 1 << 26
 
 
 def forward(layers, inputs, space, out):
@@ -64,7 +67,8 @@ def raw_outputs(X, layers, activations):
     units, on_cpu, n_rows = layout.layer_units, like.device.type == "cpu", X.shape[0]
     # On the CPU rows of X are used where they are; elsewhere they are copied, dense.
     widest = max(units[1:] if on_cpu else units)
-    n_block = max(1, min(n_rows, BLOCK_BYTES // (widest * like.itemsize)))
+    limit = BLOCK_BYTES if on_cpu else DEVICE_BLOCK_BYTES
+    n_block = max(1, min(n_rows, limit // (widest * like.itemsize)))
     if n_rows > NARROW:  # then this is worth a copy
         layers = [Layer(_by_columns(coefs), intercepts) for coefs, intercepts in layers]
     raw = torch.empty(n_rows, units[-1], dtype=like.dtype, device="cpu")

@@ -30,6 +30,9 @@ class Loss:
         Smallest target.
     open_range : bool
         Whether that target itself is not allowed.
+    recordable : bool
+        Whether a graph of the device may hold it: not what users write, which may wait for the
+        device, or do something else at every call.
     """
 
     out_activation: str
@@ -38,6 +41,7 @@ class Loss:
     averages_outputs: bool = False
     lowest: float = -math.inf
     open_range: bool = False
+    recordable: bool = True
 
 
 def _softmax_(z):
@@ -249,4 +253,4 @@ def _differentiated(function):
             (gradient,) = torch.autograd.grad(values(outputs, y).sum(), outputs)
         out.copy_(gradient)
 
-    return Loss("identity", values, residual)
+    return Loss("identity", values, residual, recordable=False)

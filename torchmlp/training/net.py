@@ -11,6 +11,7 @@ from torch.utils.data import Subset
 
 from torchmlp.training.callback_view import CallbackView
 from torchmlp.training.epoch import Kernel
+from torchmlp.training.replay import replay_on
 from torchmlp.training.rows import Epoch
 from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
 from torchmlp.training.solvers import make_solver
@@ -72,6 +73,7 @@ class TrainingNet(CallbackView, NeuralNet):
             self._dropout_generator(),
             settings.max_grad_norm,
         )
+        self.kernel.replay = replay_on(task.layout.device, self.kernel.generator, task.notes)
         n_rows = len(task.data)
         order = task.resume.get("order")
         self.order = order if order is not None and len(order) == n_rows else np.arange(n_rows)
@@ -86,8 +88,9 @@ class TrainingNet(CallbackView, NeuralNet):
         if not any(task.layout.dropout):
             return None
         generator = torch.Generator(task.layout.device)
-        if "generator" in task.resume:
-            return generator.set_state(torch.from_numpy(np.array(task.resume["generator"])))
+        state = torch.from_numpy(np.array(task.resume.get("generator", ()), dtype=np.uint8))
+        if len(state) == len(generator.get_state()):  # else it is that of another device
+            return generator.set_state(state)
         return generator.manual_seed(task.random_state.randint(np.iinfo(np.int32).max))
 
     def _connect_callbacks(self):
@@ -208,6 +211,9 @@ class TrainingNet(CallbackView, NeuralNet):
                     "reached and the optimization hasn't converged yet."
                 )
                 self.task.notes.append((reached, ConvergenceWarning))
+        finally:
+            if self.kernel.replay is not None:
+                self.kernel.replay.close()
         self.task.restore_best()
         return self
 

@@ -1,6 +1,6 @@
 """The rows of an epoch, gathered a block of batches at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,12 @@ import torch
 
 from torchmlp.training.buffers import TrainingSpace
 from torchmlp.training.inputs import DenseInput, as_input, as_tensor
+from torchmlp.training.transfer import Buffers, Resident, gather, shares_memory, staging_for
 
 BLOCK_BYTES = 1 << 22  # of gathered rows: about what a processor's cache holds
+# A device has no use for the cache of another. Blocks are large enough there for copies at full
+# speed and few launches, and small beside its memory.
+DEVICE_BLOCK_BYTES = 1 << 26
 BLOCK_BATCHES = 256
 
 
@@ -71,9 +75,13 @@ class Block:
         Rows of each batch.
     data : Data
     layout : Layout
-    gather : bool
-        Whether rows are copied into a buffer; else each batch takes them from the data, where
-        they already are what the products want.
+    buffers : Buffers
+        Without X each batch takes its rows from the data, where they already are what the
+        products want.
+    staging : InPlace
+        Brings what is written on the host to the buffers.
+    resident : Resident or None
+        Where rows are on the device already.
 
     Attributes
     ----------
@@ -82,18 +90,13 @@ class Block:
         Rows in batches that carry any weight.
     """
 
-    def __init__(self, sizes, data, layout, gather):
-        self.data, self.sizes = data, np.array(sizes)
+    def __init__(self, sizes, data, layout, buffers, staging, resident=None):
+        self.data, self.sizes, self.buffers = data, np.array(sizes), buffers
+        self.staging, self.resident = staging, resident
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
-        n_rows = self.n_weighted_rows = sum(sizes)
-        self.X: Any = layout.empty_operand(n_rows, data.X.shape[1]) if gather else None
-        self.y = layout.empty(n_rows, layout.layer_units[-1])
+        self.n_weighted_rows = sum(sizes)
         self.penalties = layout.empty(len(sizes)).zero_()
-        weighted = data.sample_weight is not None
-        self.row_weights: Any = layout.empty(n_rows, 1) if weighted else None
-        self.loss_weights: Any = layout.empty(n_rows) if weighted else None
-        self.penalty_weights: Any = layout.empty(len(sizes)) if weighted else None
         self.batches = [
             self._batch(slice(start, stop), penalty, layout)
             for start, stop, penalty in zip(
@@ -103,12 +106,13 @@ class Block:
 
     def _batch(self, rows, penalty, layout):
         n_rows = int(rows.stop - rows.start)  # torch reads NumPy's numbers slowly
-        weighted = self.row_weights is not None
+        X, y, row_weights, *_ = self.buffers
+        weighted = row_weights is not None
         return Batch(
-            inputs=None if self.X is None else DenseInput(self.X[rows]),
-            y=self.y[rows],
+            inputs=None if X is None else DenseInput(X[rows]),
+            y=y[rows],
             outputs=layout.empty_outputs(n_rows),
-            row_weights=self.row_weights[rows] if weighted else None,
+            row_weights=row_weights[rows] if weighted else None,
             weight_sum=n_rows,
             penalty=penalty,
             # Weighted rows bring their share of the batch with them.
@@ -122,45 +126,41 @@ class Block:
             return self.batches[0].outputs
         return torch.cat([batch.outputs for batch in self.batches])
 
-    def load(self, rows):
+    def load(self, rows, part):
         """Fill the buffers.
 
         Parameters
         ----------
         rows : int array of shape (n_rows,) or slice
             Where in the data the rows of this block stand.
+        part : slice
+            Where in the epoch.
         """
-        self.y.copy_(as_tensor(self.data.y[rows]))
-        if self.X is not None:
-            self._gather(rows)
+        host = self.staging.open()
+        if self.resident is not None:
+            self.resident.load(part, self.buffers)
         else:
-            X = self.data.X[rows]
-            for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
-                batch.inputs = as_input(X[start:stop])
-        if self.row_weights is not None:
-            self._share_weights(self.data.sample_weight[rows])
-
-    def _gather(self, rows):
-        X = self.data.X
-        if not isinstance(X, np.ndarray):
-            self.X.copy_(torch.from_numpy(X[rows].toarray()))
-        elif isinstance(rows, slice):
-            self.X.copy_(as_tensor(X[rows]))
-        else:
-            X, rows = as_tensor(X), as_tensor(rows)
-            if X.dtype == self.X.dtype and X.device == self.X.device:
-                torch.index_select(X, 0, rows, out=self.X)
+            host.y.copy_(as_tensor(self.data.y[rows]))
+            if host.X is not None:
+                gather(self.data.X, rows, host.X)
             else:
-                self.X.copy_(torch.index_select(X, 0, rows))
+                self._use_in_place(self.data.X[rows])
+        if host.row_weights is not None:
+            self._share_weights(self.data.sample_weight[rows], host)
+        self.staging.send()
 
-    def _share_weights(self, weights):
+    def _use_in_place(self, X):
+        for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
+            batch.inputs = as_input(X[start:stop])
+
+    def _share_weights(self, weights, host):
         sums = np.add.reduceat(weights, self.starts)
         # A batch without any weight takes part in nothing: shares of 0, not 0 / 0.
         inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         shares = weights * np.repeat(inverse, self.sizes)
-        self.row_weights.copy_(torch.from_numpy(shares[:, None]))
-        self.loss_weights.copy_(torch.from_numpy(shares * np.repeat(self.sizes, self.sizes)))
-        self.penalty_weights.copy_(torch.from_numpy(inverse * self.sizes))
+        host.row_weights.copy_(torch.from_numpy(shares[:, None]))
+        host.loss_weights.copy_(torch.from_numpy(shares * np.repeat(self.sizes, self.sizes)))
+        host.penalty_weights.copy_(torch.from_numpy(inverse * self.sizes))
         for batch, weight_sum in zip(self.batches, sums.tolist(), strict=True):
             batch.weight_sum = weight_sum
         self.n_weighted_rows = int(self.sizes[sums > 0].sum())
@@ -168,6 +168,10 @@ class Block:
 
 class Epoch:
     """All rows of the data, once, as blocks of batches.
+
+    On the CPU rows are gathered where the products read them. On another device all of them
+    are there before the first epoch, if they fit; else one block is on its way while another
+    trains.
 
     Parameters
     ----------
@@ -182,14 +186,18 @@ class Epoch:
         self.n_rows, self.batch_size, self.layout = len(data), batch_size, layout
         # One batch holds the same rows in any order.
         self.ordered = not shuffle or batch_size >= self.n_rows
-        if isinstance(data.X, np.ndarray) and not self.ordered:
+        self.data, self.on_host = data, shares_memory(layout.device)
+        self.gathers = not self._usable_in_place()
+        self.block_rows = batch_size * self._batches_of_a_block()
+        self._one_block = self.ordered and self.block_rows >= self.n_rows
+        stays = not self.on_host and (self._one_block or Resident.fits(data, layout))
+        self.resident = Resident(data, layout) if stays else None
+        if isinstance(data.X, np.ndarray) and not (self.ordered or stays):
             # Rows of a column-major array are slow to gather: ten times, for 50 columns.
-            data = Data(np.ascontiguousarray(data.X), data.y, data.sample_weight, data.rows)
-        self.data = data
-        self.gather = not self._usable_in_place()
-        copied = self.gather or not self.ordered
-        limit = BLOCK_BYTES // (batch_size * self._row_bytes()) if copied else BLOCK_BATCHES
-        self.block_rows = batch_size * min(max(limit, 1), BLOCK_BATCHES)
+            self.data = replace(data, X=np.ascontiguousarray(data.X))
+        self.staging = staging_for(layout.device)
+        waits = not self.on_host and (not stays or data.sample_weight is not None)
+        self.n_turns = 2 if waits else 1  # while one block trains, the next is written
         self._blocks = {}
 
     def blocks(self, order=None):
@@ -200,26 +208,34 @@ class Epoch:
         order : int array of shape (n_rows,) or None
             Permutation of the rows; None stands for the order of the data.
         """
-        one_block = self.ordered and self.block_rows >= self.n_rows
-        if one_block and self._blocks:
-            yield self._blocks[self.n_rows]
+        if self._one_block and self._blocks:
+            yield from self._blocks.values()
             return
-        for start in range(0, self.n_rows, self.block_rows):
-            rows = slice(start, min(start + self.block_rows, self.n_rows))
-            block = self._block(rows.stop - rows.start)
-            block.load(self._rows(rows, None if self.ordered else order))
+        order = None if self.ordered else order
+        if self.resident is not None:
+            self.resident.begin_epoch(order)
+        for i, start in enumerate(range(0, self.n_rows, self.block_rows)):
+            part = slice(start, min(start + self.block_rows, self.n_rows))
+            block = self._block(part.stop - part.start, i % self.n_turns)
+            block.load(self._rows(part, order), part)
             yield block
+            block.staging.trained()
 
-    def _row_bytes(self):
-        X = self.data.X
-        if not self.gather and not isinstance(X, np.ndarray):
-            return 1 + X.data.nbytes // X.shape[0]
-        return X.shape[1] * self.layout.product_dtype.itemsize
+    def _batches_of_a_block(self):
+        X, layout = self.data.X, self.layout
+        if self.ordered and not self.gathers:
+            return BLOCK_BATCHES
+        if self.gathers or isinstance(X, np.ndarray):
+            row_bytes = X.shape[1] * layout.product_dtype.itemsize
+        else:
+            row_bytes = 1 + X.data.nbytes // X.shape[0]
+        limit = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
+        return min(max(limit // (self.batch_size * row_bytes), 1), BLOCK_BATCHES)
 
     def _usable_in_place(self):
         """Whether slices of the data, or rows of a CSR matrix, can enter the products so."""
         X, layout = self.data.X, self.layout
-        if layout.device.type != "cpu":
+        if not self.on_host:
             return False
         if not isinstance(X, np.ndarray):
             return not layout.mixed
@@ -229,14 +245,30 @@ class Epoch:
             and as_tensor(X[:1]).dtype == layout.product_dtype
         )
 
-    def _rows(self, rows, order):
+    def _rows(self, part, order):
         if self.data.rows is None:
-            return rows if order is None else order[rows]
-        return self.data.rows[rows if order is None else order[rows]]
+            return part if order is None else order[part]
+        return self.data.rows[part if order is None else order[part]]
 
-    def _block(self, n_rows):
-        if n_rows not in self._blocks:
+    def _block(self, n_rows, turn):
+        key = n_rows, turn
+        if key not in self._blocks:
             full, rest = divmod(n_rows, self.batch_size)
             sizes = [self.batch_size] * full + [rest] * (rest > 0)
-            self._blocks[n_rows] = Block(sizes, self.data, self.layout, self.gather)
-        return self._blocks[n_rows]
+            buffers = self._buffers(n_rows, len(sizes))
+            written = buffers if self.resident is None else buffers._replace(X=None, y=None)
+            self._blocks[key] = Block(
+                sizes, self.data, self.layout, buffers, self.staging(written), self.resident
+            )
+        return self._blocks[key]
+
+    def _buffers(self, n_rows, n_batches):
+        data, layout = self.data, self.layout
+        if self.resident is not None and self._one_block:
+            X, y = self.resident.X, self.resident.y
+        else:
+            X = layout.empty_operand(n_rows, data.X.shape[1]) if self.gathers else None
+            y = layout.empty(n_rows, layout.layer_units[-1])
+        if data.sample_weight is None:
+            return Buffers(X, y)
+        return Buffers(X, y, layout.empty(n_rows, 1), layout.empty(n_rows), layout.empty(n_batches))

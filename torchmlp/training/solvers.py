@@ -1,6 +1,7 @@
 """Stochastic solvers: name -> update of one flat vector of weights."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +9,24 @@ import torch
 from torchmlp.training.inputs import as_tensor
 
 
-class SGD:
+class Solver:
+    """A step is ``update(gradient, *factors(rate))``, for a gradient and a learning rate.
+
+    The factors change from step to step. A recorded step reads them from the memory of the
+    device, where they are put before it is replayed; any other takes them as they are.
+    """
+
+    name: str
+    decouples_penalty = False  # whether the penalty is the solver's business, not the gradient's
+    recordable = True  # whether a graph of the device may hold the updates
+    update: Any
+
+    def factors(self, rate):
+        """Begin a step, and return what `update` needs beside the gradient."""
+        return (rate,)
+
+
+class SGD(Solver):
     """Gradient descent with momentum; the rate is inside the velocity, as in scikit-learn.
 
     v = momentum * v - rate * g;  w += v, or with Nesterov's momentum
@@ -18,11 +36,10 @@ class SGD:
     ----------
     settings : Settings
     weights : Parameters
-        What `step` updates.
+        What `update` changes.
     """
 
     name = "sgd"
-    decouples_penalty = False  # whether the penalty is the solver's business, not the gradient's
 
     def __init__(self, settings, weights):
         self.weights = weights.flat
@@ -30,7 +47,9 @@ class SGD:
         self.nesterov = settings.nesterovs_momentum
         self.velocity = torch.zeros_like(self.weights)
 
-    def step(self, gradient, rate):
+    def update(self, gradient, rate):
+        if isinstance(rate, torch.Tensor):  # which torch takes as a factor, but not as `alpha`
+            gradient, rate = gradient * rate, 1.0
         velocity = self.velocity.mul_(self.momentum).add_(gradient, alpha=-rate)
         if self.nesterov:
             self.weights.add_(velocity, alpha=self.momentum).add_(gradient, alpha=-rate)
@@ -45,7 +64,7 @@ class SGD:
         self.velocity.copy_(as_tensor(state["velocity"]))
 
 
-class Adam:
+class Adam(Solver):
     """Adam with scikit-learn's epsilon, which stands outside the bias correction.
 
     w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon): Kingma and Ba's
@@ -54,7 +73,6 @@ class Adam:
     """
 
     name = "adam"
-    decouples_penalty = False
 
     def __init__(self, settings, weights):
         self.weights = weights.flat
@@ -65,12 +83,14 @@ class Adam:
         self.t = 0
         # After so many steps torch's bias corrections are 1: they are in the rate already.
         self._steps = torch.full((), math.inf, dtype=torch.float32, device=self.weights.device)
-        self._update = self._fused if hasattr(torch, "_fused_adam_") else self._in_place
+        # On a GPU torch's kernel reads a rate from memory in float32 only.
+        exact = self.weights.device.type == "cpu" or self.weights.dtype == torch.float32
+        fused = exact and hasattr(torch, "_fused_adam_")
+        self.update = self._fused if fused else self._in_place
 
-    def step(self, gradient, rate):
+    def factors(self, rate):
         self.t += 1
-        rate *= math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
-        self._update(gradient, rate)
+        return (rate * (math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)),)
 
     def _fused(self, gradient, rate):
         torch._fused_adam_(
@@ -93,7 +113,7 @@ class Adam:
         self.moment_1.mul_(self.beta_1).add_(gradient, alpha=1 - self.beta_1)
         self.moment_2.mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
         denominator = self.moment_2.sqrt().add_(self.epsilon)
-        self.weights.addcdiv_(self.moment_1, denominator, value=-rate)
+        self.weights.sub_(self.moment_1.div(denominator).mul_(rate))
 
     def state(self):
         return {
@@ -120,13 +140,17 @@ class AdamW(Adam):
     def __init__(self, settings, weights):
         super().__init__(settings, weights)
         self.coefficients, self.alpha = weights.coefficients, settings.alpha
+        self._adam, self.update = self.update, self._decayed
 
-    def step(self, gradient, rate):
-        self.coefficients.mul_(1 - rate * self.alpha)
-        super().step(gradient, rate)
+    def factors(self, rate):
+        return (*super().factors(rate), 1 - rate * self.alpha)
+
+    def _decayed(self, gradient, rate, kept):
+        self.coefficients.mul_(kept)
+        self._adam(gradient, rate)
 
 
-class TorchSolver:
+class TorchSolver(Solver):
     """Any torch optimizer, over the flat vector.
 
     Parameters
@@ -136,7 +160,7 @@ class TorchSolver:
     weights : Parameters
     """
 
-    decouples_penalty = False
+    recordable = False  # some read their state on the host
 
     def __init__(self, factory, settings, weights):
         self.parameter = torch.nn.Parameter(weights.flat)
@@ -144,7 +168,7 @@ class TorchSolver:
         self.name = type(self.optimizer).__name__
 
     @torch.inference_mode(False)
-    def step(self, gradient, rate):
+    def update(self, gradient, rate):
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.parameter.grad = gradient

@@ -1,0 +1,250 @@
+"""Steps that are replayed are the steps themselves: on the CPU, with a tape for a CUDA graph."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import TASKS, assert_same_weights, fit_quietly, some_weights
+from sklearn.base import clone
+from skorch.callbacks import Callback, ProgressBar
+from tape import Tape, TapeRecorder, treat_the_cpu_as_a_device
+
+from torchmlp.training import replay as replay_module
+from torchmlp.training import rows as rows_module
+from torchmlp.training import transfer as transfer_module
+
+FITS = {
+    "adam": {"solver": "adam"},
+    "adamw": {"solver": "adamw", "alpha": 0.1},
+    "sgd": {"solver": "sgd", "nesterovs_momentum": False},
+    "nesterov": {"solver": "sgd"},
+    "invscaling": {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.1},
+    "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 1, "n_iter_no_change": 1},
+    "one_cycle": {"solver": "adamw", "learning_rate": "one_cycle"},
+    "clipped": {"max_grad_norm": 0.1},
+    "dropout": {"dropout": 0.4},
+    "two layers": {"hidden_layer_sizes": (8, 7), "activation": ["gelu", "tanh"]},
+    "no layer": {"hidden_layer_sizes": ()},
+    "early stopping": {"early_stopping": True},
+    "in order": {"shuffle": False},
+    "one batch": {"batch_size": 250},
+    "bfloat16": {"dtype": "bfloat16"},
+}
+
+
+@pytest.fixture
+def recorders(monkeypatch):
+    """Record on the CPU; return the recorders of all fits."""
+    made = []
+
+    def recorder(device, generator):
+        made.append(TapeRecorder(device, generator))
+        return made[-1]
+
+    monkeypatch.setitem(replay_module.RECORDERS, "cpu", recorder)
+    return made
+
+
+@pytest.fixture(params=["resident", "streamed"])
+def apart(request, monkeypatch):
+    treat_the_cpu_as_a_device(request.param, monkeypatch)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(rows_module, "BLOCK_BATCHES", 3)
+
+
+def _mlp(task="multiclass", **parameters):
+    (_, ours), X, y, needed = TASKS[task]
+    defaults = {"batch_size": 32, "max_iter": 6, "random_state": 3}  # 8 batches, the last of 26
+    return ours(**{**defaults, **needed, **parameters}), X, y
+
+
+def _stepwise(fit, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(replay_module, "RECORDERS", {})
+        return fit()
+
+
+def _assert_same(expected, got, rtol=1e-10):
+    assert_same_weights(expected, got, rtol=rtol, atol=1e-12)
+    np.testing.assert_allclose(got.loss_curve_, expected.loss_curve_, rtol=max(rtol, 1e-12))
+
+
+@pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
+def test_replayed_fit_is_the_fit(parameters, recorders, apart, small_blocks, monkeypatch):
+    mlp, X, y = _mlp(**parameters)
+    expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
+    got = fit_quietly(mlp, X, y)
+    _assert_same(expected, got, 1e-4 if "dtype" in parameters else 1e-10)
+    (recorder,) = recorders
+    assert recorder.n_replays > recorder.n_records == recorder.n_warm_ups
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task(task, recorders, apart, small_blocks, monkeypatch):
+    mlp, X, y = _mlp(task)
+    expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
+    _assert_same(expected, fit_quietly(mlp, X, y))
+    assert recorders[0].n_replays
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_fit_goes_on_after_replays(solver, recorders, apart, small_blocks, monkeypatch):
+    def fit():
+        mlp, X, y = _mlp(solver=solver, warm_start=True)
+        fit_quietly(fit_quietly(mlp, X, y), X, y)
+        return mlp.partial_fit(X, y).partial_fit(X, y)
+
+    _assert_same(_stepwise(fit, monkeypatch), fit())
+    assert len(recorders) == 4
+    assert all(recorder.n_replays for recorder in recorders[:2])
+
+
+def test_blocks_of_one_size_share_a_recording(recorders, monkeypatch):
+    monkeypatch.setattr(rows_module, "BLOCK_BATCHES", 3)
+    mlp, X, y = _mlp()
+    fit_quietly(mlp, X, y)
+    # Blocks of 96, 96 and 58 rows: two to record, and what is left of 6 epochs to replay.
+    (recorder,) = recorders
+    assert (recorder.n_warm_ups, recorder.n_records, recorder.n_replays) == (2, 2, 16)
+
+
+def test_recordings_end_with_the_fit(recorders):
+    kept = []
+
+    class Keeper(Callback):
+        def on_train_begin(self, net, X=None, y=None, **kwargs):
+            kept.append(net.kernel)
+
+    mlp, X, y = _mlp(callbacks=[Keeper()])
+    fit_quietly(mlp, X, y)
+    assert kept
+    assert [tape() for tape in recorders[0].tapes] == [None]
+
+
+def test_every_replay_draws_new_units_to_drop():
+    generator = torch.Generator().manual_seed(0)
+    mask = torch.empty(1000)
+    recorder = TapeRecorder(None, None)
+    replay = recorder.record(lambda: mask.bernoulli_(0.5, generator=generator))
+    masks = []
+    for _ in range(2):
+        replay()
+        masks.append(mask.clone())
+    assert not torch.equal(*masks)
+    generator.manual_seed(0)
+    assert torch.equal(masks[0], torch.empty(1000).bernoulli_(0.5, generator=generator))
+
+
+def test_the_tape_records_without_effect():
+    weights, found = torch.ones(3), torch.arange(3.0)
+    results = []
+    tape = Tape()
+    with tape:
+        results.append(weights.add_(found * 2).sum())
+    tape.put_back()
+    assert torch.equal(weights, torch.ones(3))
+    found += 1
+    tape.replay()
+    assert torch.equal(weights, torch.tensor([3.0, 5.0, 7.0]))
+    assert results[0] == 15
+    with pytest.raises(RuntimeError, match="capturing"), Tape():
+        float(weights.sum())
+
+
+class Watcher(Callback):
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        assert named_parameters
+
+
+EAGER = {
+    "callback": {"callbacks": [Watcher()]},
+    "progress bar": {"callbacks": [ProgressBar()]},
+    "loss": {"loss": lambda outputs, y: (outputs - y).square().sum(1)},
+    "activation": {"activation": torch.sin},
+    "solver": {"solver": torch.optim.SGD},
+    "lbfgs": {"solver": "lbfgs"},
+}
+
+
+@pytest.mark.parametrize("parameters", EAGER.values(), ids=EAGER)
+def test_what_is_not_recorded(parameters, recorders):
+    mlp, X, y = _mlp("regression", **parameters)
+    fit_quietly(mlp, X, y)
+    assert not any(recorder.n_warm_ups for recorder in recorders)
+
+
+def test_weighted_fits_are_not_recorded(recorders, apart, small_blocks, monkeypatch):
+    mlp, X, y = _mlp()
+    weights = some_weights(len(X))
+    expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y, weights), monkeypatch)
+    _assert_same(expected, fit_quietly(mlp, X, y, weights))
+    assert not recorders[0].n_warm_ups
+
+
+class Refuses(TapeRecorder):
+    def record(self, body):
+        self.n_records += 1
+        super().record(lambda: body() or torch.ones(1).item())
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_failed_recording_leaves_the_fit_as_it_is(solver, monkeypatch):
+    mlp, X, y = _mlp(solver=solver, dropout=0.2)
+    expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
+    monkeypatch.setitem(replay_module.RECORDERS, "cpu", Refuses)
+    with pytest.warns(UserWarning, match=r"not be recorded .*when stream is capturing") as warned:
+        fit_quietly(mlp, X, y)
+    assert len(warned) == 1
+    _assert_same(expected, mlp)
+
+
+# A rate in memory has the digits of the weights, and in bfloat16 the last one decides more.
+TOLERANCES = {"float64": (1e-9, 1e-12), "float32": (1e-4, 1e-5), "bfloat16": (1e-2, 1e-3)}
+on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def _fit_on_cuda(parameters, sample_weight=None):
+    mlp, X, y = _mlp(device="cuda", **parameters)
+    return fit_quietly(mlp, X, y, sample_weight)
+
+
+@on_cuda
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
+def test_cuda_graph_is_the_fit(parameters, dtype, small_blocks, monkeypatch):
+    parameters = {"dtype": dtype, **parameters}
+    expected = _stepwise(lambda: _fit_on_cuda(parameters), monkeypatch)
+    got = _fit_on_cuda(parameters)  # pytest makes an error of the warning that it was not recorded
+    rtol, atol = TOLERANCES[parameters["dtype"]]
+    assert_same_weights(expected, got, rtol=rtol, atol=atol)
+
+
+@on_cuda
+@pytest.mark.parametrize("weighted", [False, True])
+def test_streamed_rows_on_cuda_are_the_resident_ones(weighted, small_blocks, monkeypatch):
+    weights = some_weights(250) if weighted else None
+    resident = _fit_on_cuda({}, weights)
+    monkeypatch.setattr(transfer_module, "free_memory", lambda device: 0)
+    _assert_same(resident, _fit_on_cuda({}, weights), rtol=1e-5)
+
+
+@on_cuda
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
+def test_nothing_waits_inside_an_epoch(parameters, streamed, weighted, small_blocks, monkeypatch):
+    blocks = rows_module.Epoch.blocks
+
+    def guarded(*args):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield from blocks(*args)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(rows_module.Epoch, "blocks", guarded)
+    if streamed:
+        monkeypatch.setattr(transfer_module, "free_memory", lambda device: 0)
+    _fit_on_cuda(parameters, some_weights(250) if weighted else None)

@@ -1,0 +1,235 @@
+"""How rows get to a device: all of them before the first epoch, or block by block."""
+
+import weakref
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from torchmlp.training.inputs import as_tensor
+
+SHARE = 0.5  # of the free memory of a device, for rows that stay there
+CHUNK_BYTES = 1 << 26
+
+
+class Buffers(NamedTuple):
+    """Memory for the rows of a block, each batch's after the other's.
+
+    What is None is not needed, or comes another way.
+
+    Attributes
+    ----------
+    X : tensor of shape (n_rows, n_features)
+    y : tensor of shape (n_rows, n_outputs)
+    row_weights : tensor of shape (n_rows, 1)
+        Each row's share of the weight of its batch.
+    loss_weights : tensor of shape (n_rows,)
+    penalty_weights : tensor of shape (n_batches,)
+    """
+
+    X: Any
+    y: Any
+    row_weights: Any = None
+    loss_weights: Any = None
+    penalty_weights: Any = None
+
+
+def gather(X, rows, out):
+    """Copy rows of an array or a CSR matrix into a tensor on the CPU.
+
+    Parameters
+    ----------
+    X : ndarray or csr matrix of shape (n_samples, n_features)
+    rows : int array of shape (n_rows,) or slice
+    out : tensor of shape (n_rows, n_features)
+    """
+    if not isinstance(X, np.ndarray):
+        out.copy_(torch.from_numpy(X[rows].toarray()))
+    elif isinstance(rows, slice):
+        out.copy_(as_tensor(X[rows]))
+    else:
+        X, rows = as_tensor(X), as_tensor(rows)
+        if X.dtype == out.dtype:
+            torch.index_select(X, 0, rows, out=out)
+        else:
+            out.copy_(torch.index_select(X, 0, rows))
+
+
+def upload(tensor, target):
+    """Copy a tensor of the CPU to one of a device, without waiting for it on CUDA.
+
+    From pinned memory, which torch does not hand out again before the copy is done.
+    """
+    if target.is_cuda:
+        tensor = tensor.pin_memory()
+    target.copy_(tensor, non_blocking=target.is_cuda)
+
+
+_idle: dict[int, list] = defaultdict(list)
+
+
+def borrow_stream(device, borrower):
+    """Return a stream of a device that nobody else of us has as long as the borrower lives.
+
+    torch makes 32 and then hands them out again, to a fit in another thread too; so the streams
+    of fits that are over serve again first.
+    """
+    idle = _idle[torch.cuda.current_device() if device.index is None else device.index]
+    try:
+        stream = idle.pop()
+    except IndexError:
+        stream = torch.cuda.Stream(device)
+    weakref.finalize(borrower, idle.append, stream)
+    return stream
+
+
+def shares_memory(device):
+    """Whether a device reads what the host writes."""
+    return device.type == "cpu"
+
+
+def free_memory(device):
+    """Return how many bytes a device has left for us."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return free + reserved
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    return 0
+
+
+class Resident:
+    """The rows of all epochs, in the memory of the device.
+
+    Parameters
+    ----------
+    data : Data
+    layout : Layout
+    """
+
+    def __init__(self, data, layout):
+        n_rows = len(data)
+        self.X = layout.empty_operand(n_rows, data.X.shape[1])
+        self.y = layout.empty(n_rows, layout.layer_units[-1])
+        self.order = None
+        step = max(1, CHUNK_BYTES // (8 * data.X.shape[1]))
+        for start in range(0, n_rows, step):
+            part = slice(start, start + step)
+            rows = part if data.rows is None else data.rows[part]
+            X = data.X[rows]
+            self.X[part].copy_(as_tensor(X if isinstance(X, np.ndarray) else X.toarray()))
+            self.y[part].copy_(as_tensor(data.y[rows]))
+
+    @staticmethod
+    def fits(data, layout):
+        """Whether the rows take no more than their share of the memory."""
+        n_features, n_outputs = layout.layer_units[0], layout.layer_units[-1]
+        row = n_features * layout.product_dtype.itemsize + n_outputs * layout.dtype.itemsize
+        return len(data) * row <= SHARE * free_memory(layout.device)
+
+    def begin_epoch(self, order):
+        """Take over a permutation of the rows, or None for the order of the data."""
+        if order is not None:
+            self.order = torch.empty(len(order), dtype=torch.int64, device=self.X.device)
+            upload(as_tensor(order), self.order)
+
+    def load(self, part, buffers):
+        """Copy a slice of the epoch's rows into the buffers of a block."""
+        if buffers.X is self.X:
+            return
+        if self.order is None:
+            buffers.X.copy_(self.X[part])
+            buffers.y.copy_(self.y[part])
+        else:
+            rows = self.order[part]
+            torch.index_select(self.X, 0, rows, out=buffers.X)
+            torch.index_select(self.y, 0, rows, out=buffers.y)
+
+
+class InPlace:
+    """What the host writes is what the products read."""
+
+    def __init__(self, buffers):
+        self.host = buffers
+
+    def open(self):
+        """Return the buffers to write, when they may be written."""
+        return self.host
+
+    def send(self):
+        """Bring what was written to where the products read it."""
+
+    def trained(self):
+        """Note that what was launched so far is the last to read it."""
+
+
+class Copied(InPlace):
+    """The host writes into twins of the buffers, which are copied."""
+
+    def __init__(self, buffers):
+        self.buffers = buffers
+        self.host = Buffers(*(None if b is None else self._twin(b) for b in buffers))
+
+    def _twin(self, buffer):
+        return torch.empty_like(buffer, device="cpu")
+
+    def _copy(self, non_blocking=False):
+        for buffer, twin in zip(self.buffers, self.host, strict=True):
+            if buffer is not None:
+                buffer.copy_(twin, non_blocking=non_blocking)
+
+    def send(self):
+        self._copy()
+
+
+class Streamed(Copied):
+    """They are pinned, and copied on a stream of their own while another block trains.
+
+    The host only ever waits for a twin whose copy is still under way.
+
+    Parameters
+    ----------
+    buffers : Buffers
+    stream : torch.cuda.Stream
+        Copies.
+    """
+
+    def __init__(self, buffers, stream):
+        super().__init__(buffers)
+        self.stream = stream
+        self.copied, self.free = torch.cuda.Event(), torch.cuda.Event()
+        self.trained()  # the memory may have served something else that is still running
+
+    def _twin(self, buffer):
+        return torch.empty_like(buffer, device="cpu", pin_memory=True)
+
+    def open(self):
+        self.copied.synchronize()
+        return self.host
+
+    def send(self):
+        current = torch.cuda.current_stream(self.stream.device)
+        with torch.cuda.stream(self.stream):
+            self.stream.wait_event(self.free)
+            self._copy(non_blocking=True)
+            self.copied.record(self.stream)
+        current.wait_event(self.copied)
+
+    def trained(self):
+        self.free.record(torch.cuda.current_stream(self.stream.device))
+
+
+def staging_for(device):
+    """Return what makes the way from the host for each block's `Buffers`, on a device."""
+    if shares_memory(device):
+        return InPlace
+    if device.type != "cuda":
+        return Copied
+
+    def streamed(buffers):
+        return Streamed(buffers, stream)
+
+    stream = borrow_stream(device, streamed)
+    return streamed
