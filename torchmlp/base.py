@@ -9,6 +9,7 @@ from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
@@ -246,7 +247,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             score=score_to_monitor(self, encoder, holdout) if self.early_stopping else None,
             batch_size=batch_size,
             layout=layout,
-            weights=Parameters(layer_units, layout.dtype, device).assign(*start),
+            weights=Parameters(layer_units, dtype, device, sp.issparse(data.X)).assign(*start),
             progress=self._progress() if resumed else Progress(),
             random_state=random_state,
             incremental=incremental,

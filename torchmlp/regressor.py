@@ -171,12 +171,12 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
 
     device : str or torch.device, default='auto'
         Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there
-        is one and the work is worth it, else the CPU; so do predictions where it is missing.
+        is one and the work is worth it. Without the device, predictions are made on the CPU.
 
     dtype : {'auto', 'float64', 'float32', 'bfloat16'}, default='auto'
-        Of weights and arithmetic. 'auto' is that of X on the CPU and float32 elsewhere. 'bfloat16'
-        is that of products where it saves time (GPUs; CPUs with instructions for it, in steps of
-        2^25 multiply-adds or more), and weights and sums are in float32.
+        Type of weights and arithmetic. 'auto' is that of X on the CPU and float32 elsewhere.
+        'bfloat16' keeps weights and sums in float32 and rounds the operands of products where
+        that saves time: on a CPU in large steps only, and with instructions for it.
 
     Attributes
     ----------

@@ -50,10 +50,11 @@ class Layout:
         return torch.empty(*shape, dtype=self.product_dtype, device=self.device)
 
     def empty_product(self, n_rows, n_columns):
-        """In the memory order of `as_matrix`, for what a product writes."""
+        """Return memory for a product, in the order of `as_matrix`."""
         return as_matrix(self.empty_operand(n_rows * n_columns), n_rows, n_columns)
 
     def empty_outputs(self, n_rows):
+        """Return memory for the outputs, in the dtype of the weights."""
         n_outputs = self.layer_units[-1]
         return as_matrix(self.empty(n_rows * n_outputs), n_rows, n_outputs)
 

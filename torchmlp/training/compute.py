@@ -11,13 +11,11 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Multiply-adds of one product, times the bytes of a number, below which a second thread costs
-# more than it brings; and multiply-adds below which starting the kernels of a step on a GPU takes
-# longer than the step on a CPU, and below which rounding to bfloat16 on a CPU takes longer than
-# its products save.
-THREADS_PAY_OFF = 1 << 24
-ACCELERATOR_PAYS_OFF = 1 << 25
-BFLOAT16_PAYS_OFF = 1 << 25
+# Below these a second thread costs more than it brings, starting the kernels of a step on a GPU
+# takes longer than the step on a CPU, and rounding to bfloat16 on a CPU longer than it saves.
+THREADS_PAY_OFF = 1 << 24  # multiply-adds of one product, times the bytes of a number
+ACCELERATOR_PAYS_OFF = 1 << 25  # multiply-adds of the forward pass of a step
+BFLOAT16_PAYS_OFF = 1 << 25  # the same
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
 _PROBES: dict[str, Callable[[], bool]] = {

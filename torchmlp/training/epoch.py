@@ -120,7 +120,7 @@ class Kernel:
             torch.dot(coefficients, coefficients, out=batch.penalty)
         return True
 
-    @torch.inference_mode()  # a quarter of the time of a small step: autograd keeps no books
+    @torch.inference_mode()  # saves a quarter of a small step
     def run(self, epoch, order, solver, rate):
         """Train on every batch of an epoch.
 

@@ -5,12 +5,13 @@ import torch
 
 from torchmlp.training.buffers import Layout, Workspace
 from torchmlp.training.inputs import DenseInput, SparseInput, as_tensor
-from torchmlp.training.parameters import NARROW, Layer
+from torchmlp.training.parameters import Layer, by_columns
 
 # Of the widest layer, for the rows that a prediction holds at once: what a processor's cache
 # holds, and on another device enough to make little of the wait for each block.
 BLOCK_BYTES = 1 << 21
 DEVICE_BLOCK_BYTES = 1 << 26
+COPY_PAYS_OFF = 256  # rows, from which on the coefficients are brought into memory order
 
 
 def forward(layers, inputs, space, out):
@@ -69,8 +70,8 @@ def raw_outputs(X, layers, activations):
     widest = max(units[1:] if on_cpu else units)
     limit = BLOCK_BYTES if on_cpu else DEVICE_BLOCK_BYTES
     n_block = max(1, min(n_rows, limit // (widest * like.itemsize)))
-    if n_rows > NARROW:  # then this is worth a copy
-        layers = [Layer(_by_columns(coefs), intercepts) for coefs, intercepts in layers]
+    if n_rows >= COPY_PAYS_OFF:
+        layers = _in_memory_order(layers, sparse_input=not isinstance(X, np.ndarray))
     raw = torch.empty(n_rows, units[-1], dtype=like.dtype, device="cpu")
     space = Workspace(n_block, layout)
     out = layout.empty_outputs(n_block)
@@ -83,9 +84,14 @@ def raw_outputs(X, layers, activations):
     return raw.numpy()
 
 
-def _by_columns(coefs):
-    """Return coefficients in the memory order of `as_matrix`, where that order matters most."""
-    return coefs.t().contiguous().t() if coefs.shape[1] < NARROW else coefs
+def _in_memory_order(layers, sparse_input):
+    """Return layers in the memory order of `Parameters`, copied where theirs is another."""
+    return [
+        Layer(coefs.t().contiguous().t(), intercepts)
+        if by_columns(*coefs.shape, coefs.dtype) and not (sparse_input and i == 0)
+        else Layer(coefs, intercepts)
+        for i, (coefs, intercepts) in enumerate(layers)
+    ]
 
 
 def hidden_values(X, layers, activations):
@@ -100,9 +106,8 @@ def hidden_values(X, layers, activations):
     """
     layout, n_rows = _layout(X, layers, activations), X.shape[0]
     space = Workspace(n_rows, layout)
-    raw = layout.empty(n_rows, layout.layer_units[-1])
-    forward(layers, _inputs(X, layers[0].coefs), space, raw)
-    return [layer.values.numpy() for layer in space.hidden]
+    forward(layers, _inputs(X, layers[0].coefs), space, layout.empty_outputs(n_rows))
+    return [np.ascontiguousarray(layer.values.numpy()) for layer in space.hidden]
 
 
 def _layout(X, layers, activations):

@@ -29,7 +29,7 @@ class Objective:
             scale = self.batch.space.scale / layout.layer_units[-1]
             self.batch.space = layout.space(self.n_rows, scale)
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # as in Kernel.run
     def __call__(self, flat):
         self.kernel.weights.flat.copy_(torch.from_numpy(flat))
         self.kernel.compute_gradient(self.batch)

@@ -9,20 +9,19 @@ import torch
 NARROW = 64
 
 
-def as_matrix(flat, n_rows, n_columns):
-    """View a vector as a matrix, in the memory order that makes its products fast.
+def by_columns(n_rows, n_columns, dtype):
+    """Whether a matrix is stored by columns, which makes its products fast.
 
-    By columns where these are few, for BLAS computes along what is contiguous: a product with
-    ten columns stored by rows takes two to seven times as long. In float64 also where columns
-    are longer than rows (measured with MKL: benchmarks/NOTES.md).
-
-    Parameters
-    ----------
-    flat : tensor of shape (n_rows * n_columns,)
-    n_rows, n_columns : int
+    Where columns are few, for BLAS computes along what is contiguous: a product with ten columns
+    stored by rows takes two to seven times as long. In float64 also where columns are longer
+    than rows (measured with MKL: benchmarks/NOTES.md).
     """
-    longer = flat.dtype == torch.float64 and n_rows > n_columns
-    if n_columns < NARROW or longer:
+    return n_columns < NARROW or (dtype == torch.float64 and n_rows > n_columns)
+
+
+def as_matrix(flat, n_rows, n_columns):
+    """View a vector as a matrix of this shape, in the memory order of `by_columns`."""
+    if by_columns(n_rows, n_columns, flat.dtype):
         return flat.view(n_columns, n_rows).t()
     return flat.view(n_rows, n_columns)
 
@@ -46,6 +45,8 @@ class Parameters:
         Width of every layer, input and output included.
     dtype : torch.dtype
     device : torch.device
+    sparse_input : bool
+        Whether the first layer meets sparse rows, whose products read it by rows.
 
     Attributes
     ----------
@@ -56,13 +57,15 @@ class Parameters:
         Views of shape (fan_in, fan_out) and (fan_out,).
     """
 
-    def __init__(self, layer_units, dtype, device):
-        self.layer_units = tuple(layer_units)
+    def __init__(self, layer_units, dtype, device, sparse_input=False):
+        self.layer_units, self.sparse_input = tuple(layer_units), sparse_input
         shapes = list(pairwise(self.layer_units))
         sizes = [fan_in * fan_out for fan_in, fan_out in shapes] + [n for _, n in shapes]
         self.flat = torch.zeros(sum(sizes), dtype=dtype, device=device)
         pieces = self.flat.split(sizes)
         self.coefs = [as_matrix(w, *shape) for w, shape in zip(pieces, shapes, strict=False)]
+        if sparse_input:
+            self.coefs[0] = pieces[0].view(shapes[0])
         self.intercepts = list(pieces[len(shapes) :])
         self.coefficients = self.flat[: sum(sizes[: len(shapes)])]
 
@@ -72,8 +75,33 @@ class Parameters:
         return [Layer(*views) for views in zip(self.coefs, self.intercepts, strict=True)]
 
     def like(self, dtype=None):
-        """Zeros in the same layout."""
-        return Parameters(self.layer_units, dtype or self.flat.dtype, self.flat.device)
+        """Zeros for the same layers."""
+        dtype, device = dtype or self.flat.dtype, self.flat.device
+        return Parameters(self.layer_units, dtype, device, self.sparse_input)
+
+    def by_rows(self, vector):
+        """Return an array of a vector that is laid out like `flat`, with every matrix by rows.
+
+        What one fit leaves behind so another one can take up that stores them otherwise, since
+        its dtype is another, or its X sparse.
+        """
+        views = self._views_of(vector.detach().cpu().clone())
+        return torch.cat([view.reshape(-1) for view in views]).numpy()
+
+    def from_rows(self, array):
+        """Return the vector, on the CPU, that `by_rows` made an array of."""
+        by_rows = torch.from_numpy(np.array(array))
+        vector = torch.empty_like(by_rows)
+        views = self._views_of(vector)
+        for view, piece in zip(views, by_rows.split([v.numel() for v in views]), strict=True):
+            view.copy_(piece.view(view.shape))
+        return vector
+
+    def _views_of(self, vector):
+        return [
+            vector.as_strided(view.shape, view.stride(), view.storage_offset())
+            for view in self.coefs + self.intercepts
+        ]
 
     def assign(self, coefs, intercepts):
         """Copy NumPy arrays in, layer by layer."""

@@ -42,7 +42,7 @@ class Data:
 
 @dataclass(slots=True)
 class Batch:
-    """One batch: views into the buffers of its block.
+    """One batch: views into the buffers of its block, and outputs of its own.
 
     Attributes
     ----------
@@ -100,12 +100,16 @@ class Block:
         self.batches = [
             self._batch(slice(start, stop), penalty, layout)
             for start, stop, penalty in zip(
-                self.starts, self.stops, self.penalties.unbind(), strict=True
+                # Python's numbers, for torch reads NumPy's slowly.
+                self.starts.tolist(),
+                self.stops.tolist(),
+                self.penalties.unbind(),
+                strict=True,
             )
         ]
 
     def _batch(self, rows, penalty, layout):
-        n_rows = int(rows.stop - rows.start)  # torch reads NumPy's numbers slowly
+        n_rows = rows.stop - rows.start
         X, y, row_weights, *_ = self.buffers
         weighted = row_weights is not None
         return Batch(

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchmlp.training.inputs import as_tensor
-
 
 class Solver:
     """A step is ``update(gradient, *factors(rate))``, for a gradient and a learning rate.
@@ -42,7 +40,7 @@ class SGD(Solver):
     name = "sgd"
 
     def __init__(self, settings, weights):
-        self.weights = weights.flat
+        self.parameters, self.weights = weights, weights.flat
         self.momentum = settings.momentum
         self.nesterov = settings.nesterovs_momentum
         self.velocity = torch.zeros_like(self.weights)
@@ -58,10 +56,10 @@ class SGD(Solver):
 
     def state(self):
         """Return what a later fit needs to go on, without tensors."""
-        return {"velocity": self.velocity.cpu().numpy().copy()}
+        return {"velocity": self.parameters.by_rows(self.velocity)}
 
     def restore(self, state):
-        self.velocity.copy_(as_tensor(state["velocity"]))
+        self.velocity.copy_(self.parameters.from_rows(state["velocity"]))
 
 
 class Adam(Solver):
@@ -75,7 +73,7 @@ class Adam(Solver):
     name = "adam"
 
     def __init__(self, settings, weights):
-        self.weights = weights.flat
+        self.parameters, self.weights = weights, weights.flat
         self.beta_1, self.beta_2 = settings.beta_1, settings.beta_2
         self.epsilon = settings.epsilon
         self.moment_1 = torch.zeros_like(self.weights)
@@ -118,14 +116,14 @@ class Adam(Solver):
     def state(self):
         return {
             "t": self.t,
-            "moment_1": self.moment_1.cpu().numpy().copy(),
-            "moment_2": self.moment_2.cpu().numpy().copy(),
+            "moment_1": self.parameters.by_rows(self.moment_1),
+            "moment_2": self.parameters.by_rows(self.moment_2),
         }
 
     def restore(self, state):
         self.t = state["t"]
-        self.moment_1.copy_(as_tensor(state["moment_1"]))
-        self.moment_2.copy_(as_tensor(state["moment_2"]))
+        self.moment_1.copy_(self.parameters.from_rows(state["moment_1"]))
+        self.moment_2.copy_(self.parameters.from_rows(state["moment_2"]))
 
 
 class AdamW(Adam):
@@ -163,7 +161,7 @@ class TorchSolver(Solver):
     recordable = False  # some read their state on the host
 
     def __init__(self, factory, settings, weights):
-        self.parameter = torch.nn.Parameter(weights.flat)
+        self.parameters, self.parameter = weights, torch.nn.Parameter(weights.flat)
         self.optimizer = factory([self.parameter], lr=settings.learning_rate_init)
         self.name = type(self.optimizer).__name__
 
@@ -175,10 +173,18 @@ class TorchSolver(Solver):
         self.optimizer.step()
 
     def state(self):
-        return {"optimizer": without_tensors(self.optimizer.state_dict())}
+        return {"optimizer": without_tensors(self.optimizer.state_dict(), self._to_array)}
+
+    def _to_array(self, tensor):
+        whole = tensor.shape == self.parameter.shape
+        return self.parameters.by_rows(tensor) if whole else _to_array(tensor)
+
+    def _to_tensor(self, array):
+        whole = array.shape == self.parameter.shape
+        return self.parameters.from_rows(array) if whole else _to_tensor(array)
 
     def restore(self, state):
-        state = with_tensors(state["optimizer"])
+        state = with_tensors(state["optimizer"], self._to_tensor)
         self.optimizer.load_state_dict(state)
         # torch casts what it loads to the dtype of the weights, and would go on less exactly.
         own = self.optimizer.state[self.parameter]
@@ -187,22 +193,30 @@ class TorchSolver(Solver):
                 own[key] = value.to(own[key].device)
 
 
-def without_tensors(state):
+def _to_array(tensor):
+    return tensor.detach().cpu().numpy().copy()
+
+
+def _to_tensor(array):
+    return torch.from_numpy(np.array(array))
+
+
+def without_tensors(state, to_array=_to_array):
     """Return what a solver's state holds with NumPy arrays for tensors: what an estimator keeps."""
     if isinstance(state, dict):
-        return {key: without_tensors(value) for key, value in state.items()}
+        return {key: without_tensors(value, to_array) for key, value in state.items()}
     if isinstance(state, list):
-        return [without_tensors(value) for value in state]
-    return state.detach().cpu().numpy().copy() if isinstance(state, torch.Tensor) else state
+        return [without_tensors(value, to_array) for value in state]
+    return to_array(state) if isinstance(state, torch.Tensor) else state
 
 
-def with_tensors(state):
+def with_tensors(state, to_tensor=_to_tensor):
     """Return it with tensors again."""
     if isinstance(state, dict):
-        return {key: with_tensors(value) for key, value in state.items()}
+        return {key: with_tensors(value, to_tensor) for key, value in state.items()}
     if isinstance(state, list):
-        return [with_tensors(value) for value in state]
-    return torch.from_numpy(np.array(state)) if isinstance(state, np.ndarray) else state
+        return [with_tensors(value, to_tensor) for value in state]
+    return to_tensor(state) if isinstance(state, np.ndarray) else state
 
 
 SOLVERS: dict[str, type[SGD] | type[Adam]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}

@@ -306,7 +306,7 @@ class Task:
             If the weights are not finite.
         """
         history = self.progress.history
-        if history and "train_loss" not in history[-1]:
+        if history and "train_loss" not in self.progress.row:
             history.pop()  # an epoch that was begun only
         if self.monitors_score and self.progress.best_validation_score == -math.inf:
             self.notes.append(
