@@ -128,7 +128,7 @@ class Kernel:
         ----------
         epoch : Epoch
         order : int array of shape (n_rows,) or None
-        solver : SGD, Adam or TorchSolver
+        solver : Solver
         rate : float
             Learning rate.
 
@@ -151,14 +151,14 @@ class Kernel:
 
     def _train(self, block, solver, rate):
         """Go forward, backward and one step further with every batch of a block."""
-        gradient = self.gradient.flat
+        gradient, update, factors = self.gradient.flat, solver.update, solver.factors
         for batch in block.batches:
             if self.compute_gradient(batch):
                 if self.on_grad_computed is not None:
                     self.on_grad_computed()
                 if self.max_grad_norm is not None:
                     self._clip_gradient()
-                solver.update(gradient, *solver.factors(rate))
+                update(gradient, *factors(rate))
             if self.on_batch_end is not None:
                 self.on_batch_end()
         self._total.add_(self.loss_of(block))
