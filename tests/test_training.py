@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from helpers import OURS, TASKS, assert_identical, fit_quietly, iris, some_weights, weights_of
 from sklearn.base import clone
@@ -252,3 +253,16 @@ def test_early_stopping_returns_to_the_best_weights():
         warnings.simplefilter("ignore")
         until_then = clone(mlp).set_params(max_iter=best).fit(X, y)
     assert_identical(mlp, until_then)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", torch.optim.RMSprop])
+def test_the_state_of_a_solver_fits_whatever_the_memory_order(solver):
+    """float32, float64 and sparse rows store a wide first layer each in its own order."""
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((60, 200)), rng.standard_normal(60)
+    mlp = TorchMLPRegressor(hidden_layer_sizes=(100,), solver=solver, random_state=0)
+    mlp.set_params(learning_rate_init=0.01)
+    expected = clone(mlp).partial_fit(X, y).partial_fit(X, y).partial_fit(X, y)
+    narrow, sparse = X.astype(np.float32), sp.csr_array(X)
+    mixed = clone(mlp).partial_fit(X, y).partial_fit(narrow, y).partial_fit(sparse, y)
+    np.testing.assert_allclose(mixed.coefs_[0], expected.coefs_[0], rtol=1e-3, atol=1e-4)

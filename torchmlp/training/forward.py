@@ -88,7 +88,7 @@ def _in_memory_order(layers, sparse_input):
     """Return layers in the memory order of `Parameters`, copied where theirs is another."""
     return [
         Layer(coefs.t().contiguous().t(), intercepts)
-        if by_columns(*coefs.shape, coefs.dtype) and not (sparse_input and i == 0)
+        if by_columns(len(coefs), len(intercepts), coefs.dtype) and not (sparse_input and i == 0)
         else Layer(coefs, intercepts)
         for i, (coefs, intercepts) in enumerate(layers)
     ]
