@@ -7,6 +7,7 @@ import torch
 from helpers import OURS, TASKS, fit_quietly, iris, weights_of
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.encoding import ClassEncoder
 from torchmlp.training.epoch import Kernel
 
 X, y = iris()
@@ -226,3 +227,13 @@ def test_targets_of_a_classifier():
         TorchMLPClassifier().fit(X, np.column_stack([y, y]))
     with pytest.raises(ValueError, match="Unknown label type"):
         TorchMLPClassifier().fit(X, y + 0.5)
+
+
+@pytest.mark.parametrize("indicator", [np.eye(3, dtype=int)[y], sp.csr_array(np.eye(3)[y])])
+def test_a_column_per_label_for_a_network_of_one_class_per_sample(indicator):
+    mlp = TorchMLPClassifier(max_iter=2)
+    with pytest.raises(ValueError, match=r"y_val.*`y` has a column per label"):
+        mlp.fit(X, y, X_val=X, y_val=indicator)
+    mlp.coefs_, mlp.classes_, mlp._encoder = [], np.arange(3), ClassEncoder(y)
+    with pytest.raises(ValueError, match="`y` has a column per label"):
+        mlp.partial_fit(X, indicator)

@@ -349,3 +349,39 @@ def test_binary_probability_is_the_logistic_of_the_decision():
 def test_a_planned_end_is_no_reason_to_warn(learning_rate):
     mlp = TorchMLPRegressor(learning_rate=learning_rate, max_iter=5, random_state=0)
     assert mlp.fit(X_REG, Y_REG).n_iter_ == 5  # warnings are errors here
+
+
+class Remembering:
+    """An activation that keeps a tensor from its first call."""
+
+    factors = None
+
+    def __call__(self, z):
+        if self.factors is None:
+            self.factors = torch.linspace(0.5, 1, z.shape[1], dtype=z.dtype)
+        return torch.relu(z) * self.factors
+
+
+class Energy:
+    """A loss that asks autograd for something on its way."""
+
+    def __call__(self, outputs, y):
+        with torch.enable_grad():
+            at = outputs.detach().requires_grad_()
+            (slope,) = torch.autograd.grad((at**3).sum() / 3, at)
+        return ((outputs - y) ** 2 + 0 * slope).sum(1)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callables_may_keep_tensors_and_use_autograd(solver):
+    _, X, y, _ = TASKS["regression"]
+    mlp = TorchMLPRegressor(solver=solver, activation=Remembering(), loss=Energy(), max_iter=5)
+    mlp = fit_quietly(mlp, X, y)
+    assert mlp.loss_curve_[-1] < mlp.loss_curve_[0]
+
+
+def test_fit_inside_of_inference_mode():
+    mlp = TorchMLPClassifier(solver=torch.optim.RMSprop, max_iter=3, random_state=0)
+    expected = fit_quietly(clone(mlp), X_IRIS, Y_IRIS)
+    with torch.inference_mode():
+        assert_identical(fit_quietly(clone(mlp), X_IRIS, Y_IRIS), expected)

@@ -10,6 +10,7 @@ from numbers import Integral
 from typing import Any
 
 import scipy.sparse as sp
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
@@ -172,6 +173,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             check_lbfgs_result(result, self.max_iter)
         return self
 
+    @torch.inference_mode(False)  # even if the caller is in it: callbacks may need autograd
     def _train(self, X, y, sample_weight, incremental, classes, validation, observers):
         """Validate, encode, train and publish; return the task and scipy's result if any."""
         if incremental and self.early_stopping:

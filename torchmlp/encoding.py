@@ -54,8 +54,14 @@ class ClassEncoder:
         Raises
         ------
         ValueError
-            If y has classes that the network does not know or, with `same_classes`, lacks some.
+            If y has classes that the network does not know or, with `same_classes`, lacks some;
+            or several labels per sample, for a network that was fitted with one.
         """
+        if y.ndim > 1 and not self.multilabel:
+            raise ValueError(
+                "`y` has a column per label, but the network was fitted with one class per sample. "
+                "Give the classes, in an array of shape (n_samples,)."
+            )
         classes = unique_labels(y)
         if same_classes and set(classes) != set(self.classes):
             raise ValueError(
@@ -100,7 +106,9 @@ class ClassEncoder:
         return encoded.argmax(axis=1) if self.exclusive else None
 
     def score(self, encoded, raw, sample_weight):
-        """Accuracy: the share of the rows with all labels right."""
+        """Accuracy, the share of the rows with all labels right; NaN if no number came out."""
+        if not np.isfinite(raw).all():
+            return np.nan
         if self.exclusive:
             true, predicted = encoded.argmax(axis=1), raw.argmax(axis=1)
         else:

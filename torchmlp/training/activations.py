@@ -111,7 +111,8 @@ def per_layer(value, n_hidden):
 
 def _differentiated(function):
     def apply(z, out):
-        values = function(z)
+        with torch.inference_mode(False):  # the function may keep tensors, or use autograd
+            values = function(z.clone())
         if not isinstance(values, torch.Tensor) or values.shape != z.shape:
             raise ValueError(
                 f"activation={function!r} must take a tensor and return one of the same shape; for "

@@ -231,7 +231,8 @@ def resolve_loss(loss, quantile=0.5):
 def _differentiated(function):
     def values(outputs, y):
         try:
-            result = function(outputs, y)
+            with torch.inference_mode(False):  # the function may keep tensors, or use autograd
+                result = function(outputs.clone(), y.clone())
         except RuntimeError as error:
             raise ValueError(
                 f"loss={function!r} could not be computed: {error} It gets two tensors, raw "
