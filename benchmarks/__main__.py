@@ -7,28 +7,27 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import (
+    bfloat16,
     devices,
     fits,
-    footprints,
     imports,
+    memory,
     picture,
-    precision,
     predictions,
     products,
     report,
 )
-from benchmarks.machine import line, machine, versions
+from benchmarks.machine import ROOT, line, machine, versions
 from benchmarks.measure import Plan
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 SECTIONS = {
     "fits": fits,
     "products": products,
-    "bfloat16": precision,
+    "bfloat16": bfloat16,
     "predictions": predictions,
-    "memory": footprints,
+    "memory": memory,
     "imports": imports,
     "devices": devices,
 }

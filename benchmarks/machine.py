@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 PACKAGES = "torch", "scikit-learn", "skorch", "numpy", "scipy", "torchmlp", "pytabkit"
+ROOT = Path(__file__).parents[1]
 CPUINFO = Path("/proc/cpuinfo")
 
 

@@ -9,14 +9,14 @@ from sklearn.datasets import load_iris
 
 from benchmarks import (
     __main__,
+    bfloat16,
     devices,
     fits,
-    footprints,
     imports,
     memory,
     picture,
-    precision,
     predictions,
+    probe,
     products,
     report,
 )
@@ -141,9 +141,9 @@ def test_share_of_the_bare_products(dtype):
 def test_bfloat16_beside_float32(monkeypatch):
     monkeypatch.setattr("torchmlp.training.compute.BFLOAT16_PAYS_OFF", 0)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
-    row = precision.row(tiny(kind="number", hidden=(100,)), ONCE)
-    assert {*row.ratios, *row.figures} == set(precision.columns(ONCE))
-    scores = [row.figures[f"r2 of {dtype}"] for dtype in precision.DTYPES]
+    row = bfloat16.row(tiny(kind="number", hidden=(100,)), ONCE)
+    assert {*row.ratios, *row.figures} == set(bfloat16.columns(ONCE))
+    scores = [row.figures[f"r2 of {dtype}"] for dtype in bfloat16.DTYPES]
     assert scores[0] == pytest.approx(scores[1], abs=0.1)
     assert scores[0] != scores[1]
 
@@ -155,19 +155,19 @@ def test_predictions():
 
 
 def test_peak_memory():
-    if not memory.available():
-        assert not list(footprints.rows(ONCE))
+    if not probe.available():
+        assert not list(memory.rows(ONCE))
         return
     n_bytes = 64 << 20
-    assert memory.peak_bytes("benchmarks.memory:ones", n_bytes) == pytest.approx(n_bytes, rel=0.1)
+    assert probe.peak_bytes("benchmarks.probe:ones", n_bytes) == pytest.approx(n_bytes, rel=0.1)
     with pytest.raises(RuntimeError, match="no_such_thing"):
-        memory.peak_bytes("benchmarks.memory:no_such_thing")
-    row = footprints.row("predict", "float32", 50_000, 20, 1)
-    assert {*row.ratios, *row.figures} == set(footprints.columns(ONCE))
+        probe.peak_bytes("benchmarks.probe:no_such_thing")
+    row = memory.row("predict", "float32", 50_000, 20, 1)
+    assert {*row.ratios, *row.figures} == set(memory.columns(ONCE))
     assert row.figures["MiB of X"] == pytest.approx(50_000 * 20 * 4 / (1 << 20))
     # scikit-learn holds the hidden layer of all rows.
     assert row.figures["MiB of scikit-learn"] > 50_000 * 100 * 4 / (1 << 20)
-    assert footprints.fit("torchmlp", "float64", 1000, 3)().n_iter_ == 1
+    assert memory.fit("torchmlp", "float64", 1000, 3)().n_iter_ == 1
 
 
 def test_imports():
