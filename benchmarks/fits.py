@@ -27,9 +27,9 @@ def columns(plan):
     return list(RATIOS | asides)
 
 
-def seconds_of(problem, plan, libraries=tuple(LIBRARIES)):
+def seconds_of(problem, plan):
     """Return the seconds that each library takes to fit a problem, by round."""
-    taking_part = [name for name in libraries if takes_part(name, problem)]
+    taking_part = [name for name in LIBRARIES if takes_part(name, problem)]
     dtypes = {LIBRARIES[name][1] for name in taking_part}
     data = {dtype: problem.load(dtype) for dtype in dtypes}
     calls = {}

@@ -67,7 +67,7 @@ class Row:
     figures: dict = field(default_factory=dict)
 
     @classmethod
-    def of(cls, name, taken, columns, **figures):
+    def of(cls, name, taken, columns):
         """Return the row of the seconds by round.
 
         Parameters
@@ -76,7 +76,6 @@ class Row:
         taken : dict of str to list of float
         columns : dict of str to (str, str)
             Column -> (who, as many times as whom).
-        **figures : float
         """
         ratios = {
             column: Ratio.of(taken[more], taken[less])
@@ -84,7 +83,7 @@ class Row:
             if more in taken and less in taken
         }
         medians = {who: float(np.median(rounds)) for who, rounds in taken.items()}
-        return cls(name, ratios, medians, figures)
+        return cls(name, ratios, medians)
 
 
 def seconds(call):

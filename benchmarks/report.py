@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from benchmarks.fits import RATIOS
-from benchmarks.machine import line, machine, versions
+from benchmarks.machine import line, versions
 from benchmarks.measure import Ratio
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
@@ -15,7 +15,7 @@ MEAN = "geometric mean (smallest\N{EN DASH}largest)"
 DIGITS = 4  # of every number that is kept
 
 
-def document(name, section, rows, plan):
+def document(name, section, rows, plan, described):
     """Return what a section measured, as a dict that JSON can hold.
 
     Parameters
@@ -25,12 +25,14 @@ def document(name, section, rows, plan):
         With ``TITLE``, ``MEANS`` and ``columns``.
     rows : list of Row
     plan : Plan
+    described : dict
+        What `machine` returned before the run.
     """
     contents = {
         "section": name,
         "title": section.TITLE,
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(plan.device),
+        "machine": described,
         "versions": versions(),
         "rounds": plan.rounds,
         "quick": plan.quick,

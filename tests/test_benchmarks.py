@@ -21,6 +21,7 @@ from benchmarks import (
     report,
 )
 from benchmarks.libraries import LIBRARIES, pytabkit, takes_part
+from benchmarks.machine import machine
 from benchmarks.measure import Plan, Ratio, Row, interleaved
 from benchmarks.problems import PROBLEMS, Problem, chosen, largest
 
@@ -51,7 +52,7 @@ def contents():
     }
     second = {"scikit-learn f64 / ours f64": Ratio(4.0, 8.0, 8.5)}
     rows = [Row("one", first, {"torchmlp f64": 0.123456789}), Row("two", second)]
-    return report.document("fits", fits, rows, ONCE)
+    return report.document("fits", fits, rows, ONCE, machine("cpu"))
 
 
 @pytest.mark.parametrize("kind", ["class", "labels", "number"])
@@ -205,7 +206,7 @@ def test_the_table_in_markdown(contents):
 
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
 def test_the_picture(contents, tmp_path, name, begins):
-    picture.draw(contents, contents["columns"], tmp_path / name)
+    picture.draw(contents, tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(begins)
 
 
@@ -225,6 +226,20 @@ def test_the_command(monkeypatch, capsys, tmp_path):
     assert __main__.README.read_text(encoding="utf-8") == new
     with pytest.raises(ValueError, match="no block between"):
         report.rewritten("nothing", saved["fits"])
+
+
+def test_the_load_is_that_before_the_run(monkeypatch, capsys, tmp_path):
+    loads = [(0.75, 0, 0)]  # asked once
+    monkeypatch.setattr("os.getloadavg", loads.pop, raising=False)
+    monkeypatch.setattr("benchmarks.problems.PROBLEMS", [tiny()])
+    arguments = ["--rounds", "1", "--only", "devices", "--out", str(tmp_path)]
+    __main__.main(arguments)
+    assert "busy" in capsys.readouterr().out
+    assert report.load(tmp_path / "devices.json")["machine"]["load_before"] == 0.75
+    monkeypatch.delattr("os.getloadavg")
+    __main__.main(arguments)
+    assert "busy" not in capsys.readouterr().out
+    assert "load_before" not in report.load(tmp_path / "devices.json")["machine"]
 
 
 def test_only_full_runs_on_a_cpu_are_in_the_first_folder():
