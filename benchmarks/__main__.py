@@ -85,7 +85,7 @@ def main(arguments=None):
     if options.readme:
         rewrite_readme(folder)
         return
-    print(f"Medians of {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
+    print(f"Medians of at most {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
     described = machine(plan.device)
     print(line(described, versions()), flush=True)
     if described.get("load_before", 0) > BUSY:

@@ -24,7 +24,7 @@ def row(problem, plan):
     names = named(plan)
     fits = {name: torchmlp(problem, X, name) for name in ("auto", *names)}
     calls = {name: lambda fit=fit: fit(X, y) for name, fit in fits.items()}
-    taken = interleaved(calls, plan.rounds)
+    taken = interleaved(calls, problem.rounds(plan))
     problem.forget()
     return Row.of(problem.name, taken, {f"{name} / auto": (name, "auto") for name in names})
 

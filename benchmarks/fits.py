@@ -38,7 +38,7 @@ def seconds_of(problem, plan):
         X, y = data[dtype]
         fit = who(problem, X, plan.device)
         calls[name] = lambda fit=fit, X=X, y=y: fit(X, y)
-    return interleaved(calls, plan.rounds)
+    return interleaved(calls, problem.rounds(plan))
 
 
 def row(problem, plan):

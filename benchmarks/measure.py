@@ -59,12 +59,15 @@ class Row:
         The median of each who was timed.
     figures : dict of str to float
         What is not a ratio: scores, bytes, rates.
+    rounds : int
+        That counted.
     """
 
     name: str
     ratios: dict
     seconds: dict = field(default_factory=dict)
     figures: dict = field(default_factory=dict)
+    rounds: int = 1
 
     @classmethod
     def of(cls, name, taken, columns):
@@ -83,7 +86,7 @@ class Row:
             if more in taken and less in taken
         }
         medians = {who: float(np.median(rounds)) for who, rounds in taken.items()}
-        return cls(name, ratios, medians)
+        return cls(name, ratios, medians, rounds=max(map(len, taken.values())))
 
 
 def seconds(call):

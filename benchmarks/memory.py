@@ -22,7 +22,7 @@ def fit(who, dtype, n_rows, n_features):
     """Return one epoch of two classes, shuffled, in batches of 200; libraries are warm."""
     X = numbers(n_rows, n_features, dtype)
     y = np.arange(n_rows) % 2
-    call = WHO[who](Problem("two classes", None, (100,), 200, 1), X, "cpu")
+    call = WHO[who](Problem("two classes", lambda: (X, y), (100,), 200, 1), X, "cpu")
     call(X[:1000], y[:1000])
     return lambda: call(X, y)
 
@@ -53,7 +53,12 @@ def row(what, dtype, n_rows, n_features, rounds):
     figures = {f"MiB of {who}": float(np.median(peaks[who])) / MEBIBYTE for who in WHO}
     figures["MiB of X"] = n_rows * n_features * np.dtype(dtype).itemsize / MEBIBYTE
     name = f"{what} {n_rows:,} x {n_features}, {dtype}"
-    return Row(name, {RATIO: Ratio.of(peaks["scikit-learn"], peaks["torchmlp"])}, figures=figures)
+    return Row(
+        name,
+        {RATIO: Ratio.of(peaks["scikit-learn"], peaks["torchmlp"])},
+        figures=figures,
+        rounds=rounds,
+    )
 
 
 def rows(plan):

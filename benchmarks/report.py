@@ -34,7 +34,6 @@ def document(name, section, rows, plan, described):
         "date": datetime.now(UTC).date().isoformat(),
         "machine": described,
         "versions": versions(),
-        "rounds": plan.rounds,
         "quick": plan.quick,
         "columns": section.columns(plan),
         "rows": [asdict(row) for row in rows],
@@ -130,8 +129,10 @@ def means_line(contents, columns):
 
 def about(contents):
     """Return how the figures were taken, in a sentence or two."""
+    counts = [row["rounds"] for row in contents["rows"]]
+    rounds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     return (
-        f"Medians of {contents['rounds']} interleaved rounds (smallest\N{EN DASH}largest), "
+        f"Medians of {rounds} interleaved rounds (smallest\N{EN DASH}largest), "
         f"{contents['date']}. {line(contents['machine'], contents['versions'])}."
     )
 

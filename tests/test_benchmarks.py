@@ -28,10 +28,10 @@ from benchmarks.problems import PROBLEMS, Problem, chosen, largest
 ONCE = Plan(rounds=1)
 
 
-def tiny(solver="adam", kind="class", hidden=(3,), name="tiny"):
+def tiny(solver="adam", kind="class", hidden=(3,), name="tiny", **options):
     X, y = load_iris(return_X_y=True)
     y = {"class": y, "labels": np.eye(3, dtype=int)[y], "number": y.astype(float)}[kind]
-    return Problem(name, lambda: (X, y), hidden, 100, 1, solver, kind)
+    return Problem(name, lambda: (X, y), hidden, 100, 1, solver, kind, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,10 @@ def contents():
         "skorch / ours f32": Ratio(7.0, 8.0, 9.0),
     }
     second = {"scikit-learn f64 / ours f64": Ratio(4.0, 8.0, 8.5)}
-    rows = [Row("one", first, {"torchmlp f64": 0.123456789}), Row("two", second)]
+    rows = [
+        Row("one", first, {"torchmlp f64": 0.123456789}, rounds=5),
+        Row("two", second, rounds=3),
+    ]
     return report.document("fits", fits, rows, ONCE, machine("cpu"))
 
 
@@ -69,7 +72,7 @@ def test_who_takes_part(monkeypatch):
     for name in ("skorch f32", "skorch defaults f32", "pytabkit f32"):
         assert takes_part(name, tiny())
         assert not takes_part(name, tiny("lbfgs"))
-        assert not takes_part(name, tiny(name="sparse"))
+        assert not takes_part(name, tiny(sparse=True))
     assert not takes_part("pytabkit f32", tiny("sgd"))
     assert not takes_part("pytabkit f32", tiny(kind="labels"))
     assert "pytabkit / ours f32" in fits.columns(ONCE)
@@ -88,6 +91,22 @@ def test_rounds_are_interleaved():
     taken = interleaved({"x": "x", "y": "y"}, 2, lambda call: order.append(call) or len(order))
     assert order == ["y", "x", "x", "y", "y", "x"]
     assert taken == {"x": [3, 6], "y": [4, 5]}
+
+
+def test_long_fits_take_fewer_rounds():
+    for problem, plan, rounds in (
+        (tiny(), Plan(rounds=5), 5),
+        (tiny(most_rounds=3), Plan(rounds=5), 3),
+        (tiny(most_rounds=3), ONCE, 1),
+    ):
+        assert problem.rounds(plan) == rounds
+    taken = fits.seconds_of(tiny(most_rounds=1), Plan(rounds=2))
+    assert {len(rounds) for rounds in taken.values()} == {1}
+
+
+def test_sparse_problems_say_so():
+    for problem in PROBLEMS:
+        assert problem.sparse == problem.name.startswith("sparse")
 
 
 def test_the_largest_is_a_regression():
@@ -119,6 +138,10 @@ def test_bare_products_are_those_of_a_fit(monkeypatch):
         multiplied.append(a.shape[0] * a.shape[1] * b.shape[1])
         return out
 
+    wide = products.Products((200, 100, 70, 1), 300, torch.float64, "cpu")
+    by_columns = [matrix.stride()[0] == 1 for matrix in wide.flows + wide.coefs + wide.deltas]
+    assert by_columns == [False, True, True, True, True, True, True, True, True]
+    assert [output.stride() for output in wide.outputs] == [d.stride() for d in wide.deltas]
     steps = products.steps(10, 4)
     assert steps == [4, 4, 2]
     bare = products.Products((5, 3, 2, 1), 4, torch.float64, "cpu")
@@ -187,9 +210,10 @@ def test_devices():
 
 def test_results_survive_a_file(contents, tmp_path):
     assert report.load(report.save(contents, tmp_path / "new")) == contents
-    assert {"date", "machine", "versions", "rounds"} <= contents.keys()
+    assert {"date", "machine", "versions"} <= contents.keys()
     assert contents["rows"][0]["seconds"] == {"torchmlp f64": 0.1235}
     assert report.ratios(contents, "skorch / ours f32") == {"one": Ratio(7.0, 8.0, 9.0)}
+    assert report.about(contents).startswith("Medians of 3 to 5 interleaved rounds")
     assert contents["geometric means"]["scikit-learn f64 / ours f64"]["median"] == 4.0
 
 
