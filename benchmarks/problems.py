@@ -156,7 +156,7 @@ PROBLEMS = [
     Problem("100k x 100, batch 200", lambda: _classes(100_000, 100), (100,), 200, 1),
     Problem("10k x 784, batch 200", lambda: _classes(10_000, 784, 10), (256, 256), 200, 2),
     Problem("2000 x 2000, batch 200", lambda: _numbers(2000, 2000), (100,), 200, 5, kind="number"),
-    Problem("1M x 10, batch 4096", lambda: _classes(1_000_000, 10), (10,), 4096, 1),
+    Problem("1M x 10, batch 4096", lambda: _classes(1_000_000, 10), (10,), 4096, 1, most_rounds=3),
     LARGE,
     Problem(
         "sparse 4000 x 20k, batch 200",
