@@ -1,34 +1,32 @@
 """Measure torchmlp beside what a user would pick instead, in ratios; print, save and draw them."""
 
 import argparse
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import (
+    bfloat16,
     devices,
     fits,
-    footprints,
     imports,
+    memory,
     picture,
-    precision,
     predictions,
     products,
     report,
 )
-from benchmarks.machine import line, machine, versions
+from benchmarks.machine import ROOT, line, machine, versions
 from benchmarks.measure import Plan
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 SECTIONS = {
     "fits": fits,
     "products": products,
-    "bfloat16": precision,
+    "bfloat16": bfloat16,
     "predictions": predictions,
-    "memory": footprints,
+    "memory": memory,
     "imports": imports,
     "devices": devices,
 }
@@ -36,7 +34,7 @@ NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports"}, {"devices"}
 BUSY = 0.5  # processors in use at the start; threads then wait for each other
 
 
-def measure(name, plan, folder):
+def measure(name, plan, folder, described):
     """Measure a section, print its rows as they come, save them and draw the fits."""
     section = SECTIONS[name]
     columns = section.columns(plan)
@@ -47,11 +45,11 @@ def measure(name, plan, folder):
         print(report.line_of(report.rounded(asdict(row)), columns), flush=True)
     if not rows:
         return
-    contents = report.document(name, section, rows, plan)
+    contents = report.document(name, section, rows, plan, described)
     print(*report.means_line(contents, columns), sep="\n", flush=True)
     report.save(contents, folder)
     if name == "fits":
-        picture.draw(contents, columns, folder / "fits.png")
+        picture.draw(contents, folder / "fits.png")
 
 
 def results_of(plan):
@@ -87,14 +85,15 @@ def main(arguments=None):
     if options.readme:
         rewrite_readme(folder)
         return
-    print(f"Medians of {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
-    print(line(machine(plan.device), versions()), flush=True)
-    if os.getloadavg()[0] > BUSY:
+    print(f"Medians of at most {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
+    described = machine(plan.device)
+    print(line(described, versions()), flush=True)
+    if described.get("load_before", 0) > BUSY:
         print(
             "The machine was busy in the last minute: where it still is, the figures are not sound."
         )
     for name in options.only or sections_of(plan):
-        measure(name, plan, folder)
+        measure(name, plan, folder, described)
     print(f"\nSaved in {folder}", file=sys.stderr)
 
 

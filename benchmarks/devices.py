@@ -10,26 +10,23 @@ TITLE = 'Seconds of a fit in float32 on each device, as many times as with devic
 MEANS = True  # over its problems
 
 
+def named(plan):
+    """Return the devices that have a name: the CPU, and the plan's where it is another."""
+    return list(dict.fromkeys(("cpu", plan.device)))
+
+
 def columns(plan):
-    return list(ratios(plan.device))
-
-
-def ratios(device):
-    """Return the columns: the CPU, and the device where it is another."""
-    return {f"{name} / auto": (name, "auto") for name in dict.fromkeys(("cpu", device))}
+    return [f"{name} / auto" for name in named(plan)]
 
 
 def row(problem, plan):
     X, y = problem.load(np.float32)
-    pairs = ratios(plan.device)
-    fits = {
-        name: torchmlp(problem, X, name)
-        for name in ("auto", *(device for device, _ in pairs.values()))
-    }
+    names = named(plan)
+    fits = {name: torchmlp(problem, X, name) for name in ("auto", *names)}
     calls = {name: lambda fit=fit: fit(X, y) for name, fit in fits.items()}
-    taken = interleaved(calls, plan.rounds)
+    taken = interleaved(calls, problem.rounds(plan))
     problem.forget()
-    return Row.of(problem.name, taken, pairs)
+    return Row.of(problem.name, taken, {f"{name} / auto": (name, "auto") for name in names})
 
 
 def rows(plan):

@@ -27,9 +27,9 @@ def columns(plan):
     return list(RATIOS | asides)
 
 
-def seconds_of(problem, plan, libraries=tuple(LIBRARIES)):
+def seconds_of(problem, plan):
     """Return the seconds that each library takes to fit a problem, by round."""
-    taking_part = [name for name in libraries if takes_part(name, problem)]
+    taking_part = [name for name in LIBRARIES if takes_part(name, problem)]
     dtypes = {LIBRARIES[name][1] for name in taking_part}
     data = {dtype: problem.load(dtype) for dtype in dtypes}
     calls = {}
@@ -38,7 +38,7 @@ def seconds_of(problem, plan, libraries=tuple(LIBRARIES)):
         X, y = data[dtype]
         fit = who(problem, X, plan.device)
         calls[name] = lambda fit=fit, X=X, y=y: fit(X, y)
-    return interleaved(calls, plan.rounds)
+    return interleaved(calls, problem.rounds(plan))
 
 
 def row(problem, plan):

@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
+from benchmarks.machine import ROOT
 from benchmarks.measure import Row
 
 TITLE = "Seconds of importing torch, scikit-learn's MLP, skorch and then torchmlp"
 MEANS = False
 RATIO = "with torchmlp / without"
 EXTRA = "extra seconds"
-ROOT = Path(__file__).parents[1]
 CODE = """
 from time import perf_counter
 start = perf_counter()

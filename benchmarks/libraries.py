@@ -12,7 +12,6 @@ import torch
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
-from torch.nn import functional
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
@@ -70,13 +69,12 @@ def _module(problem, n_features, n_outputs):
 
 
 def _targets(problem, y):
-    """Return y as torch's losses want it, the number of outputs, and the loss."""
+    """Return y as torch's losses want it, the number of outputs, and the loss's class."""
     if problem.kind == "number":
-        return y.reshape(-1, 1).astype(np.float32), 1, functional.mse_loss
+        return y.reshape(-1, 1).astype(np.float32), 1, nn.MSELoss
     if problem.kind == "labels":
-        loss = functional.binary_cross_entropy_with_logits
-        return y.astype(np.float32), y.shape[1], loss
-    return y.astype(np.int64), len(np.unique(y)), functional.cross_entropy
+        return y.astype(np.float32), y.shape[1], nn.BCEWithLogitsLoss
+    return y.astype(np.int64), len(np.unique(y)), nn.CrossEntropyLoss
 
 
 def _optimizer(problem):
@@ -91,7 +89,8 @@ def plain_torch(problem, X, device):
 
     def fit(X, y):
         torch.manual_seed(0)
-        y, n_outputs, loss = _targets(problem, y)
+        y, n_outputs, criterion = _targets(problem, y)
+        loss = criterion()
         module = _module(problem, X.shape[1], n_outputs).to(device)
         optimizer, options = _optimizer(problem)
         solver = optimizer(module.parameters(), **options)
@@ -118,16 +117,12 @@ def _dense_rows(X, index):
 def _skorch(problem, device, batch_size):
     def fit(X, y):
         torch.manual_seed(0)
-        y, n_outputs, _ = _targets(problem, y)
+        y, n_outputs, criterion = _targets(problem, y)
         wrapper = NeuralNetClassifier if problem.kind == "class" else NeuralNetRegressor
         optimizer, options = _optimizer(problem)
         net = wrapper(
             _module(problem, X.shape[1], n_outputs),
-            criterion={
-                "class": nn.CrossEntropyLoss,
-                "labels": nn.BCEWithLogitsLoss,
-                "number": nn.MSELoss,
-            }[problem.kind],
+            criterion=criterion,
             optimizer=optimizer,
             **{f"optimizer__{name}": value for name, value in options.items()},
             max_epochs=problem.epochs,
@@ -218,4 +213,4 @@ def takes_part(name, problem):
     if who is pytabkit and (problem.solver != "adam" or problem.kind == "labels"):
         return False
     # skorch's datasets do not take rows of a csr array, and pytabkit refuses them.
-    return not (who in (skorch, skorch_defaults, pytabkit) and "sparse" in problem.name)
+    return not (who in (skorch, skorch_defaults, pytabkit) and problem.sparse)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 PACKAGES = "torch", "scikit-learn", "skorch", "numpy", "scipy", "torchmlp", "pytabkit"
+ROOT = Path(__file__).parents[1]
 CPUINFO = Path("/proc/cpuinfo")
 
 
@@ -21,7 +22,10 @@ def processor():
 
 
 def machine(device):
-    """Return what computes, as a dict that JSON can hold."""
+    """Return what computes, as a dict that JSON can hold.
+
+    To be asked before anything is measured: "load_before" is that of the last minute.
+    """
     described = {
         "processor": processor(),
         "architecture": platform.machine(),
@@ -29,8 +33,9 @@ def machine(device):
         "torch_threads": torch.get_num_threads(),
         "system": platform.system(),
         "device": device,
-        "load": round(os.getloadavg()[0], 2),  # of the last minute, this run included
     }
+    if hasattr(os, "getloadavg"):  # not on Windows
+        described["load_before"] = round(os.getloadavg()[0], 2)
     if torch.device(device).type == "cuda":
         described["gpu"] = torch.cuda.get_device_name(device)
     return described

@@ -59,15 +59,18 @@ class Row:
         The median of each who was timed.
     figures : dict of str to float
         What is not a ratio: scores, bytes, rates.
+    rounds : int
+        That counted.
     """
 
     name: str
     ratios: dict
     seconds: dict = field(default_factory=dict)
     figures: dict = field(default_factory=dict)
+    rounds: int = 1
 
     @classmethod
-    def of(cls, name, taken, columns, **figures):
+    def of(cls, name, taken, columns):
         """Return the row of the seconds by round.
 
         Parameters
@@ -76,7 +79,6 @@ class Row:
         taken : dict of str to list of float
         columns : dict of str to (str, str)
             Column -> (who, as many times as whom).
-        **figures : float
         """
         ratios = {
             column: Ratio.of(taken[more], taken[less])
@@ -84,7 +86,7 @@ class Row:
             if more in taken and less in taken
         }
         medians = {who: float(np.median(rounds)) for who, rounds in taken.items()}
-        return cls(name, ratios, medians, figures)
+        return cls(name, ratios, medians, rounds=max(map(len, taken.values())))
 
 
 def seconds(call):

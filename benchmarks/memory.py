@@ -1,79 +1,74 @@
-"""Peak memory of a call, in a fresh process.
-
-What is measured is the resident memory of the process at its highest while the call runs, less
-what was resident just before: pages that the call touched and the process had not, whoever asked
-for them. The kernel keeps that mark (VmHWM in /proc/self/status) and puts it back to the present
-when 5 is written to /proc/self/clear_refs, which Linux can do and other systems cannot.
-"""
-
-import ctypes
-import gc
-import importlib
-import json
-import subprocess
-import sys
-from pathlib import Path
+"""Peak memory of a fit and of a prediction, beyond X, which is held once."""
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
+from benchmarks import probe
+from benchmarks.measure import Ratio, Row, interleaved
+from benchmarks.predictions import N_FEATURES, WHO, fitted, numbers
+from benchmarks.problems import Problem
+
+TITLE = "Peak memory beyond X, as many times as torchmlp's, each in a process of its own"
+MEANS = False
+RATIO = "scikit-learn / ours"
+MEBIBYTE = 1 << 20
+MAX_ROUNDS = 3  # memory varies less than time
 
 
-def available():
-    """Whether this system can say what a call's peak was."""
-    return sys.platform == "linux" and Path("/proc/self/clear_refs").exists()
+def columns(plan):
+    return [RATIO, *(f"MiB of {who}" for who in WHO), "MiB of X"]
 
 
-def peak_bytes(target, *arguments):
-    """Return the bytes that a call needs at its peak beyond what was there before it.
+def fit(who, dtype, n_rows, n_features):
+    """Return one epoch of two classes, shuffled, in batches of 200; libraries are warm."""
+    X = numbers(n_rows, n_features, dtype)
+    y = np.arange(n_rows) % 2
+    call = WHO[who](Problem("two classes", lambda: (X, y), (100,), 200, 1), X, "cpu")
+    call(X[:1000], y[:1000])
+    return lambda: call(X, y)
+
+
+def predict(who, dtype, n_rows, n_features):
+    """Return a prediction of classes for so many rows; libraries are warm."""
+    X = numbers(n_rows, n_features, dtype)
+    model = fitted(who, dtype, "cpu")
+    model.predict(X[:1000])
+    return lambda: model.predict(X)
+
+
+def row(what, dtype, n_rows, n_features, rounds):
+    """Return the ratio of the peaks, and their medians in MiB.
 
     Parameters
     ----------
-    target : str
-        "module:function" that returns the call, having made its data and warmed it up.
-    *arguments : numbers and strings
-        Of the function.
+    what : {"fit", "predict"}
+    dtype : {"float64", "float32"}
+    n_rows, n_features, rounds : int
     """
-    command = [sys.executable, "-m", "benchmarks.memory", target, json.dumps(arguments)]
-    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if child.returncode:
-        raise RuntimeError(f"the probe of {target} failed:\n{child.stderr}")
-    return int(child.stdout.splitlines()[-1])
+    target = f"benchmarks.memory:{what}"
+    calls = {who: (target, who, dtype, n_rows, n_features) for who in WHO}
+    # Less than a MiB is the allocator's chance, and would make ratios of nothing.
+    peaks = interleaved(
+        calls, rounds, lambda call: max(probe.peak_bytes(*call), MEBIBYTE), n_warm=0
+    )
+    figures = {f"MiB of {who}": float(np.median(peaks[who])) / MEBIBYTE for who in WHO}
+    figures["MiB of X"] = n_rows * n_features * np.dtype(dtype).itemsize / MEBIBYTE
+    name = f"{what} {n_rows:,} x {n_features}, {dtype}"
+    return Row(
+        name,
+        {RATIO: Ratio.of(peaks["scikit-learn"], peaks["torchmlp"])},
+        figures=figures,
+        rounds=rounds,
+    )
 
 
-def ones(n_bytes):
-    """Return a call that needs n_bytes, to try the measurement with."""
-    return lambda: np.ones(n_bytes, dtype=np.uint8).sum()
-
-
-def _status(key):
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(key):
-            return 1024 * int(line.split()[1])
-    raise KeyError(key)
-
-
-def _give_back_freed():
-    """Give freed memory back to the system, where glibc keeps it for the next allocation."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def _measure(call):
-    _give_back_freed()
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _status("VmRSS")
-    call()
-    return max(0, _status("VmHWM") - before)
-
-
-def _main(target, arguments):
-    module, _, function = target.partition(":")
-    call = getattr(importlib.import_module(module), function)(*json.loads(arguments))
-    print(_measure(call))
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+def rows(plan):
+    if not probe.available():
+        print("Peak memory is measured on Linux only.")
+        return
+    rounds, fewer = min(plan.rounds, MAX_ROUNDS), 20 if plan.quick else 1
+    for what, n_rows, n_features in (
+        ("fit", 200_000 // fewer, 100),
+        ("predict", 1_000_000 // fewer, N_FEATURES),
+    ):
+        for dtype in ("float64", "float32"):
+            yield row(what, dtype, n_rows, n_features, rounds)

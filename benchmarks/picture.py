@@ -1,6 +1,5 @@
 """The ratios of a section as a picture: a mark for each, its spread as a whisker, a line at 1."""
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
@@ -19,39 +18,38 @@ STYLES = (
 ROW_INCHES, SPREAD = 0.42, 0.7  # height of a problem, and the part of it that its marks take
 
 
-def draw(contents, columns, path):
+def draw(contents, path):
     """Draw the ratios of each problem and their geometric mean on a logarithmic axis.
 
     Parameters
     ----------
     contents : dict
         Of `report.document`, with geometric means.
-    columns : list of str
     path : Path
         Of a PNG or SVG file.
     """
-    columns = [column for column in columns if ratios(contents, column)]
+    drawn = {column: ratios(contents, column) for column in contents["columns"]}
+    drawn = {column: by_problem for column, by_problem in drawn.items() if by_problem}
     names = [row["name"] for row in contents["rows"]] + ["geometric mean"]
     figure = Figure(figsize=(9, 1.8 + ROW_INCHES * len(names)), layout="constrained")
-    FigureCanvasAgg(figure)
     ax = figure.add_subplot()
-    for i, (column, (color, marker)) in enumerate(zip(columns, STYLES, strict=False)):
-        shift = SPREAD * ((i + 0.5) / len(columns) - 0.5)
-        points = {name: names.index(name) + shift for name in ratios(contents, column)}
-        _marks(ax, list(ratios(contents, column).values()), list(points.values()), color, marker)
+    for i, (column, (color, marker)) in enumerate(zip(drawn, STYLES, strict=False)):
+        shift = SPREAD * ((i + 0.5) / len(drawn) - 0.5)
+        heights = [names.index(name) + shift for name in drawn[column]]
+        _marks(ax, drawn[column].values(), heights, color, marker)
         mean = contents["geometric means"][column]["median"]
         ax.plot(mean, len(names) - 1 + shift, marker, color=color, label=column)
     _dress(ax, names)
     ax.set_title(contents["title"])
-    figure.legend(loc="outside upper center", ncols=min(3, len(columns)), frameon=False)
+    figure.legend(loc="outside upper center", ncols=min(3, len(drawn)), frameon=False)
     figure.text(0.01, -0.01, about(contents), fontsize=6, va="top", wrap=True)
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
-def _marks(ax, drawn, heights, color, marker):
-    medians = [ratio.median for ratio in drawn]
-    below = [ratio.median - ratio.low for ratio in drawn]
-    above = [ratio.high - ratio.median for ratio in drawn]
+def _marks(ax, several, heights, color, marker):
+    medians = [ratio.median for ratio in several]
+    below = [ratio.median - ratio.low for ratio in several]
+    above = [ratio.high - ratio.median for ratio in several]
     style = {"color": color, "marker": marker, "markersize": 4, "linestyle": "none"}
     ax.errorbar(medians, heights, xerr=(below, above), elinewidth=1, **style)
 

@@ -37,6 +37,10 @@ class Problem:
         Whether it is part of the short run.
     for_gpu : bool
         Whether it is part of a run on a GPU only; scikit-learn would take minutes.
+    sparse : bool
+        Whether X is a csr array.
+    most_rounds : int or None
+        Rounds that are enough, where a fit takes seconds.
     """
 
     name: str
@@ -48,6 +52,8 @@ class Problem:
     kind: str = "class"
     quick: bool = False
     for_gpu: bool = False
+    sparse: bool = False
+    most_rounds: int | None = None
     data: list = field(default_factory=list, compare=False, repr=False)
 
     def load(self, dtype):
@@ -60,6 +66,10 @@ class Problem:
     def forget(self):
         """Give the memory of the data back."""
         self.data.clear()
+
+    def rounds(self, plan):
+        """Return how many rounds a plan takes with this problem."""
+        return min(plan.rounds, self.most_rounds or plan.rounds)
 
     def batch_size(self, n_rows):
         return min(self.batch or n_rows, n_rows)
@@ -108,6 +118,25 @@ def _text(n_rows, n_features, density):
     return X, (np.asarray(X[:, :2000].sum(axis=1)).ravel() > density * 1000).astype(int)
 
 
+# Steps with most to multiply, in a network that a processor and one that a GPU trains in seconds.
+LARGE = Problem(
+    "8k x 1024, batch 4096",
+    lambda: _numbers(8192, 1024),
+    (1024,) * 3,
+    4096,
+    3,
+    kind="number",
+    most_rounds=3,
+)
+LARGE_FOR_GPU = Problem(
+    "32k x 1024, batch 8192",
+    lambda: _numbers(32_768, 1024),
+    (4096,) * 3,
+    8192,
+    1,
+    kind="number",
+    for_gpu=True,
+)
 PROBLEMS = [
     Problem("iris, batch 1", _iris, (10,), 1, 10),
     Problem("iris, batch 16", _iris, (10,), 16, 60, quick=True),
@@ -127,26 +156,23 @@ PROBLEMS = [
     Problem("100k x 100, batch 200", lambda: _classes(100_000, 100), (100,), 200, 1),
     Problem("10k x 784, batch 200", lambda: _classes(10_000, 784, 10), (256, 256), 200, 2),
     Problem("2000 x 2000, batch 200", lambda: _numbers(2000, 2000), (100,), 200, 5, kind="number"),
-    Problem("1M x 10, batch 4096", lambda: _classes(1_000_000, 10), (10,), 4096, 1),
+    Problem("1M x 10, batch 4096", lambda: _classes(1_000_000, 10), (10,), 4096, 1, most_rounds=3),
+    LARGE,
     Problem(
-        "8k x 1024, batch 4096", lambda: _numbers(8192, 1024), (1024,) * 3, 4096, 1, kind="number"
+        "sparse 4000 x 20k, batch 200",
+        lambda: _text(4000, 20_000, 0.002),
+        (100,),
+        200,
+        3,
+        sparse=True,
     ),
-    Problem("sparse 4000 x 20k, batch 200", lambda: _text(4000, 20_000, 0.002), (100,), 200, 2),
     Problem("digits, lbfgs", _digits, (100,), 0, 40, "lbfgs", quick=True),
     Problem("iris, lbfgs", _iris, (10,), 0, 60, "lbfgs"),
     Problem("20k x 50, lbfgs", lambda: _numbers(20_000, 50), (100,), 0, 10, "lbfgs", "number"),
     Problem(
         "100k x 100, batch 256", lambda: _classes(100_000, 100), (256, 256), 256, 2, for_gpu=True
     ),
-    Problem(
-        "32k x 1024, batch 8192",
-        lambda: _numbers(32_768, 1024),
-        (4096,) * 3,
-        8192,
-        1,
-        kind="number",
-        for_gpu=True,
-    ),
+    LARGE_FOR_GPU,
 ]
 
 
@@ -163,5 +189,4 @@ def largest(plan):
         return Problem(
             "2k x 256, batch 1024", lambda: _numbers(2048, 256), units, 1024, 1, kind="number"
         )
-    name = "8k x 1024, batch 4096" if plan.device == "cpu" else "32k x 1024, batch 8192"
-    return next(problem for problem in PROBLEMS if problem.name == name)
+    return LARGE if plan.device == "cpu" else LARGE_FOR_GPU

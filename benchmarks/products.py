@@ -9,6 +9,7 @@ import torch
 from benchmarks.libraries import synchronize, torchmlp
 from benchmarks.measure import Row, interleaved
 from benchmarks.problems import largest
+from torchmlp.training.parameters import as_matrix
 
 TITLE = "Rate of a fit on the largest problem, as a share of the rate of its bare products"
 MEANS = False
@@ -45,6 +46,8 @@ def multiply_adds(units, n_rows):
 class Products:
     """The products of a fit and nothing else, from operands and into results that are there.
 
+    All are in the memory order that the fit has them in.
+
     Parameters
     ----------
     units : tuple of int
@@ -56,14 +59,17 @@ class Products:
     def __init__(self, units, batch, dtype, device):
         generator = torch.Generator(device).manual_seed(0)
 
-        def numbers(*shape):
-            return torch.randn(shape, dtype=dtype, device=device, generator=generator)
+        def numbers(n_rows, n_columns):
+            size = n_rows * n_columns
+            flat = torch.randn(size, dtype=dtype, device=device, generator=generator)
+            return as_matrix(flat, n_rows, n_columns)
 
-        pairs = list(pairwise(units))
+        # The rows of X are gathered one after the other.
+        X, *hidden = (numbers(batch, fan_in) for fan_in in units[:-1])
         self.device = device
-        self.flows = [numbers(batch, fan_in) for fan_in, _ in pairs]
-        self.coefs = [numbers(*pair) for pair in pairs]
-        self.deltas = [numbers(batch, fan_out) for _, fan_out in pairs]
+        self.flows = [X.contiguous(), *hidden]
+        self.coefs = [numbers(*pair) for pair in pairwise(units)]
+        self.deltas = [numbers(batch, fan_out) for fan_out in units[1:]]
         self.outputs = [torch.empty_like(delta) for delta in self.deltas]
         self.gradients = [torch.empty_like(coefs) for coefs in self.coefs]
         self.inputs = [torch.empty_like(flow) for flow in self.flows]
@@ -103,7 +109,7 @@ def row(problem, dtype, plan):
         "bare products": lambda: products.run(steps(X.shape[0], batch) * EPOCHS),
         "torchmlp": lambda: fit(X, y),
     }
-    taken = interleaved(calls, plan.rounds)
+    taken = interleaved(calls, problem.rounds(plan))
     measured = Row.of(f"{problem.name}, {dtype}", taken, {SHARE: ("bare products", "torchmlp")})
     work = 2e-9 * EPOCHS * multiply_adds(units, X.shape[0])
     measured.figures["GFLOP/s of ours"] = work / measured.seconds["torchmlp"]

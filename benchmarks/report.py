@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from benchmarks.fits import RATIOS
-from benchmarks.machine import line, machine, versions
+from benchmarks.machine import line, versions
 from benchmarks.measure import Ratio
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
@@ -15,7 +15,7 @@ MEAN = "geometric mean (smallest\N{EN DASH}largest)"
 DIGITS = 4  # of every number that is kept
 
 
-def document(name, section, rows, plan):
+def document(name, section, rows, plan, described):
     """Return what a section measured, as a dict that JSON can hold.
 
     Parameters
@@ -25,14 +25,15 @@ def document(name, section, rows, plan):
         With ``TITLE``, ``MEANS`` and ``columns``.
     rows : list of Row
     plan : Plan
+    described : dict
+        What `machine` returned before the run.
     """
     contents = {
         "section": name,
         "title": section.TITLE,
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(plan.device),
+        "machine": described,
         "versions": versions(),
-        "rounds": plan.rounds,
         "quick": plan.quick,
         "columns": section.columns(plan),
         "rows": [asdict(row) for row in rows],
@@ -128,8 +129,10 @@ def means_line(contents, columns):
 
 def about(contents):
     """Return how the figures were taken, in a sentence or two."""
+    counts = [row["rounds"] for row in contents["rows"]]
+    rounds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     return (
-        f"Medians of {contents['rounds']} interleaved rounds (smallest\N{EN DASH}largest), "
+        f"Medians of {rounds} interleaved rounds (smallest\N{EN DASH}largest), "
         f"{contents['date']}. {line(contents['machine'], contents['versions'])}."
     )
 

@@ -9,28 +9,29 @@ from sklearn.datasets import load_iris
 
 from benchmarks import (
     __main__,
+    bfloat16,
     devices,
     fits,
-    footprints,
     imports,
     memory,
     picture,
-    precision,
     predictions,
+    probe,
     products,
     report,
 )
 from benchmarks.libraries import LIBRARIES, pytabkit, takes_part
+from benchmarks.machine import machine
 from benchmarks.measure import Plan, Ratio, Row, interleaved
 from benchmarks.problems import PROBLEMS, Problem, chosen, largest
 
 ONCE = Plan(rounds=1)
 
 
-def tiny(solver="adam", kind="class", hidden=(3,), name="tiny"):
+def tiny(solver="adam", kind="class", hidden=(3,), name="tiny", **options):
     X, y = load_iris(return_X_y=True)
     y = {"class": y, "labels": np.eye(3, dtype=int)[y], "number": y.astype(float)}[kind]
-    return Problem(name, lambda: (X, y), hidden, 100, 1, solver, kind)
+    return Problem(name, lambda: (X, y), hidden, 100, 1, solver, kind, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +51,11 @@ def contents():
         "skorch / ours f32": Ratio(7.0, 8.0, 9.0),
     }
     second = {"scikit-learn f64 / ours f64": Ratio(4.0, 8.0, 8.5)}
-    rows = [Row("one", first, {"torchmlp f64": 0.123456789}), Row("two", second)]
-    return report.document("fits", fits, rows, ONCE)
+    rows = [
+        Row("one", first, {"torchmlp f64": 0.123456789}, rounds=5),
+        Row("two", second, rounds=3),
+    ]
+    return report.document("fits", fits, rows, ONCE, machine("cpu"))
 
 
 @pytest.mark.parametrize("kind", ["class", "labels", "number"])
@@ -68,7 +72,7 @@ def test_who_takes_part(monkeypatch):
     for name in ("skorch f32", "skorch defaults f32", "pytabkit f32"):
         assert takes_part(name, tiny())
         assert not takes_part(name, tiny("lbfgs"))
-        assert not takes_part(name, tiny(name="sparse"))
+        assert not takes_part(name, tiny(sparse=True))
     assert not takes_part("pytabkit f32", tiny("sgd"))
     assert not takes_part("pytabkit f32", tiny(kind="labels"))
     assert "pytabkit / ours f32" in fits.columns(ONCE)
@@ -87,6 +91,22 @@ def test_rounds_are_interleaved():
     taken = interleaved({"x": "x", "y": "y"}, 2, lambda call: order.append(call) or len(order))
     assert order == ["y", "x", "x", "y", "y", "x"]
     assert taken == {"x": [3, 6], "y": [4, 5]}
+
+
+def test_long_fits_take_fewer_rounds():
+    for problem, plan, rounds in (
+        (tiny(), Plan(rounds=5), 5),
+        (tiny(most_rounds=3), Plan(rounds=5), 3),
+        (tiny(most_rounds=3), ONCE, 1),
+    ):
+        assert problem.rounds(plan) == rounds
+    taken = fits.seconds_of(tiny(most_rounds=1), Plan(rounds=2))
+    assert {len(rounds) for rounds in taken.values()} == {1}
+
+
+def test_sparse_problems_say_so():
+    for problem in PROBLEMS:
+        assert problem.sparse == problem.name.startswith("sparse")
 
 
 def test_the_largest_is_a_regression():
@@ -118,6 +138,10 @@ def test_bare_products_are_those_of_a_fit(monkeypatch):
         multiplied.append(a.shape[0] * a.shape[1] * b.shape[1])
         return out
 
+    wide = products.Products((200, 100, 70, 1), 300, torch.float64, "cpu")
+    by_columns = [matrix.stride()[0] == 1 for matrix in wide.flows + wide.coefs + wide.deltas]
+    assert by_columns == [False, True, True, True, True, True, True, True, True]
+    assert [output.stride() for output in wide.outputs] == [d.stride() for d in wide.deltas]
     steps = products.steps(10, 4)
     assert steps == [4, 4, 2]
     bare = products.Products((5, 3, 2, 1), 4, torch.float64, "cpu")
@@ -141,9 +165,9 @@ def test_share_of_the_bare_products(dtype):
 def test_bfloat16_beside_float32(monkeypatch):
     monkeypatch.setattr("torchmlp.training.compute.BFLOAT16_PAYS_OFF", 0)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
-    row = precision.row(tiny(kind="number", hidden=(100,)), ONCE)
-    assert {*row.ratios, *row.figures} == set(precision.columns(ONCE))
-    scores = [row.figures[f"r2 of {dtype}"] for dtype in precision.DTYPES]
+    row = bfloat16.row(tiny(kind="number", hidden=(100,)), ONCE)
+    assert {*row.ratios, *row.figures} == set(bfloat16.columns(ONCE))
+    scores = [row.figures[f"r2 of {dtype}"] for dtype in bfloat16.DTYPES]
     assert scores[0] == pytest.approx(scores[1], abs=0.1)
     assert scores[0] != scores[1]
 
@@ -155,19 +179,19 @@ def test_predictions():
 
 
 def test_peak_memory():
-    if not memory.available():
-        assert not list(footprints.rows(ONCE))
+    if not probe.available():
+        assert not list(memory.rows(ONCE))
         return
     n_bytes = 64 << 20
-    assert memory.peak_bytes("benchmarks.memory:ones", n_bytes) == pytest.approx(n_bytes, rel=0.1)
+    assert probe.peak_bytes("benchmarks.probe:ones", n_bytes) == pytest.approx(n_bytes, rel=0.1)
     with pytest.raises(RuntimeError, match="no_such_thing"):
-        memory.peak_bytes("benchmarks.memory:no_such_thing")
-    row = footprints.row("predict", "float32", 50_000, 20, 1)
-    assert {*row.ratios, *row.figures} == set(footprints.columns(ONCE))
+        probe.peak_bytes("benchmarks.probe:no_such_thing")
+    row = memory.row("predict", "float32", 50_000, 20, 1)
+    assert {*row.ratios, *row.figures} == set(memory.columns(ONCE))
     assert row.figures["MiB of X"] == pytest.approx(50_000 * 20 * 4 / (1 << 20))
     # scikit-learn holds the hidden layer of all rows.
     assert row.figures["MiB of scikit-learn"] > 50_000 * 100 * 4 / (1 << 20)
-    assert footprints.fit("torchmlp", "float64", 1000, 3)().n_iter_ == 1
+    assert memory.fit("torchmlp", "float64", 1000, 3)().n_iter_ == 1
 
 
 def test_imports():
@@ -186,9 +210,10 @@ def test_devices():
 
 def test_results_survive_a_file(contents, tmp_path):
     assert report.load(report.save(contents, tmp_path / "new")) == contents
-    assert {"date", "machine", "versions", "rounds"} <= contents.keys()
+    assert {"date", "machine", "versions"} <= contents.keys()
     assert contents["rows"][0]["seconds"] == {"torchmlp f64": 0.1235}
     assert report.ratios(contents, "skorch / ours f32") == {"one": Ratio(7.0, 8.0, 9.0)}
+    assert report.about(contents).startswith("Medians of 3 to 5 interleaved rounds")
     assert contents["geometric means"]["scikit-learn f64 / ours f64"]["median"] == 4.0
 
 
@@ -205,7 +230,7 @@ def test_the_table_in_markdown(contents):
 
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
 def test_the_picture(contents, tmp_path, name, begins):
-    picture.draw(contents, contents["columns"], tmp_path / name)
+    picture.draw(contents, tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(begins)
 
 
@@ -225,6 +250,20 @@ def test_the_command(monkeypatch, capsys, tmp_path):
     assert __main__.README.read_text(encoding="utf-8") == new
     with pytest.raises(ValueError, match="no block between"):
         report.rewritten("nothing", saved["fits"])
+
+
+def test_the_load_is_that_before_the_run(monkeypatch, capsys, tmp_path):
+    loads = [(0.75, 0, 0)]  # asked once
+    monkeypatch.setattr("os.getloadavg", loads.pop, raising=False)
+    monkeypatch.setattr("benchmarks.problems.PROBLEMS", [tiny()])
+    arguments = ["--rounds", "1", "--only", "devices", "--out", str(tmp_path)]
+    __main__.main(arguments)
+    assert "busy" in capsys.readouterr().out
+    assert report.load(tmp_path / "devices.json")["machine"]["load_before"] == 0.75
+    monkeypatch.delattr("os.getloadavg")
+    __main__.main(arguments)
+    assert "busy" not in capsys.readouterr().out
+    assert "load_before" not in report.load(tmp_path / "devices.json")["machine"]
 
 
 def test_only_full_runs_on_a_cpu_are_in_the_first_folder():

@@ -29,7 +29,9 @@ def row(problem, plan):
         models[dtype] = fits[dtype](X, y)
 
     calls = {dtype: lambda dtype=dtype: call(dtype) for dtype in DTYPES}
-    measured = Row.of(problem.name, interleaved(calls, plan.rounds), {RATIO: DTYPES})
+    taken = interleaved(calls, problem.rounds(plan))
+    name = f"{X.shape[0]:,} x {X.shape[1]}, batch {problem.batch}"
+    measured = Row.of(name, taken, {RATIO: DTYPES})
     for dtype in DTYPES:
         measured.figures[f"r2 of {dtype}"] = float(models[dtype].score(X, y))
     return measured
@@ -37,7 +39,5 @@ def row(problem, plan):
 
 def rows(plan):
     problem = largest(plan)
-    name, _, _ = problem.name.partition(",")
-    shorter = replace(problem, name=f"{name}, batch {BATCH}", batch=BATCH, epochs=EPOCHS)
-    yield row(shorter, plan)
+    yield row(replace(problem, batch=BATCH, epochs=EPOCHS), plan)
     problem.forget()
