@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+# Seconds before each turn: the threads of the one before, of OpenBLAS or OpenMP, wait for more work
+# by spinning for a while, on the processors that the next one needs.
+PAUSE = 0.1
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -93,6 +97,7 @@ def seconds(call):
     """Return how long a call takes, without the collection of others' garbage."""
     gc.collect()
     gc.disable()
+    time.sleep(PAUSE)
     try:
         start = time.perf_counter()
         call()
@@ -128,13 +133,12 @@ def interleaved(calls, n_rounds, measure=seconds, n_warm=1):
     dict of str to list of float
     """
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
+    shuffled = np.random.default_rng(0).permutation
     # The others draw from torch's global generator.
     with torch.random.fork_rng(devices=[]), _older_objects_set_aside():
         for turn in range(-n_warm, n_rounds):
             # Who follows whom changes, so that nobody always meets the same caches.
-            first = turn % len(names)
-            for name in names[first:] + names[:first]:
+            for name in shuffled(list(calls)):
                 measured = measure(calls[name])
                 if turn >= 0:
                     taken[name].append(measured)

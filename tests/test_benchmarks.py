@@ -28,6 +28,11 @@ from benchmarks.problems import PROBLEMS, Problem, chosen, largest
 ONCE = Plan(rounds=1)
 
 
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch):
+    monkeypatch.setattr("benchmarks.measure.PAUSE", 0.0)
+
+
 def tiny(solver="adam", kind="class", hidden=(3,), name="tiny", **options):
     X, y = load_iris(return_X_y=True)
     y = {"class": y, "labels": np.eye(3, dtype=int)[y], "number": y.astype(float)}[kind]
@@ -88,9 +93,11 @@ def test_ratios_are_taken_round_by_round():
 
 def test_rounds_are_interleaved():
     order = []
-    taken = interleaved({"x": "x", "y": "y"}, 2, lambda call: order.append(call) or len(order))
-    assert order == ["y", "x", "x", "y", "y", "x"]
-    assert taken == {"x": [3, 6], "y": [4, 5]}
+    taken = interleaved({"x": "x", "y": "y"}, 9, lambda call: order.append(call) or len(order))
+    rounds = list(zip(order[::2], order[1::2], strict=True))
+    assert len(rounds) == 1 + 9  # one is not counted
+    assert {("x", "y"), ("y", "x")} == set(rounds)
+    assert taken == {name: [i + 1 for i in range(2, 20) if order[i] == name] for name in "xy"}
 
 
 def test_long_fits_take_fewer_rounds():
