@@ -18,6 +18,7 @@ from benchmarks import (
 )
 from benchmarks.machine import ROOT, line, machine, versions
 from benchmarks.measure import Plan
+from torchmlp.training.compute import resolve_device
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
@@ -80,8 +81,16 @@ def main(arguments=None):
     parser.add_argument("--out", type=Path, help="where results go")
     parser.add_argument("--readme", action="store_true", help="only rewrite the README's table")
     options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    try:
+        resolve_device(options.device, 0)
+    except ValueError as error:
+        parser.error(str(error))
     plan = Plan(options.rounds, options.device, options.quick)
     folder = options.out or results_of(plan)
+    if options.readme and not (folder / "fits.json").exists():
+        parser.error(f"{folder} has no fits.json")
     if options.readme:
         rewrite_readme(folder)
         return

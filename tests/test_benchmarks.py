@@ -288,3 +288,17 @@ def test_the_readme_has_the_table_of_the_results():
     assert path.exists() == (report.BEGIN in readme)
     if path.exists():
         assert report.readme_block(report.load(path)) in readme
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "--rounds must be at least 1"),
+        (["--device", "cuda:77"], "device='cuda:77' was asked for"),
+        (["--readme", "--out", "nowhere"], "nowhere has no fits.json"),
+    ],
+)
+def test_what_the_command_refuses(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        __main__.main(arguments)
+    assert message in capsys.readouterr().err
