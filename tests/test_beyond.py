@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.preprocessing import scale
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.encoding import ClassEncoder
 from torchmlp.training.activations import ACTIVATIONS
 from torchmlp.training.schedules import SCHEDULES
 
@@ -385,3 +386,9 @@ def test_fit_inside_of_inference_mode():
     expected = fit_quietly(clone(mlp), X_IRIS, Y_IRIS)
     with torch.inference_mode():
         assert_identical(fit_quietly(clone(mlp), X_IRIS, Y_IRIS), expected)
+
+
+def test_outputs_that_are_no_numbers_have_no_accuracy():
+    encoder, outputs = ClassEncoder([0, 1, 2]), np.eye(3)
+    assert encoder.score(outputs > 0, outputs, None) == 1.0
+    assert np.isnan(encoder.score(outputs > 0, outputs * np.nan, None))

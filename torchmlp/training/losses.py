@@ -70,12 +70,9 @@ def activate_outputs(raw, out_activation):
     return raw
 
 
-_EPS = {dtype: torch.finfo(dtype).eps for dtype in (torch.float32, torch.float64)}
-
-
 def _clipped(probability):
     # scikit-learn's bounds: a loss of at most 36 per row in float64.
-    eps = _EPS[probability.dtype]
+    eps = torch.finfo(probability.dtype).eps
     return probability.clamp(eps, 1 - eps)
 
 

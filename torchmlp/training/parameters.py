@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-NARROW = 64
+NARROW = 64  # columns
 
 
 def by_columns(n_rows, n_columns, dtype):
