@@ -24,7 +24,13 @@ from torchmlp.observers import observers_of
 from torchmlp.prediction import PredictionMixin
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.buffers import Layout
-from torchmlp.training.compute import resolve_device, resolve_dtype, threads_for
+from torchmlp.training.compute import (
+    n_threads,
+    n_threads_for,
+    one_thread,
+    resolve_device,
+    resolve_dtype,
+)
 from torchmlp.training.lbfgs import minimise_lbfgs
 from torchmlp.training.net import run_epochs
 from torchmlp.training.parameters import Parameters, initial_weights
@@ -160,7 +166,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
     def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
         observers = [] if incremental else observers_of(self, X, y, sample_weight)
         X, y, sample_weight, classes = to_numpy(X, y, sample_weight, classes)
-        with _unchanged_by_errors(self):
+        with _unchanged_by_errors(self), one_thread():
             task, result = self._train(
                 X, y, sample_weight, incremental, classes, validation, observers
             )
@@ -188,11 +194,11 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         encoded, loss = encoder.encode(y), self._loss(encoder)
         check_targets(encoded, loss, self.loss)
         data = Data(X, encoded, self._row_weights(sample_weight, X, y, incremental))
-        layer_units = (X.shape[1], *hidden, encoded.shape[1])
+        layer_units = (X.shape[1], *hidden, encoder.n_outputs(encoded))
         holdout = self._validation_data(validation, encoder, loss) if validation else None
         task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
         task.observers = observers
-        with threads_for(task.work, task.layout.dtype), task.observed():
+        with n_threads(n_threads_for(task.work, task.layout.dtype)), task.observed():
             result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
         self._publish(task, encoder)
         return task, result
@@ -292,8 +298,8 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             for name, attribute in _PROGRESS.items()
             if hasattr(self, attribute)
         }
-        known.update(n_iter=0, loss_curve=list(known.get("loss_curve", [])))
-        return Progress(**known, history=History(getattr(self, "_history", [])))
+        known = {name: list(v) if isinstance(v, list) else v for name, v in known.items()}
+        return Progress(**{**known, "n_iter": 0}, history=History(getattr(self, "_history", [])))
 
     def _publish(self, task, encoder):
         """Set the fitted attributes; what only training needed goes, unless it will go on."""

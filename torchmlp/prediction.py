@@ -6,8 +6,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp.training.activations import resolve_activations
-from torchmlp.training.compute import prediction_device, threads_for
-from torchmlp.training.forward import as_layers, hidden_values, raw_outputs
+from torchmlp.training.compute import one_thread, prediction_device
+from torchmlp.training.forward import as_layers, hidden_values, largest_outputs, raw_outputs
 from torchmlp.training.losses import activate_outputs
 from torchmlp.validation import check_input, in_namespace_of_X
 
@@ -23,14 +23,13 @@ class PredictionMixin:
         dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)
         return (X.astype(dtype) if promoted.itemsize > 8 else X), dtype  # torch has no longdouble
 
-    def _raw_outputs(self, X):
-        """Return the outputs before the output activation, for X as the user gives it."""
+    def _compute(self, function, X):
+        """Call a function of `torchmlp.training.forward` for X as the user gives it."""
         X, dtype = self._checked(X)
-        work = self._multiply_adds(X)
-        device = prediction_device(self.device, work, dtype)
-        with threads_for(work, dtype):
+        with one_thread():
+            device = prediction_device(self.device, self._multiply_adds(X), dtype)
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
-            return raw_outputs(X, layers, self._activations())
+            return function(X, layers, self._activations())
 
     def _multiply_adds(self, X):
         """Return the multiply-adds of a prediction for all rows of X."""
@@ -62,10 +61,7 @@ class PredictionMixin:
         >>> [values.shape for values in clf.hidden_activations(X)]
         [(150, 5), (150, 3)]
         """
-        X, dtype = self._checked(X)
-        with threads_for(self._multiply_adds(X), dtype):
-            layers = as_layers(self.coefs_, self.intercepts_, dtype, torch.device("cpu"))
-            return hidden_values(X, layers, self._activations())
+        return self._compute(hidden_values, X)
 
     @in_namespace_of_X
     def predict(self, X):
@@ -81,12 +77,19 @@ class PredictionMixin:
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The predicted labels, or values.
         """
-        raw = self._raw_outputs(X)
-        return self._encoder.decode(raw)
+        return self._decoded(X)
+
+    def _decoded(self, X):
+        return self._encoder.decode(self._compute(raw_outputs, X))
 
 
 class ProbabilityMixin(PredictionMixin):
     """The predictions that a classifier makes besides."""
+
+    def _decoded(self, X):
+        if not self._encoder.exclusive:
+            return super()._decoded(X)
+        return self._encoder.labels(self._compute(largest_outputs, X))
 
     @in_namespace_of_X
     def decision_function(self, X):
@@ -102,7 +105,7 @@ class ProbabilityMixin(PredictionMixin):
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
             For two classes, that of ``classes_[1]``: its log-odds with ``loss='log_loss'``.
         """
-        raw = self._raw_outputs(X)
+        raw = self._compute(raw_outputs, X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
     @available_if(lambda self: self._check_probabilities())
@@ -120,7 +123,7 @@ class ProbabilityMixin(PredictionMixin):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; for a multilabel target, of each label.
         """
-        outputs = activate_outputs(self._raw_outputs(X), self.out_activation_)
+        outputs = activate_outputs(self._compute(raw_outputs, X), self.out_activation_)
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     @available_if(lambda self: self._check_probabilities())

@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from torchmlp.callback_checks import check_callbacks
 from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.compute import one_thread
 from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
 from torchmlp.training.solvers import SOLVERS
 
@@ -90,7 +91,8 @@ def to_numpy(*arrays):
     """
     if not get_config()["array_api_dispatch"]:
         return arrays
-    return [move_to(_plain(a), xp=np, device="cpu") if _origin(a) else a for a in arrays]
+    with one_thread():
+        return [move_to(_plain(a), xp=np, device="cpu") if _origin(a) else a for a in arrays]
 
 
 def _plain(array):
@@ -353,7 +355,7 @@ def check_targets(encoded, loss, name):
 
     Parameters
     ----------
-    encoded : ndarray of shape (n_samples, n_outputs)
+    encoded : ndarray
     loss : Loss
     name : str or callable
         As the user names it.
@@ -363,7 +365,7 @@ def check_targets(encoded, loss, name):
     ValueError
         If one of them is too small.
     """
-    if encoded.dtype == bool:
+    if loss.lowest == -np.inf:
         return
     smallest = encoded.min()
     if smallest < loss.lowest or (loss.open_range and smallest == loss.lowest):

@@ -122,48 +122,77 @@ def _bfloat16_pays_off(device, work):
     return has_instructions and work >= BFLOAT16_PAYS_OFF
 
 
-_imported_in = os.getpid()
 _lock = threading.Lock()
-_local = threading.local()
-_running = 0
-_default = 1
+_local = threading.local()  # found: what this Python thread restores, or 0 outside `one_thread`
+_running = 0  # bodies of `one_thread`, in all Python threads
+_found = 1  # number of threads that the first of them found
+_forked = False
+
+
+def _after_fork_in_child():
+    # OpenMP's threads do not exist in the child, and torch would wait for them forever. The lock
+    # may have been held by a Python thread that does not exist either.
+    global _forked, _running, _lock
+    _forked, _running, _lock = True, 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @contextlib.contextmanager
-def threads_for(work, dtype):
-    """Run the body on one thread if its products are small, and put the number back.
+def one_thread():
+    """Run the body with a single thread of torch, and restore the number of threads.
 
-    torch keeps a count per thread, and one that new threads inherit. While several fits run in
-    threads of one process a new thread may inherit the "one" of a neighbour, so what to put
-    back is what the first of them found.
+    Every call of torch in `fit` and `predict` runs inside it: kernels that use several threads
+    hang in a forked child, and are slower for small tensors. `threads_for` raises the number for
+    large work.
+
+    torch keeps one number per Python thread, and new Python threads inherit the last one set. A
+    new Python thread may thus inherit the 1 of a fit that runs beside it, so the number to
+    restore is the one that the first of several concurrent fits found.
+    """
+    global _running, _found
+    if getattr(_local, "found", 0):
+        yield
+        return
+    found = torch.get_num_threads()
+    try:
+        with _lock:
+            _found = found = _found if _running else found
+            _running += 1
+            _local.found = found
+        torch.set_num_threads(1)
+        yield
+    finally:
+        with _lock:
+            _running -= bool(_local.found)
+            _local.found = 0
+            torch.set_num_threads(found)
+
+
+def n_threads_for(work, dtype):
+    """Return how many threads are worth using, inside `one_thread`.
 
     Parameters
     ----------
     work : int
-        Multiply-adds of the largest product, or of a whole prediction.
+        Multiply-adds of the largest product of a step, or of a whole prediction.
     dtype : torch.dtype or numpy.dtype
     """
-    global _running, _default
-    forked = os.getpid() != _imported_in  # where torch's threads are gone, and waited for
-    worth_it = work * dtype.itemsize >= THREADS_PAY_OFF and not forked
-    if worth_it or getattr(_local, "inside", False):
-        yield
-        return
-    counted, before = False, torch.get_num_threads()
+    worth_it = work * dtype.itemsize >= THREADS_PAY_OFF and not _forked
+    return _local.found if worth_it else 1
+
+
+@contextlib.contextmanager
+def n_threads(number):
+    """Run the body with this number of torch's threads, inside `one_thread`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
-        with _lock:
-            if _running == 0:
-                _default = before
-            before = _default
-            _running += 1
-            counted = _local.inside = True
-        torch.set_num_threads(1)
         yield
     finally:
-        _local.inside = False
-        with _lock:
-            _running -= counted
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)
 
 
 _limited = 0

@@ -8,9 +8,16 @@ import torch
 
 from torchmlp.training.buffers import TrainingSpace
 from torchmlp.training.inputs import DenseInput, as_input, as_tensor
-from torchmlp.training.transfer import Buffers, Resident, gather, shares_memory, staging_for
+from torchmlp.training.transfer import (
+    Buffers,
+    Resident,
+    empty_targets,
+    gather,
+    shares_memory,
+    staging_for,
+)
 
-BLOCK_BYTES = 1 << 22  # of gathered rows: about what a processor's cache holds
+BLOCK_BYTES = 1 << 22  # of gathered rows and their outputs: about what a processor's cache holds
 # A device has no use for the cache of another. Blocks are large enough there for copies at full
 # speed and few launches, and small beside its memory.
 DEVICE_BLOCK_BYTES = 1 << 26
@@ -24,8 +31,8 @@ class Data:
     Attributes
     ----------
     X : ndarray or csr matrix of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples, n_outputs)
-        Bool for classes.
+    y : ndarray of shape (n_samples, n_outputs), or (n_samples, 1) for class codes
+        Targets, or bool for two classes and for labels; codes are integers.
     sample_weight : ndarray of shape (n_samples,) or None
     rows : int array of shape (n_rows,) or None
         The rows that count; None stands for all of them.
@@ -47,7 +54,8 @@ class Batch:
     Attributes
     ----------
     inputs : DenseInput or SparseInput
-    y, outputs : tensors of shape (n_rows, n_outputs)
+    y : tensor of shape (n_rows, n_outputs), or (n_rows, 1) for class codes
+    outputs : tensor of shape (n_rows, n_outputs)
     row_weights : tensor of shape (n_rows, 1) or None
         Each row's share of the weight of the batch.
     weight_sum : float
@@ -227,12 +235,11 @@ class Epoch:
 
     def _batches_of_a_block(self):
         X, layout = self.data.X, self.layout
-        if self.ordered and not self.gathers:
-            return BLOCK_BATCHES
-        if self.gathers or isinstance(X, np.ndarray):
-            row_bytes = X.shape[1] * layout.product_dtype.itemsize
-        else:
-            row_bytes = 1 + X.data.nbytes // X.shape[0]
+        row_bytes = layout.layer_units[-1] * layout.dtype.itemsize
+        if self.gathers:
+            row_bytes += X.shape[1] * layout.product_dtype.itemsize
+        elif not isinstance(X, np.ndarray):
+            row_bytes += X.data.nbytes // X.shape[0]
         limit = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
         return min(max(limit // (self.batch_size * row_bytes), 1), BLOCK_BATCHES)
 
@@ -272,7 +279,7 @@ class Epoch:
             X, y = self.resident.X, self.resident.y
         else:
             X = layout.empty_operand(n_rows, data.X.shape[1]) if self.gathers else None
-            y = layout.empty(n_rows, layout.layer_units[-1])
+            y = empty_targets(data.y, n_rows, layout)
         if data.sample_weight is None:
             return Buffers(X, y)
         return Buffers(X, y, layout.empty(n_rows, 1), layout.empty(n_rows), layout.empty(n_batches))

@@ -13,8 +13,7 @@ from skorch.history import History
 
 from torchmlp.training.buffers import Layout
 from torchmlp.training.forward import raw_outputs
-from torchmlp.training.inputs import as_tensor
-from torchmlp.training.losses import Loss, activate_outputs
+from torchmlp.training.losses import Loss, row_losses
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.rows import Data
 
@@ -98,11 +97,16 @@ class Progress:
     def record_loss(self, name, loss):
         """Write a loss into the history, and whether it is the lowest so far, as skorch does."""
         if name not in self.lowest:
-            earlier = (row[name] for row in self.history if name in row)
-            self.lowest[name] = min(earlier, default=math.inf)
+            self.lowest[name] = self._lowest_of_earlier_fits(name)
         self.row[name] = loss
         self.row[name + "_best"] = loss < self.lowest[name]
         self.lowest[name] = min(loss, self.lowest[name])
+
+    def _lowest_of_earlier_fits(self, name):
+        for row in reversed(self.history):
+            if row.get(name + "_best"):
+                return row[name]
+        return math.inf
 
     def judge_loss(self, tol):
         """Count the epochs in which the loss does not fall by `tol`."""
@@ -113,7 +117,8 @@ class Progress:
     def judge_score(self, score, tol):
         """Count the epochs in which the score does not rise by `tol`; true if it is the best."""
         best = -math.inf if self.best_validation_score is None else self.best_validation_score
-        self.validation_scores = [*(self.validation_scores or []), score]
+        self.validation_scores = self.validation_scores or []
+        self.validation_scores.append(score)
         self.no_improvement_count = self.no_improvement_count + 1 if score < best + tol else 0
         self.best_validation_score = score if score > best else best
         self.best_loss = None
@@ -240,13 +245,11 @@ class Task:
         return any(ends)
 
     def _evaluate(self):
-        holdout, loss = self.holdout, self.settings.loss
+        holdout = self.holdout
         raw = raw_outputs(holdout.X, self.weights.layers, self.layout.activations)
-        outputs = torch.from_numpy(activate_outputs(raw.copy(), loss.out_activation))
-        y = as_tensor(holdout.y).to(outputs.dtype)
-        value = np.average(loss.values(outputs, y).numpy(), weights=holdout.sample_weight)
-        score = self.score(raw, value, self.model) if self.monitors_score else None
-        return float(value), score
+        losses = row_losses(self.settings.loss, raw, holdout.y)
+        loss = float(np.average(losses, weights=holdout.sample_weight))
+        return loss, self.score(raw, loss, self.model) if self.monitors_score else None
 
     def judge(self):
         """Evaluate the validation data, if any, and compare the epoch with the best so far.
@@ -258,7 +261,8 @@ class Task:
         if self.holdout is not None:
             loss, score = self._evaluate()
             progress.record_loss("valid_loss", loss)
-            progress.validation_loss_curve = [*(progress.validation_loss_curve or []), loss]
+            progress.validation_loss_curve = progress.validation_loss_curve or []
+            progress.validation_loss_curve.append(loss)
         if score is None:
             progress.judge_loss(settings.tol)
             return
