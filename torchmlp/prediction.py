@@ -1,7 +1,6 @@
 """From rows to predictions: what a fitted estimator computes."""
 
 import numpy as np
-import torch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
