@@ -136,11 +136,11 @@ def _propagate(X, layers, activations, visit):
 
     def work():
         with one_thread(), n_threads(1):
-            space = out = None
+            space, out = Workspace(n_block, layout), layout.empty_outputs(n_block)
             for start in _drain(pending):
                 rows = slice(start, min(start + n_block, n_rows))
                 n = rows.stop - start
-                if out is None or len(out) != n:
+                if len(out) != n:
                     space, out = Workspace(n, layout), layout.empty_outputs(n)
                 forward(layers, _inputs(X[rows], layers[0].coefs), space, out)
                 visit(rows, space.hidden, out)

@@ -115,7 +115,10 @@ def _log_loss(probabilities, codes):
 
 
 def _log_loss_residual(probabilities, codes, out):
-    torch.scatter(probabilities, 1, codes, -1.0, reduce="add", out=out)
+    if out.dtype == probabilities.dtype:
+        torch.scatter(probabilities, 1, codes, -1.0, reduce="add", out=out)
+    else:  # rounded once, after the subtraction
+        out.copy_(torch.scatter(probabilities, 1, codes, -1.0, reduce="add"))
 
 
 def _binary_log_loss(outputs, y):
