@@ -289,10 +289,10 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 X = np.random.RandomState(0).rand(20_000, 5)
 y = np.arange(20_000) % 5_000
-mlp = TorchMLPClassifier((5,), random_state=0, max_iter=1, batch_size=100, early_stopping=True)
-mlp.fit(X[:400], y[:400] % 3)
+mlp = TorchMLPClassifier((5,), random_state=0, max_iter=1, batch_size=100)
+mlp.fit(X[:400], y[:400] % 3, X_val=X[:400], y_val=y[:400] % 3)
 before = peak()
-mlp.fit(X, y).predict(X)
+mlp.fit(X, y, X_val=X[:2000], y_val=y[:2000]).predict(X)
 print(peak() - before)
 """
 
