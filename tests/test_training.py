@@ -287,12 +287,12 @@ from torchmlp import TorchMLPClassifier
 warnings.simplefilter("ignore")
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-X = np.random.RandomState(0).rand(20_000, 5)
-y = np.arange(20_000) % 5_000
+X = np.random.RandomState(0).rand(12_000, 5)
+y = np.arange(12_000) % 3_000
 mlp = TorchMLPClassifier((5,), random_state=0, max_iter=1, batch_size=100)
 mlp.fit(X[:400], y[:400] % 3, X_val=X[:400], y_val=y[:400] % 3)
 before = peak()
-mlp.fit(X, y, X_val=X[:2000], y_val=y[:2000]).predict(X)
+mlp.fit(X, y, X_val=X[:1000], y_val=y[:1000]).predict(X)
 print(peak() - before)
 """
 
@@ -302,8 +302,8 @@ def test_memory_does_not_grow_with_samples_times_classes():
     done = subprocess.run(
         [sys.executable, "-c", MANY_CLASSES], capture_output=True, text=True, check=True
     )
-    one_hot = 20_000 * 5_000 / 1024  # KiB of a bool per sample and class
-    # The raw outputs of the 2000 validation rows are 80 MB of float64.
+    one_hot = 12_000 * 3_000 / 1024  # KiB of a bool per sample and class
+    # The raw outputs of the 1000 validation rows are 24 MB of float64.
     assert int(done.stdout) < 1.5 * one_hot
 
 
