@@ -1,31 +1,44 @@
-"""Hidden activations: name -> the function and its derivative."""
+"""Hidden activations: name -> forward pass, backward pass, torch module and ONNX operators."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
+from torch import nn
+
+Call = Callable[[], object]  # one operation of a step, bound to its tensors
 
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of what a layer computes, and how an error flows back through it.
+    """An activation function f as the operations of a step, and its other forms.
 
     Attributes
     ----------
-    apply : callable (z, out) -> None
-        Write f(z) to `out`, which is z itself unless `keeps_input`.
-    backpropagate : callable (delta, saved) -> None
-        Replace delta by delta * f'(z), where `saved` is f(z), or z if `keeps_input`.
+    forward : callable (z, out) -> list of Call
+        Bind the operations that write f(z) to `out`, which is z itself unless `keeps_input`.
+    backward : callable (delta, saved) -> list of Call
+        Bind the operations that replace delta by delta * f'(z), where `saved` is f(z), or z if
+        `keeps_input`.
+    module : callable () -> torch.nn.Module
+        Make the module that `to_torch` uses.
+    onnx : callable (graph, z) -> str, or None
+        Add the nodes that compute f to a `torchmlp.export.onnx.Graph` and return the name of
+        their output. None if ONNX cannot express the function.
     keeps_input : bool
-        Whether the derivative is computed from z.
-    recordable : bool
-        Whether a graph of the device may hold it: see `Loss`.
+        Whether the backward pass needs z itself.
+    capturable : bool
+        Whether a CUDA graph may contain the operations; see `Loss`.
     """
 
-    apply: Callable[[torch.Tensor, torch.Tensor], object]
-    backpropagate: Callable[[torch.Tensor, torch.Tensor], object]
+    forward: Callable[[torch.Tensor, torch.Tensor], list[Call]]
+    backward: Callable[[torch.Tensor, torch.Tensor], list[Call]]
+    module: Callable[[], nn.Module]
+    onnx: Callable[[Any, str], str] | None = None
     keeps_input: bool = False
-    recordable: bool = True
+    capturable: bool = True
 
 
 _aten = torch.ops.aten
@@ -38,55 +51,127 @@ _silu_backward = _aten.silu_backward.grad_input
 _gelu_backward = _aten.gelu_backward.grad_input
 _softplus_backward = _aten.softplus_backward.grad_input
 # Klambauer et al., "Self-Normalizing Neural Networks", 2017, arXiv:1706.02515.
-SELU = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+
+def _mish_backward(delta, z):
+    delta.copy_(_aten.mish_backward(delta, z))
+
+
+# onnxruntime has LeakyRelu, Elu, Selu, Softplus, Mish and Gelu for float32 only, and the last two
+# need a recent opset. They are composed of operators that it has in both precisions.
+def _onnx_elu(graph, z, alpha=1.0):
+    below = graph("Sub", graph("Exp", graph("Min", z, 0.0)), 1.0)
+    return graph("Add", graph("Relu", z), graph("Mul", below, alpha))
+
+
+def _onnx_gelu(graph, z):
+    # onnxruntime has no Erf in double precision: the result is accurate to float32.
+    erf = graph("Erf", graph.cast(graph("Mul", z, 0.5**0.5), "float32"))
+    return graph("Mul", graph("Mul", z, 0.5), graph("Add", graph.cast(erf, graph.dtype), 1.0))
+
+
+def _onnx_softplus(graph, z):
+    # Like torch, the identity above 20, where exp might overflow.
+    below = graph("Log", graph("Add", graph("Exp", z), 1.0))
+    return graph("Where", graph("Greater", z, 20.0), z, below)
+
 
 ACTIVATIONS = {
-    "identity": Activation(lambda z, out: None, lambda delta, value: None),
+    "identity": Activation(
+        lambda z, out: [],
+        lambda delta, values: [],
+        nn.Identity,
+        lambda graph, z: z,
+    ),
     "logistic": Activation(
-        lambda z, out: torch.sigmoid_(z),
-        lambda delta, value: _sigmoid_backward(delta, value, grad_input=delta),
+        lambda z, out: [partial(torch.sigmoid_, z)],
+        lambda delta, values: [partial(_sigmoid_backward, delta, values, grad_input=delta)],
+        nn.Sigmoid,
+        lambda graph, z: graph("Sigmoid", z),
     ),
     "tanh": Activation(
-        lambda z, out: torch.tanh_(z),
-        lambda delta, value: _tanh_backward(delta, value, grad_input=delta),
+        lambda z, out: [partial(torch.tanh_, z)],
+        lambda delta, values: [partial(_tanh_backward, delta, values, grad_input=delta)],
+        nn.Tanh,
+        lambda graph, z: graph("Tanh", z),
     ),
     "relu": Activation(
-        lambda z, out: torch.relu_(z),
-        lambda delta, value: _relu_backward(delta, value, 0, grad_input=delta),
+        lambda z, out: [partial(torch.relu_, z)],
+        lambda delta, values: [partial(_relu_backward, delta, values, 0, grad_input=delta)],
+        nn.ReLU,
+        lambda graph, z: graph("Relu", z),
     ),
     "leaky_relu": Activation(
-        lambda z, out: _aten.leaky_relu_(z, 0.01),
-        lambda delta, value: _leaky_backward(delta, value, 0.01, True, grad_input=delta),
+        lambda z, out: [partial(_aten.leaky_relu_, z, 0.01)],
+        lambda delta, values: [
+            partial(_leaky_backward, delta, values, 0.01, True, grad_input=delta)
+        ],
+        nn.LeakyReLU,
+        lambda graph, z: graph("Max", z, graph("Mul", z, 0.01)),
     ),
     "elu": Activation(
-        lambda z, out: _aten.elu_(z),
-        lambda delta, value: _elu_backward(delta, 1, 1, 1, True, value, grad_input=delta),
+        lambda z, out: [partial(_aten.elu_, z)],
+        lambda delta, values: [
+            partial(_elu_backward, delta, 1, 1, 1, True, values, grad_input=delta)
+        ],
+        nn.ELU,
+        _onnx_elu,
     ),
     "selu": Activation(
-        lambda z, out: torch.selu_(z),
-        lambda delta, value: _elu_backward(delta, *SELU, True, value, grad_input=delta),
+        lambda z, out: [partial(torch.selu_, z)],
+        lambda delta, values: [
+            partial(_elu_backward, delta, SELU_ALPHA, SELU_SCALE, 1, True, values, grad_input=delta)
+        ],
+        nn.SELU,
+        lambda graph, z: graph("Mul", _onnx_elu(graph, z, SELU_ALPHA), SELU_SCALE),
     ),
     "silu": Activation(
-        lambda z, out: _aten.silu.out(z, out=out),
-        lambda delta, z: _silu_backward(delta, z, grad_input=delta),
+        lambda z, out: [partial(_aten.silu.out, z, out=out)],
+        lambda delta, z: [partial(_silu_backward, delta, z, grad_input=delta)],
+        nn.SiLU,
+        lambda graph, z: graph("Mul", z, graph("Sigmoid", z)),
         keeps_input=True,
     ),
     "gelu": Activation(
-        lambda z, out: _aten.gelu.out(z, out=out),
-        lambda delta, z: _gelu_backward(delta, z, grad_input=delta),
+        lambda z, out: [partial(_aten.gelu.out, z, out=out)],
+        lambda delta, z: [partial(_gelu_backward, delta, z, grad_input=delta)],
+        nn.GELU,
+        _onnx_gelu,
         keeps_input=True,
     ),
     "softplus": Activation(
-        lambda z, out: _aten.softplus.out(z, out=out),
-        lambda delta, z: _softplus_backward(delta, z, 1, 20, grad_input=delta),
+        lambda z, out: [partial(_aten.softplus.out, z, out=out)],
+        lambda delta, z: [partial(_softplus_backward, delta, z, 1, 20, grad_input=delta)],
+        nn.Softplus,
+        _onnx_softplus,
         keeps_input=True,
     ),
     "mish": Activation(
-        lambda z, out: _aten.mish.out(z, out=out),
-        lambda delta, z: delta.copy_(_aten.mish_backward(delta, z)),
+        lambda z, out: [partial(_aten.mish.out, z, out=out)],
+        lambda delta, z: [partial(_mish_backward, delta, z)],
+        nn.Mish,
+        lambda graph, z: graph("Mul", z, graph("Tanh", _onnx_softplus(graph, z))),
         keeps_input=True,
     ),
 }
+
+
+class Apply(nn.Module):
+    """A function of tensors as a module.
+
+    Parameters
+    ----------
+    function : callable (tensor) -> tensor
+    """
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, values):
+        """Apply the function."""
+        return self.function(values)
 
 
 def resolve_activations(activation, n_hidden):
@@ -99,17 +184,19 @@ def resolve_activations(activation, n_hidden):
     n_hidden : int
     """
     return [
-        _differentiated(f) if callable(f) else ACTIVATIONS[f]
+        differentiated(f) if callable(f) else ACTIVATIONS[f]
         for f in per_layer(activation, n_hidden)
     ]
 
 
 def per_layer(value, n_hidden):
-    """Return one value per hidden layer, where one may stand for all."""
+    """Return one value per hidden layer; a single value is repeated."""
     return list(value) if isinstance(value, (list, tuple)) else [value] * n_hidden
 
 
-def _differentiated(function):
+def differentiated(function):
+    """Return the `Activation` of a callable on tensors, which autograd differentiates."""
+
     def apply(z, out):
         with torch.inference_mode(False):  # the function may keep tensors, or use autograd
             values = function(z.clone())
@@ -125,7 +212,7 @@ def _differentiated(function):
     def backpropagate(delta, z):
         try:
             with torch.inference_mode(False), torch.enable_grad():
-                # Copies, for autograd takes no tensor that was made in inference mode.
+                # Copies: autograd does not accept tensors that were made in inference mode.
                 z, flow = z.clone().requires_grad_(), delta.clone()
                 (gradient,) = torch.autograd.grad(function(z), z, flow)
         except RuntimeError as error:
@@ -135,4 +222,10 @@ def _differentiated(function):
             ) from error
         delta.copy_(gradient)
 
-    return Activation(apply, backpropagate, keeps_input=True, recordable=False)
+    return Activation(
+        lambda z, out: [partial(apply, z, out)],
+        lambda delta, z: [partial(backpropagate, delta, z)],
+        partial(Apply, function),
+        keeps_input=True,
+        capturable=False,
+    )

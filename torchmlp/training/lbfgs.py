@@ -1,93 +1,100 @@
-"""scipy's L-BFGS-B over the same forward and backward as the stochastic solvers."""
+"""scipy's L-BFGS-B over the same forward and backward pass as the stochastic solvers."""
 
 import numpy as np
 import scipy.optimize
 import torch
 
-from torchmlp.training.compute import one_blas_thread
-from torchmlp.training.epoch import Kernel
-from torchmlp.training.rows import Epoch
+from torchmlp.training.backprop import Backprop
+from torchmlp.training.batches import BatchLoader
+from torchmlp.training.device.placement import one_blas_thread
+
+STOPPED_BY_CALLBACK = 99  # scipy's status
+
+
+class _TimeOver(Exception):
+    """Raised between two evaluations of the objective to end the minimisation."""
 
 
 class Objective:
-    """Loss of all rows at once, and its gradient, as functions of one flat vector.
+    """Loss of all rows and its gradient, as functions of one flat vector.
 
     Parameters
     ----------
-    task : Task
+    inputs : FitInputs
+    state : FitState
+    on_block_end : callable () -> bool, or None
+        Called between two evaluations; if it returns true, the minimisation ends.
     """
 
-    def __init__(self, task):
-        settings, data, layout = task.settings, task.data, task.layout
-        self.kernel = Kernel(task.weights, layout, settings.loss, settings.alpha)
-        self.n_rows = len(data)
-        (self.block,) = Epoch(data, self.n_rows, layout, shuffle=False).blocks()
+    def __init__(self, inputs, state, on_block_end=None):
+        settings, data, layout = inputs.settings, inputs.data, inputs.layout
+        self.state, self.on_block_end = state, on_block_end
+        self.n_rows, self.n_evaluations = len(data), 0
+        self.backprop = Backprop(
+            state.weights, state.gradient, layout, settings.loss, settings.alpha
+        )
+        (self.block,) = BatchLoader(data, self.n_rows, layout, shuffle=False).blocks()
         (self.batch,) = self.block.batches
-        if self.kernel.loss.averages_outputs:
-            # The stochastic solvers take the gradient of the sum over the outputs, as
-            # scikit-learn does; a line search needs that of the loss itself.
-            scale = self.batch.space.scale / layout.layer_units[-1]
-            self.batch.space = layout.space(self.n_rows, scale)
+        if settings.loss.averages_outputs:
+            # The stochastic solvers follow the gradient of the sum over the outputs, as in
+            # scikit-learn; a line search needs the gradient of the loss itself.
+            scale = self.batch.workspace.scale / layout.layer_units[-1]
+            self.batch.workspace = layout.workspace(self.n_rows, scale)
+        self.backprop.bind(self.batch)
 
-    @torch.inference_mode()  # as in Kernel.run
+    @torch.inference_mode()  # as in EpochTrainer.run_epoch
     def __call__(self, flat):
-        self.kernel.weights.flat.copy_(torch.from_numpy(flat))
-        self.kernel.compute_gradient(self.batch)
-        loss = float(self.kernel.loss_of(self.block)) / self.n_rows
-        return loss, self.kernel.gradient.flat.cpu().numpy().astype(np.float64)
+        if self.n_evaluations and self.on_block_end is not None and self.on_block_end():
+            raise _TimeOver
+        self.n_evaluations += 1
+        self.state.weights.flat.copy_(torch.from_numpy(flat))
+        for call in self.batch.calls:
+            call()
+        loss = float(self.backprop.loss_of(self.block)) / self.n_rows
+        return loss, self.state.gradient.flat.cpu().numpy().astype(np.float64)
 
 
-STOPPED = 99  # scipy's status of a minimisation that a callback ended
+def minimize(inputs, state, iteration_ends, on_block_end=None):
+    """Train the weights of a state with L-BFGS.
 
-
-def minimise_lbfgs(task):
-    """Train the weights of a task with L-BFGS.
+    Parameters
+    ----------
+    inputs : FitInputs
+    state : FitState
+    iteration_ends : callable (loss) -> bool
+        Called after each iteration; if it returns true, the minimisation ends.
+    on_block_end : callable () -> bool, or None
+        As for `Objective`.
 
     Returns
     -------
     scipy.optimize.OptimizeResult or None
-        None if the user, an observer or early stopping ended it.
-
-    Raises
-    ------
-    ValueError
-        If training diverges.
+        None if `iteration_ends` or `on_block_end` ended the minimisation.
     """
-    settings, weights = task.settings, task.weights
+    settings, weights = inputs.settings, state.weights
     accepted = weights.flat.cpu().numpy().astype(np.float64)
 
-    def iteration_ends(intermediate_result):
+    def callback(intermediate_result):
         nonlocal accepted
         accepted = intermediate_result.x.copy()
         weights.flat.copy_(torch.from_numpy(accepted))
-        task.epoch_ends(float(intermediate_result.fun), 0)
-        if task.holdout is not None:
-            task.judge()
-            task.keep_best()
-        if task.notify_epoch_end():
+        if iteration_ends(float(intermediate_result.fun)):
             raise StopIteration
-        if task.monitors_score and task.out_of_patience:
-            task.tell_out_of_patience("Stopping.")
-            raise StopIteration
-        task.epoch_begins()
 
-    result = None
-    task.epoch_begins()
     options = {"maxfun": settings.max_fun, "maxiter": settings.max_iter, "gtol": settings.tol}
     try:
         with one_blas_thread():
             result = scipy.optimize.minimize(
-                Objective(task),
+                Objective(inputs, state, on_block_end),
                 accepted,
                 method="L-BFGS-B",
                 jac=True,
-                callback=iteration_ends,
+                callback=callback,
                 options=options,
             )
-        accepted, task.progress.loss = result.x, float(result.fun)
-    except KeyboardInterrupt:
-        task.notes.append(("Training interrupted by user.", UserWarning))
-    weights.flat.copy_(torch.from_numpy(accepted))
-    task.restore_best()
-    task.finish()
-    return result if result is None or result.status != STOPPED else None
+        accepted, state.progress.loss = result.x, float(result.fun)
+    except _TimeOver:
+        return None
+    finally:  # the last evaluation may have been of other weights
+        weights.flat.copy_(torch.from_numpy(accepted))
+    return None if result.status == STOPPED_BY_CALLBACK else result

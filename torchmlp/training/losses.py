@@ -1,25 +1,36 @@
 """Losses: name -> output activation, residual, value per row, and the targets it is defined for."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from torchmlp.training.compute import one_thread
-from torchmlp.training.inputs import as_tensor
+from torchmlp.training.activations import Apply, Call
+from torchmlp.training.device.placement import one_thread
+from torchmlp.training.products import as_tensor
 
 BLOCK_SIZE = 1 << 18  # outputs that `row_losses` activates at a time
 
 
 def _output_minus_target(outputs, y, out):
-    torch.sub(outputs, y, out=out)
+    return [partial(torch.sub, outputs, y, out=out)]
+
+
+def _bound(function):
+    """Make a residual of a function that writes it to its last argument."""
+    return lambda outputs, y, out: [partial(function, outputs, y, out)]
 
 
 @dataclass(frozen=True)
 class Loss:
     """A loss and the output activation that belongs to it.
+
+    Tensors may have leading dimensions, those of a stack of networks.
 
     Attributes
     ----------
@@ -28,53 +39,84 @@ class Loss:
     values : callable (outputs, y) -> tensor of shape (n_rows,)
         Loss of each row, for activated outputs. The losses of more than two classes take codes
         y of shape (n_rows, 1), the others targets of shape (n_rows, n_outputs).
-    residual : callable (outputs, y, out) -> None
-        Write d loss / dz, the derivative with respect to the raw outputs z. For a canonical pair
-        of loss and output activation, output - y.
+    residual : callable (outputs, y, out) -> list of Call
+        Bind the operations that write d loss / dz, the derivative with respect to the raw
+        outputs z. For a canonical pair of loss and output activation it is output - y.
     averages_outputs : bool
         Whether `values` averages over the outputs where `residual` does not.
     lowest : float
         Smallest target.
     open_range : bool
         Whether that target itself is not allowed.
-    recordable : bool
-        Whether a graph of the device may hold it: not what users write, which may wait for the
-        device, or do something else at every call.
+    capturable : bool
+        Whether a CUDA graph may contain the operations. Callables of users are not capturable:
+        they may synchronise with the device, or compute something else at every call.
     """
 
     out_activation: str
     values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    residual: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None] = _output_minus_target
+    residual: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], list[Call]] = (
+        _output_minus_target
+    )
     averages_outputs: bool = False
     lowest: float = -math.inf
     open_range: bool = False
-    recordable: bool = True
+    capturable: bool = True
 
 
-def _softmax_(z):
+def _softmax(z):
     # torch's kernel for a short last dimension runs element by element: with ten classes it
-    # takes three to five times as long as the other dimension does, transposing included.
-    columns = z.t()
+    # takes three to five times as long as that for the other dimension, transposition included.
+    columns = z.mT
     if columns.is_contiguous():
-        torch.softmax(columns, 0, out=columns)
-    elif z.shape[1] < 16 and z.device.type == "cpu":
-        z.copy_(torch.softmax(columns.contiguous(), 0).t())
-    else:
-        torch.softmax(z, 1, out=z)
+        return [partial(torch.softmax, columns, -2, out=columns)]
+    if z.shape[-1] < 16 and z.device.type == "cpu":
+        return [lambda: z.copy_(torch.softmax(columns.contiguous(), -2).mT)]
+    return [partial(torch.softmax, z, -1, out=z)]
 
 
-OUTPUT_ACTIVATIONS: dict[str, Callable[[torch.Tensor], object]] = {
-    "identity": lambda z: None,
-    "logistic": torch.sigmoid_,
-    "softmax": _softmax_,
-    "exp": torch.exp_,
+@dataclass(frozen=True)
+class OutputActivation:
+    """A function of the raw outputs that gives predictions.
+
+    Attributes
+    ----------
+    forward : callable (z) -> list of Call
+        Bind the operations that replace the raw outputs z, of shape (*stack, n_rows, n_outputs).
+    modules : list of callables () -> torch.nn.Module
+        Make the modules that `to_torch` uses.
+    onnx : callable (graph, raw) -> str
+        Add the nodes of the function to a `torchmlp.export.onnx.Graph`.
+    """
+
+    forward: Callable[[torch.Tensor], list[Call]]
+    modules: Sequence[Callable[[], nn.Module]]
+    onnx: Callable[[Any, str], str]
+
+
+OUTPUT_ACTIVATIONS = {
+    "identity": OutputActivation(lambda z: [], [], lambda graph, raw: raw),
+    "logistic": OutputActivation(
+        lambda z: [partial(torch.sigmoid_, z)],
+        [nn.Sigmoid],
+        lambda graph, raw: graph("Sigmoid", raw),
+    ),
+    "softmax": OutputActivation(
+        _softmax, [partial(nn.Softmax, dim=1)], lambda graph, raw: graph("Softmax", raw, axis=1)
+    ),
+    "exp": OutputActivation(
+        lambda z: [partial(torch.exp_, z)],
+        [partial(Apply, torch.exp)],
+        lambda graph, raw: graph("Exp", raw),
+    ),
 }
 
 
 def activate_outputs(raw, out_activation):
     """Apply an output activation to an array of raw outputs in place, and return it."""
     with one_thread():
-        OUTPUT_ACTIVATIONS[out_activation](torch.from_numpy(raw))
+        for call in OUTPUT_ACTIVATIONS[out_activation].forward(torch.from_numpy(raw)):
+            call()
     return raw
 
 
@@ -111,34 +153,35 @@ def _clipped(probability):
 
 
 def _log_loss(probabilities, codes):
-    return _clipped(probabilities.gather(1, codes)).log_().neg_().squeeze(1)
+    return _clipped(probabilities.gather(-1, codes)).log_().neg_().squeeze(-1)
 
 
 def _log_loss_residual(probabilities, codes, out):
+    minus_one = torch.full_like(codes, -1, dtype=probabilities.dtype)
     if out.dtype == probabilities.dtype:
-        torch.scatter(probabilities, 1, codes, -1.0, reduce="add", out=out)
-    else:  # rounded once, after the subtraction
-        out.copy_(torch.scatter(probabilities, 1, codes, -1.0, reduce="add"))
+        return [partial(torch.scatter_add, probabilities, -1, codes, minus_one, out=out)]
+    # With operands in bfloat16 the difference is rounded, not the probability.
+    return [lambda: out.copy_(probabilities.scatter_add(-1, codes, minus_one))]
 
 
 def _binary_log_loss(outputs, y):
     # The probability of what came out: p where y is 1, and 1 - p where it is 0. (torch's own
     # loss fails where a diverging fit has NaN.)
     p = _clipped(outputs)
-    return torch.lerp(1 - p, p, y).log_().sum(1).neg_()
+    return torch.lerp(1 - p, p, y).log_().sum(-1).neg_()
 
 
 def _half_squared_error(outputs, y):
-    return (outputs - y).square_().mean(1).mul_(0.5)
+    return (outputs - y).square_().mean(-1).mul_(0.5)
 
 
 def _half_poisson_deviance(outputs, y):
-    return torch.xlogy(y, y / outputs).sub_(y).add_(outputs).sum(1)
+    return torch.xlogy(y, y / outputs).sub_(y).add_(outputs).sum(-1)
 
 
 def _half_gamma_deviance(outputs, y):
     ratio = y / outputs
-    return (ratio - ratio.log() - 1).sum(1)
+    return (ratio - ratio.log() - 1).sum(-1)
 
 
 def _gamma_residual(outputs, y, out):
@@ -146,7 +189,7 @@ def _gamma_residual(outputs, y, out):
 
 
 def _absolute_error(outputs, y):
-    return (outputs - y).abs_().sum(1)
+    return (outputs - y).abs_().sum(-1)
 
 
 def _absolute_residual(outputs, y, out):
@@ -154,7 +197,7 @@ def _absolute_residual(outputs, y, out):
 
 
 def _huber(outputs, y):
-    return torch.nn.functional.huber_loss(outputs, y, reduction="none").sum(1)
+    return torch.nn.functional.huber_loss(outputs, y, reduction="none").sum(-1)
 
 
 def _huber_residual(outputs, y, out):
@@ -170,12 +213,12 @@ def quantile_loss(quantile):
 
     def values(outputs, y):
         error = y - outputs
-        return torch.maximum(quantile * error, (quantile - 1) * error).sum(1)
+        return torch.maximum(quantile * error, (quantile - 1) * error).sum(-1)
 
     def residual(outputs, y, out):
         out.copy_((outputs > y) * 1.0 - quantile * (outputs != y))
 
-    return Loss("identity", values, residual)
+    return Loss("identity", values, _bound(residual))
 
 
 def _signed(y):
@@ -183,7 +226,7 @@ def _signed(y):
 
 
 def _hinge(outputs, y):
-    return (1 - _signed(y) * outputs).clamp_min_(0).sum(1)
+    return (1 - _signed(y) * outputs).clamp_min_(0).sum(-1)
 
 
 def _hinge_residual(outputs, y, out):
@@ -192,7 +235,7 @@ def _hinge_residual(outputs, y, out):
 
 
 def _perceptron(outputs, y):
-    return (-_signed(y) * outputs).clamp_min_(0).sum(1)
+    return (-_signed(y) * outputs).clamp_min_(0).sum(-1)
 
 
 def _perceptron_residual(outputs, y, out):
@@ -202,18 +245,18 @@ def _perceptron_residual(outputs, y, out):
 
 def _lead_of_rival(outputs, codes):
     """Return by how much the best wrong class leads the true one, and which it is."""
-    rival, index = outputs.scatter(1, codes, -math.inf).max(1, keepdim=True)
-    return rival - outputs.gather(1, codes), index
+    rival, index = outputs.scatter(-1, codes, -math.inf).max(-1, keepdim=True)
+    return rival - outputs.gather(-1, codes), index
 
 
 def _correct(wrong, rival, codes, out):
     """Write the derivative of the lead of the rival, in the rows that are wrong."""
-    out.zero_().scatter_(1, codes, -1.0).scatter_(1, rival, 1.0).mul_(wrong)
+    out.zero_().scatter_(-1, codes, -1.0).scatter_(-1, rival, 1.0).mul_(wrong)
 
 
 def _multiclass_hinge(outputs, codes):
     lead, _ = _lead_of_rival(outputs, codes)
-    return lead.add_(1).clamp_min_(0).squeeze(1)
+    return lead.add_(1).clamp_min_(0).squeeze(-1)
 
 
 def _multiclass_hinge_residual(outputs, codes, out):
@@ -223,7 +266,7 @@ def _multiclass_hinge_residual(outputs, codes, out):
 
 def _multiclass_perceptron(outputs, codes):
     lead, _ = _lead_of_rival(outputs, codes)
-    return lead.clamp_min_(0).squeeze(1)
+    return lead.clamp_min_(0).squeeze(-1)
 
 
 def _multiclass_perceptron_residual(outputs, codes, out):
@@ -234,19 +277,21 @@ def _multiclass_perceptron_residual(outputs, codes, out):
 LOSSES = {
     "log_loss": Loss("softmax", _log_loss, _log_loss_residual),
     "binary_log_loss": Loss("logistic", _binary_log_loss),
-    "hinge": Loss("identity", _hinge, _hinge_residual),
+    "hinge": Loss("identity", _hinge, _bound(_hinge_residual)),
     # Crammer and Singer, Journal of Machine Learning Research 2, 2001.
-    "multiclass_hinge": Loss("identity", _multiclass_hinge, _multiclass_hinge_residual),
-    "perceptron": Loss("identity", _perceptron, _perceptron_residual),
+    "multiclass_hinge": Loss("identity", _multiclass_hinge, _bound(_multiclass_hinge_residual)),
+    "perceptron": Loss("identity", _perceptron, _bound(_perceptron_residual)),
     "multiclass_perceptron": Loss(
-        "identity", _multiclass_perceptron, _multiclass_perceptron_residual
+        "identity", _multiclass_perceptron, _bound(_multiclass_perceptron_residual)
     ),
     "squared_error": Loss("identity", _half_squared_error, averages_outputs=True),
-    "absolute_error": Loss("identity", _absolute_error, _absolute_residual),
-    "huber": Loss("identity", _huber, _huber_residual),
+    "absolute_error": Loss("identity", _absolute_error, _bound(_absolute_residual)),
+    "huber": Loss("identity", _huber, _bound(_huber_residual)),
     "quantile": quantile_loss(0.5),
     "poisson": Loss("exp", _half_poisson_deviance, lowest=0.0),
-    "gamma": Loss("exp", _half_gamma_deviance, _gamma_residual, lowest=0.0, open_range=True),
+    "gamma": Loss(
+        "exp", _half_gamma_deviance, _bound(_gamma_residual), lowest=0.0, open_range=True
+    ),
 }
 
 
@@ -291,4 +336,4 @@ def _differentiated(function):
             (gradient,) = torch.autograd.grad(values(outputs, y).sum(), outputs)
         out.copy_(gradient)
 
-    return Loss("identity", values, residual, recordable=False)
+    return Loss("identity", values, _bound(residual), capturable=False)

@@ -1,5 +1,6 @@
 """One flat buffer for all weights of a network, and the per-layer views into it."""
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,11 +20,11 @@ def by_columns(n_rows, n_columns, dtype):
     return n_columns < NARROW or (dtype == torch.float64 and n_rows > n_columns)
 
 
-def as_matrix(flat, n_rows, n_columns):
-    """View a vector as a matrix of this shape, in the memory order of `by_columns`."""
+def as_matrix(flat, n_rows, n_columns, stack=()):
+    """View a vector as a matrix, or a stack of them, in the memory order of `by_columns`."""
     if by_columns(n_rows, n_columns, flat.dtype):
-        return flat.view(n_columns, n_rows).t()
-    return flat.view(n_rows, n_columns)
+        return flat.view(*stack, n_columns, n_rows).mT
+    return flat.view(*stack, n_rows, n_columns)
 
 
 class Layer(NamedTuple):
@@ -34,10 +35,11 @@ class Layer(NamedTuple):
 
 
 class Parameters:
-    """The weights and biases of one network, or anything laid out like them.
+    """The weights and biases of a network, or of a stack of networks of one shape.
 
-    All coefficients come first, layer by layer, then all intercepts, so that a solver updates
-    one vector whatever the depth, and the penalty is one dot product.
+    All coefficients come first, layer by layer, then all intercepts. A solver thus updates one
+    vector, whatever the depth, and the L2 penalty is one dot product. In a stack the members
+    follow each other within each layer, so that each layer is one contiguous batch of matrices.
 
     Parameters
     ----------
@@ -46,7 +48,9 @@ class Parameters:
     dtype : torch.dtype
     device : torch.device
     sparse_input : bool
-        Whether the first layer meets sparse rows, whose products read it by rows.
+        Whether the first layer multiplies sparse rows, whose products read it by rows.
+    stack : tuple of int, default=()
+        ``(n_members,)`` for a stack of networks.
 
     Attributes
     ----------
@@ -54,20 +58,30 @@ class Parameters:
     coefficients : tensor of shape (n_coefficients,)
         The part of `flat` that the L2 penalty shrinks.
     coefs, intercepts : list of tensors
-        Views of shape (fan_in, fan_out) and (fan_out,).
+        Views of shape (*stack, fan_in, fan_out) and (*stack, fan_out).
     """
 
-    def __init__(self, layer_units, dtype, device, sparse_input=False):
+    def __init__(self, layer_units, dtype, device, sparse_input=False, stack=()):
         self.layer_units, self.sparse_input = tuple(layer_units), sparse_input
-        shapes = list(pairwise(self.layer_units))
-        sizes = [fan_in * fan_out for fan_in, fan_out in shapes] + [n for _, n in shapes]
-        self.flat = torch.zeros(sum(sizes), dtype=dtype, device=device)
-        pieces = self.flat.split(sizes)
-        self.coefs = [as_matrix(w, *shape) for w, shape in zip(pieces, shapes, strict=False)]
+        self.stack = tuple(stack)
+        shapes, n_members = list(pairwise(self.layer_units)), math.prod(self.stack)
+        sizes = [n_members * fan_in * fan_out for fan_in, fan_out in shapes]
+        self.flat = torch.zeros(
+            sum(sizes) + n_members * sum(self.layer_units[1:]), dtype=dtype, device=device
+        )
+        pieces = self.flat.split([*sizes, *(n_members * n for n in self.layer_units[1:])])
+        self.coefs = [
+            as_matrix(piece, *shape, stack) for piece, shape in zip(pieces, shapes, strict=False)
+        ]
         if sparse_input:
             self.coefs[0] = pieces[0].view(shapes[0])
-        self.intercepts = list(pieces[len(shapes) :])
-        self.coefficients = self.flat[: sum(sizes[: len(shapes)])]
+        self.intercepts = [piece.view(*stack, -1) for piece in pieces[len(shapes) :]]
+        self.coefficients = self.flat[: sum(sizes)]
+
+    @property
+    def views(self):
+        """The coefficients of each layer, then the intercepts of each layer."""
+        return self.coefs + self.intercepts
 
     @property
     def layers(self):
@@ -75,9 +89,34 @@ class Parameters:
         return [Layer(*views) for views in zip(self.coefs, self.intercepts, strict=True)]
 
     def like(self, dtype=None):
-        """Zeros for the same layers."""
+        """Return zeros for the same layers."""
         dtype, device = dtype or self.flat.dtype, self.flat.device
-        return Parameters(self.layer_units, dtype, device, self.sparse_input)
+        return Parameters(self.layer_units, dtype, device, self.sparse_input, self.stack)
+
+    def per_member(self, values):
+        """Return a tensor of shape (*stack,) in a shape that multiplies each of `views`.
+
+        Returns
+        -------
+        list of tensors of shape (*stack, 1, 1) or (*stack, 1)
+        """
+        return [values[(...,) + (None,) * (view.ndim - len(self.stack))] for view in self.views]
+
+    def squared_norms(self, views):
+        """Return the sum of squares over some of the `views`, of shape (*stack,)."""
+        start = len(self.stack)
+        return sum(view.square().flatten(start).sum(start) for view in views)
+
+    def torch_views(self):
+        """View the weights as torch's modules do.
+
+        Returns
+        -------
+        list of tensors
+            Of each ``nn.Linear`` the weight, of shape (fan_out, fan_in), and the bias, of shape
+            (fan_out,): the order of ``module.parameters()``.
+        """
+        return [view.t() for layer in self.layers for view in layer]
 
     def by_rows(self, vector):
         """Return an array of a vector that is laid out like `flat`, with every matrix by rows.
@@ -100,20 +139,27 @@ class Parameters:
     def _views_of(self, vector):
         return [
             vector.as_strided(view.shape, view.stride(), view.storage_offset())
-            for view in self.coefs + self.intercepts
+            for view in self.views
         ]
 
-    def assign(self, coefs, intercepts):
-        """Copy NumPy arrays in, layer by layer."""
-        for view, array in zip(self.coefs + self.intercepts, [*coefs, *intercepts], strict=True):
-            view.copy_(torch.from_numpy(np.array(array)))
+    def assign(self, coefs, intercepts, member=()):
+        """Copy the arrays of one network in, layer by layer.
+
+        Parameters
+        ----------
+        coefs, intercepts : lists of ndarrays
+        member : int, default=()
+            Which network of a stack.
+        """
+        for view, array in zip(self.views, [*coefs, *intercepts], strict=True):
+            view[member].copy_(torch.from_numpy(np.array(array)))
         return self
 
-    def to_numpy(self):
+    def to_numpy(self, member=()):
         """Return (coefs, intercepts) as lists of arrays that own their memory."""
 
         def arrays(views):
-            return [view.cpu().numpy().copy() for view in views]
+            return [view[member].cpu().numpy().copy() for view in views]
 
         return arrays(self.coefs), arrays(self.intercepts)
 

@@ -1,6 +1,8 @@
-"""Stochastic solvers: name -> update of one flat vector of weights."""
+"""Stochastic solvers: name -> update of the weights by a gradient."""
 
+import inspect
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,20 +10,44 @@ import torch
 
 
 class Solver:
-    """A step is ``update(gradient, *factors(rate))``, for a gradient and a learning rate.
+    """Updates weights in place; one step is ``update(*factors(rate))`` for a learning rate.
 
-    The factors change from step to step. A recorded step reads them from the memory of the
-    device, where they are put before it is replayed; any other takes them as they are.
+    The factors change from step to step. A captured step reads them from the memory of the
+    device, where they are written before it is replayed; any other step takes them as they are.
+    In a stack of networks rates and factors have one entry for each member.
+
+    Parameters
+    ----------
+    settings : Settings
+    weights : Parameters
+        Updated.
+    gradient : Parameters
+        Read at each step.
     """
 
     name: str
-    decouples_penalty = False  # whether the penalty is the solver's business, not the gradient's
-    recordable = True  # whether a graph of the device may hold the updates
+    decouples_penalty = False  # whether the solver applies the penalty, not the gradient
+    capturable = True  # whether a CUDA graph may contain the update
     update: Any
 
+    def __init__(self, settings, weights, gradient):
+        self.weights, self.gradient = weights, gradient
+        self._scaled: Any = None
+
     def factors(self, rate):
-        """Begin a step, and return what `update` needs beside the gradient."""
-        return (rate,)
+        """Begin a step, and return what `update` needs."""
+        return (torch.from_numpy(rate) if self.weights.stack else rate,)
+
+    def _times(self, vector, rate):
+        """Return a vector laid out like the weights times a rate, or the rate of each member."""
+        if rate.ndim == 0:
+            return vector * rate
+        if self._scaled is None:
+            self._scaled = self.weights.like()
+        self._scaled.flat.copy_(vector)
+        for view, factor in zip(self._scaled.views, self._scaled.per_member(rate), strict=True):
+            view.mul_(factor)
+        return self._scaled.flat
 
 
 class SGD(Solver):
@@ -29,76 +55,74 @@ class SGD(Solver):
 
     v = momentum * v - rate * g;  w += v, or with Nesterov's momentum
     w += momentum * v - rate * g.
-
-    Parameters
-    ----------
-    settings : Settings
-    weights : Parameters
-        What `update` changes.
     """
 
     name = "sgd"
 
-    def __init__(self, settings, weights):
-        self.parameters, self.weights = weights, weights.flat
+    def __init__(self, settings, weights, gradient):
+        super().__init__(settings, weights, gradient)
         self.momentum = settings.momentum
         self.nesterov = settings.nesterovs_momentum
-        self.velocity = torch.zeros_like(self.weights)
+        self.velocity = torch.zeros_like(weights.flat)
 
-    def update(self, gradient, rate):
-        if isinstance(rate, torch.Tensor):  # which torch takes as a factor, but not as `alpha`
-            gradient, rate = gradient * rate, 1.0
+    def update(self, rate):
+        gradient = self.gradient.flat
+        if isinstance(rate, torch.Tensor):  # which torch accepts as a factor, but not as `alpha`
+            gradient, rate = self._times(gradient, rate), 1.0
         velocity = self.velocity.mul_(self.momentum).add_(gradient, alpha=-rate)
         if self.nesterov:
-            self.weights.add_(velocity, alpha=self.momentum).add_(gradient, alpha=-rate)
+            self.weights.flat.add_(velocity, alpha=self.momentum).add_(gradient, alpha=-rate)
         else:
-            self.weights.add_(velocity)
+            self.weights.flat.add_(velocity)
 
     def state(self):
-        """Return what a later fit needs to go on, without tensors."""
-        return {"velocity": self.parameters.by_rows(self.velocity)}
+        """Return what a later fit needs to continue, without tensors."""
+        return {"velocity": self.weights.by_rows(self.velocity)}
 
     def restore(self, state):
-        self.velocity.copy_(self.parameters.from_rows(state["velocity"]))
+        """Continue from what `state` returned."""
+        self.velocity.copy_(self.weights.from_rows(state["velocity"]))
 
 
 class Adam(Solver):
-    """Adam with scikit-learn's epsilon, which stands outside the bias correction.
+    """Adam with scikit-learn's epsilon, which is outside the bias correction.
 
-    w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon): Kingma and Ba's
-    own remark after their algorithm 1 (arXiv:1412.6980, section 2). torch corrects v first and
+    w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon): the form that Kingma
+    and Ba give after their algorithm 1 (arXiv:1412.6980, section 2). torch corrects v first and
     adds its epsilon to the corrected root, so both corrections enter with the rate.
     """
 
     name = "adam"
 
-    def __init__(self, settings, weights):
-        self.parameters, self.weights = weights, weights.flat
+    def __init__(self, settings, weights, gradient):
+        super().__init__(settings, weights, gradient)
         self.beta_1, self.beta_2 = settings.beta_1, settings.beta_2
         self.epsilon = settings.epsilon
-        self.moment_1 = torch.zeros_like(self.weights)
-        self.moment_2 = torch.zeros_like(self.weights)
-        self.t = 0
-        # After so many steps torch's bias corrections are 1: they are in the rate already.
-        self._steps = torch.full((), math.inf, dtype=torch.float32, device=self.weights.device)
+        self.moment_1 = torch.zeros_like(weights.flat)
+        self.moment_2 = torch.zeros_like(weights.flat)
+        self.t: Any = np.zeros(weights.stack) if weights.stack else 0
         # On a GPU torch's kernel reads a rate from memory in float32 only.
-        exact = self.weights.device.type == "cpu" or self.weights.dtype == torch.float32
-        fused = exact and hasattr(torch, "_fused_adam_")
-        self.update = self._fused if fused else self._in_place
+        exact = weights.flat.device.type == "cpu" or weights.flat.dtype == torch.float32
+        fused = exact and not weights.stack and hasattr(torch, "_fused_adam_")
+        self.update = self._bind_fused() if fused else self._in_place
 
     def factors(self, rate):
         self.t += 1
-        return (rate * (math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)),)
+        root = math.sqrt if isinstance(self.t, int) else np.sqrt
+        corrected = rate * (root(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t))
+        return (torch.from_numpy(corrected) if self.weights.stack else corrected,)
 
-    def _fused(self, gradient, rate):
-        torch._fused_adam_(
-            [self.weights],
-            [gradient],
+    def _bind_fused(self):
+        weights = self.weights.flat
+        step = partial(
+            torch._fused_adam_,
+            [weights],
+            [self.gradient.flat],
             [self.moment_1],
             [self.moment_2],
             [],
-            [self._steps],
-            lr=rate,
+            # After so many steps torch's bias corrections are 1: ours are in the rate.
+            [torch.full((), math.inf, dtype=torch.float32, device=weights.device)],
             beta1=self.beta_1,
             beta2=self.beta_2,
             weight_decay=0.0,
@@ -106,24 +130,29 @@ class Adam(Solver):
             amsgrad=False,
             maximize=False,
         )
+        return lambda rate: step(lr=rate)
 
-    def _in_place(self, gradient, rate):
+    def _in_place(self, rate):
+        gradient = self.gradient.flat
         self.moment_1.mul_(self.beta_1).add_(gradient, alpha=1 - self.beta_1)
         self.moment_2.mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
         denominator = self.moment_2.sqrt().add_(self.epsilon)
-        self.weights.sub_(self.moment_1.div(denominator).mul_(rate))
+        direction = torch.div(self.moment_1, denominator, out=denominator)
+        if isinstance(rate, torch.Tensor):
+            direction, rate = self._times(direction, rate), 1.0
+        self.weights.flat.sub_(direction, alpha=rate)
 
     def state(self):
         return {
             "t": self.t,
-            "moment_1": self.parameters.by_rows(self.moment_1),
-            "moment_2": self.parameters.by_rows(self.moment_2),
+            "moment_1": self.weights.by_rows(self.moment_1),
+            "moment_2": self.weights.by_rows(self.moment_2),
         }
 
     def restore(self, state):
         self.t = state["t"]
-        self.moment_1.copy_(self.parameters.from_rows(state["moment_1"]))
-        self.moment_2.copy_(self.parameters.from_rows(state["moment_2"]))
+        self.moment_1.copy_(self.weights.from_rows(state["moment_1"]))
+        self.moment_2.copy_(self.weights.from_rows(state["moment_2"]))
 
 
 class AdamW(Adam):
@@ -135,95 +164,154 @@ class AdamW(Adam):
     name = "adamw"
     decouples_penalty = True
 
-    def __init__(self, settings, weights):
-        super().__init__(settings, weights)
-        self.coefficients, self.alpha = weights.coefficients, settings.alpha
+    def __init__(self, settings, weights, gradient):
+        super().__init__(settings, weights, gradient)
+        self.alpha = settings.alpha
         self._adam, self.update = self.update, self._decayed
 
     def factors(self, rate):
-        return (*super().factors(rate), 1 - rate * self.alpha)
+        kept = 1 - rate * self.alpha
+        return (*super().factors(rate), torch.from_numpy(kept) if self.weights.stack else kept)
 
-    def _decayed(self, gradient, rate, kept):
-        self.coefficients.mul_(kept)
-        self._adam(gradient, rate)
+    def _decayed(self, rate, kept):
+        if self.weights.stack:
+            for coefs in self.weights.coefs:
+                coefs.mul_(kept[:, None, None])
+        else:
+            self.weights.coefficients.mul_(kept)
+        self._adam(rate)
 
 
 class TorchSolver(Solver):
-    """Any torch optimizer, over the flat vector.
+    """Optimizers of torch, over the weights in the shapes that torch's modules give them.
 
     Parameters
     ----------
-    factory : callable (parameters, lr) -> torch.optim.Optimizer
     settings : Settings
-    weights : Parameters
+        With `solver`, a callable (params, lr) -> torch.optim.Optimizer, or a list of them. Its
+        `params` are views of the weights: those of each layer, of shape (fan_out, fan_in), then
+        its intercepts, of shape (fan_out,), as ``module.parameters()`` orders them.
+    weights, gradient : Parameters
     """
 
-    recordable = False  # some read their state on the host
+    capturable = False  # some read their state on the host
 
-    def __init__(self, factory, settings, weights):
-        self.parameters, self.parameter = weights, torch.nn.Parameter(weights.flat)
-        self.optimizer = factory([self.parameter], lr=settings.learning_rate_init)
-        self.name = type(self.optimizer).__name__
+    def __init__(self, settings, weights, gradient):
+        super().__init__(settings, weights, gradient)
+        rate = settings.learning_rate_init
+        self.params = [torch.nn.Parameter(view) for view in weights.torch_views()]
+        self.optimizers = _make_optimizers(settings.solver, self.params, rate)
+        self.name = " and ".join(type(optimizer).__name__ for optimizer in self.optimizers)
+        self._rate_factors = [group["lr"] / rate for group in self._groups()]
+        self._gradients = gradient.torch_views()
+
+    def _groups(self):
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     @torch.inference_mode(False)
-    def update(self, gradient, rate):
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.parameter.grad = gradient
-        self.optimizer.step()
+    def update(self, rate):
+        for group, factor in zip(self._groups(), self._rate_factors, strict=True):
+            group["lr"] = rate * factor
+        for parameter, view in zip(self.params, self._gradients, strict=True):
+            parameter.grad = view
+        for optimizer in self.optimizers:
+            optimizer.step()
 
     def state(self):
-        return {"optimizer": without_tensors(self.optimizer.state_dict(), self._to_array)}
-
-    def _to_array(self, tensor):
-        whole = tensor.shape == self.parameter.shape
-        return self.parameters.by_rows(tensor) if whole else _to_array(tensor)
-
-    def _to_tensor(self, array):
-        whole = array.shape == self.parameter.shape
-        return self.parameters.from_rows(array) if whole else _to_tensor(array)
+        return {
+            "optimizers": [without_tensors(o.state_dict()) for o in self.optimizers],
+            "dtype": str(self.weights.flat.dtype),
+        }
 
     def restore(self, state):
-        state = with_tensors(state["optimizer"], self._to_tensor)
-        self.optimizer.load_state_dict(state)
-        # torch casts what it loads to the dtype of the weights, and would go on less exactly.
-        own = self.optimizer.state[self.parameter]
-        for key, value in state["state"].get(0, {}).items():
-            if isinstance(value, torch.Tensor):
-                own[key] = value.to(own[key].device)
+        for optimizer, arrays in zip(self.optimizers, state["optimizers"], strict=True):
+            loaded = with_tensors(arrays)
+            optimizer.load_state_dict(loaded)
+            params = [p for group in optimizer.param_groups for p in group["params"]]
+            for i, parameter in enumerate(params):
+                own = optimizer.state[parameter]
+                for key, value in loaded["state"].get(i, {}).items():
+                    if isinstance(value, torch.Tensor):
+                        own[key] = _as_made(value, parameter, state["dtype"]).to(own[key].device)
 
 
-def _to_array(tensor):
-    return tensor.detach().cpu().numpy().copy()
+def _as_made(value, parameter, stored_dtype):
+    """Return a tensor of a stored state as the optimizer would have made it for a parameter.
+
+    `Optimizer.load_state_dict` casts it to the dtype of the parameter, also where the optimizer
+    keeps another dtype, and does not give it the memory order of the parameter.
+    """
+    follows = value.ndim > 0 and str(value.dtype) == stored_dtype
+    dtype = parameter.dtype if follows else value.dtype
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=dtype, requires_grad=False).copy_(value)
+    return value.to(dtype)
 
 
-def _to_tensor(array):
-    return torch.from_numpy(np.array(array))
+def _make_optimizers(factory, params, rate):
+    """Return the optimizers that ``factory(params, lr=rate)`` makes, as a list.
+
+    Raises
+    ------
+    ValueError
+        If it fails, or returns what cannot step with the dense gradients of a batch.
+    """
+    try:
+        made = factory(params, lr=rate)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"solver={factory!r} could not be created: {error}. It is called as solver(params, "
+            "lr=...), where params are the weights, of shape (fan_out, fan_in), and the "
+            "intercepts, of shape (fan_out,), of each layer. Where an optimizer takes only some "
+            "of them, give a function that splits params and returns a list of optimizers."
+        ) from error
+    optimizers = list(made) if isinstance(made, (list, tuple)) else [made]
+    for optimizer in optimizers:
+        _check_optimizer(optimizer, factory)
+    return optimizers
 
 
-def without_tensors(state, to_array=_to_array):
+def _check_optimizer(optimizer, factory):
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(
+            f"solver={factory!r} must return a torch.optim.Optimizer or a list of them, got "
+            f"{type(optimizer).__name__}."
+        )
+    if isinstance(optimizer, torch.optim.SparseAdam):
+        raise ValueError(
+            f"solver={factory!r} takes sparse gradients only, and those of a network are dense. "
+            "Use solver='adam'."
+        )
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise ValueError(
+            f"solver={factory!r} evaluates the loss several times for one step, which the batches "
+            "of a stochastic solver do not allow. Use solver='lbfgs'."
+        )
+
+
+def without_tensors(state):
     """Return what a solver's state holds with NumPy arrays for tensors: what an estimator keeps."""
-    if isinstance(state, dict):
-        return {key: without_tensors(value, to_array) for key, value in state.items()}
-    if isinstance(state, list):
-        return [without_tensors(value, to_array) for value in state]
-    return to_array(state) if isinstance(state, torch.Tensor) else state
+    return _converted(state, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy())
 
 
-def with_tensors(state, to_tensor=_to_tensor):
+def with_tensors(state):
     """Return it with tensors again."""
+    return _converted(state, np.ndarray, lambda array: torch.from_numpy(np.array(array)))
+
+
+def _converted(state, kind, convert):
     if isinstance(state, dict):
-        return {key: with_tensors(value, to_tensor) for key, value in state.items()}
-    if isinstance(state, list):
-        return [with_tensors(value, to_tensor) for value in state]
-    return to_tensor(state) if isinstance(state, np.ndarray) else state
+        return {key: _converted(value, kind, convert) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(_converted(value, kind, convert) for value in state)
+    return convert(state) if isinstance(state, kind) else state
 
 
 SOLVERS: dict[str, type[SGD] | type[Adam]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}
 
 
-def make_solver(settings, weights):
+def make_solver(settings, weights, gradient):
     """Return the solver that ``settings.solver`` names, or that wraps a torch optimizer."""
-    if callable(settings.solver):
-        return TorchSolver(settings.solver, settings, weights)
-    return SOLVERS[settings.solver](settings, weights)
+    kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
+    return kind(settings, weights, gradient)

@@ -230,3 +230,9 @@ def one_blas_thread():
             _limited -= 1
             if _limited == 0:
                 _limit.restore_original_limits()
+
+
+def synchronize(device):
+    """Wait until a device has computed all that was launched on it."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -1,14 +1,13 @@
-"""The rows of an epoch, gathered a block of batches at a time."""
+"""Batches of rows: the data of a fit, gathered a block of batches at a time."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 
-from torchmlp.training.buffers import TrainingSpace
-from torchmlp.training.inputs import DenseInput, as_input, as_tensor
-from torchmlp.training.transfer import (
+from torchmlp.training.device.transfer import (
     Buffers,
     Resident,
     empty_targets,
@@ -16,17 +15,23 @@ from torchmlp.training.transfer import (
     shares_memory,
     staging_for,
 )
+from torchmlp.training.products import DenseInput, SparseInput, as_tensor
+from torchmlp.training.workspace import TrainingWorkspace
 
 BLOCK_BYTES = 1 << 22  # of gathered rows and their outputs: about what a processor's cache holds
 # A device has no use for the cache of another. Blocks are large enough there for copies at full
 # speed and few launches, and small beside its memory.
 DEVICE_BLOCK_BYTES = 1 << 26
 BLOCK_BATCHES = 256
+# Multiply-adds of the forward passes of a block: some tenths of a second. What looks at the time
+# does so after each block.
+BLOCK_WORK = 1 << 32
+DEVICE_BLOCK_WORK = 1 << 40
 
 
 @dataclass(frozen=True)
-class Data:
-    """What a network learns from.
+class Dataset:
+    """Samples and their targets.
 
     Attributes
     ----------
@@ -35,7 +40,7 @@ class Data:
         Targets, or bool for two classes and for labels; codes are integers.
     sample_weight : ndarray of shape (n_samples,) or None
     rows : int array of shape (n_rows,) or None
-        The rows that count; None stands for all of them.
+        Indices of the samples to use; None stands for all of them.
     """
 
     X: Any
@@ -51,27 +56,39 @@ class Data:
 class Batch:
     """One batch: views into the buffers of its block, and outputs of its own.
 
+    In a stack of networks every tensor has a leading dimension, one entry per member.
+
     Attributes
     ----------
     inputs : DenseInput or SparseInput
     y : tensor of shape (n_rows, n_outputs), or (n_rows, 1) for class codes
     outputs : tensor of shape (n_rows, n_outputs)
-    row_weights : tensor of shape (n_rows, 1) or None
-        Each row's share of the weight of the batch.
-    weight_sum : float
-        Weight of the whole batch; its number of rows if there are no weights.
     penalty : tensor of shape ()
         Receives the squared norm of the coefficients before the update.
-    space : TrainingSpace
+    workspace : TrainingWorkspace
+    inverse_weight : tensor of shape ()
+        1 / the weight of the batch, or 0 if no row has any.
+    row_weights : tensor of shape (n_rows, 1) or None
+        Each row's share of the weight of the batch; None for rows of equal weight.
+    skipped : bool
+        Whether no row has any weight, so that there is no step to make.
+    forward_calls, calls : list of Call
+        The operations of the forward pass, and those of both passes, once they are bound.
     """
 
     inputs: Any
     y: torch.Tensor
     outputs: torch.Tensor
-    row_weights: torch.Tensor | None
-    weight_sum: float
     penalty: torch.Tensor
-    space: TrainingSpace
+    workspace: TrainingWorkspace
+    inverse_weight: torch.Tensor
+    row_weights: torch.Tensor | None = None
+    skipped: bool = False
+    forward_calls: list = field(default_factory=list)
+    calls: list = field(default_factory=list)
+
+    def __len__(self):
+        return self.outputs.shape[-2]
 
 
 class Block:
@@ -80,22 +97,24 @@ class Block:
     Parameters
     ----------
     sizes : list of int
-        Rows of each batch.
-    data : Data
+        Number of rows of each batch.
+    data : Dataset
     layout : Layout
     buffers : Buffers
-        Without X each batch takes its rows from the data, where they already are what the
-        products want.
+        Without X the products read the rows of the data in place.
     staging : InPlace
-        Brings what is written on the host to the buffers.
+        Transfers what is written on the host to the buffers.
     resident : Resident or None
-        Where rows are on the device already.
+        The rows, if they are on the device already.
 
     Attributes
     ----------
     batches : list of Batch
+    n_rows : int
     n_weighted_rows : int
-        Rows in batches that carry any weight.
+        Number of rows in batches that have any weight.
+    is_new : bool
+        Whether the operations of its batches are still to be bound.
     """
 
     def __init__(self, sizes, data, layout, buffers, staging, resident=None):
@@ -103,37 +122,42 @@ class Block:
         self.staging, self.resident = staging, resident
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
-        self.n_weighted_rows = sum(sizes)
+        self.n_rows = self.n_weighted_rows = sum(sizes)
+        self.is_new = True
         self.penalties = layout.empty(len(sizes)).zero_()
         self.batches = [
-            self._batch(slice(start, stop), penalty, layout)
-            for start, stop, penalty in zip(
-                # Python's numbers, for torch reads NumPy's slowly.
-                self.starts.tolist(),
-                self.stops.tolist(),
-                self.penalties.unbind(),
-                strict=True,
+            self._batch(i, slice(start, stop), layout)
+            # Python's numbers: torch reads NumPy's slowly.
+            for i, (start, stop) in enumerate(
+                zip(self.starts.tolist(), self.stops.tolist(), strict=True)
             )
         ]
 
-    def _batch(self, rows, penalty, layout):
-        n_rows = rows.stop - rows.start
-        X, y, row_weights, *_ = self.buffers
-        weighted = row_weights is not None
+    def _batch(self, i, rows, layout):
+        n_rows, buffers = rows.stop - rows.start, self.buffers
+        weighted = buffers.row_weights is not None
+        # Weighted rows come with their share of the batch.
+        workspace = layout.workspace(n_rows, 1.0 if weighted else 1.0 / n_rows)
         return Batch(
-            inputs=None if X is None else DenseInput(X[rows]),
-            y=y[rows],
+            inputs=self._inputs(rows),
+            y=buffers.y[rows],
             outputs=layout.empty_outputs(n_rows),
-            row_weights=row_weights[rows] if weighted else None,
-            weight_sum=n_rows,
-            penalty=penalty,
-            # Weighted rows bring their share of the batch with them.
-            space=layout.space(n_rows, 1.0 if weighted else 1.0 / n_rows),
+            penalty=self.penalties[i],
+            workspace=workspace,
+            inverse_weight=buffers.inverse_weights[i] if weighted else workspace.inverse_n_rows,
+            row_weights=buffers.row_weights[rows] if weighted else None,
         )
+
+    def _inputs(self, rows):
+        if self.buffers.X is not None:
+            return DenseInput(self.buffers.X[rows])
+        if isinstance(self.data.X, np.ndarray):
+            return DenseInput(as_tensor(self.data.X[rows]))
+        return SparseInput()
 
     @property
     def outputs(self):
-        """Those of all rows, of shape (n_rows, n_outputs)."""
+        """The outputs of all rows, of shape (n_rows, n_outputs)."""
         if len(self.batches) == 1:
             return self.batches[0].outputs
         return torch.cat([batch.outputs for batch in self.batches])
@@ -144,9 +168,9 @@ class Block:
         Parameters
         ----------
         rows : int array of shape (n_rows,) or slice
-            Where in the data the rows of this block stand.
+            Indices of the samples of this block.
         part : slice
-            Where in the epoch.
+            Their positions in the epoch.
         """
         host = self.staging.open()
         if self.resident is not None:
@@ -162,32 +186,34 @@ class Block:
         self.staging.send()
 
     def _use_in_place(self, X):
+        X = as_tensor(X) if isinstance(X, np.ndarray) else X
         for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
-            batch.inputs = as_input(X[start:stop])
+            batch.inputs.replace(X[start:stop])
 
     def _share_weights(self, weights, host):
         sums = np.add.reduceat(weights, self.starts)
-        # A batch without any weight takes part in nothing: shares of 0, not 0 / 0.
+        # Shares of 0 instead of 0 / 0 in a batch without any weight, which is skipped.
         inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         shares = weights * np.repeat(inverse, self.sizes)
         host.row_weights.copy_(torch.from_numpy(shares[:, None]))
         host.loss_weights.copy_(torch.from_numpy(shares * np.repeat(self.sizes, self.sizes)))
+        host.inverse_weights.copy_(torch.from_numpy(inverse))
         host.penalty_weights.copy_(torch.from_numpy(inverse * self.sizes))
-        for batch, weight_sum in zip(self.batches, sums.tolist(), strict=True):
-            batch.weight_sum = weight_sum
+        for batch, has_weight in zip(self.batches, (sums > 0).tolist(), strict=True):
+            batch.skipped = not has_weight
         self.n_weighted_rows = int(self.sizes[sums > 0].sum())
 
 
-class Epoch:
-    """All rows of the data, once, as blocks of batches.
+class BatchLoader:
+    """Yields all rows of a data set once per epoch, as blocks of batches.
 
-    On the CPU rows are gathered where the products read them. On another device all of them
-    are there before the first epoch, if they fit; else one block is on its way while another
-    trains.
+    On the CPU rows are gathered into the memory that the products read. On another device all
+    rows are copied before the first epoch if they fit there; else one block is transferred while
+    another one is trained on.
 
     Parameters
     ----------
-    data : Data
+    data : Dataset
     batch_size : int
     layout : Layout
     shuffle : bool
@@ -200,7 +226,7 @@ class Epoch:
         self.ordered = not shuffle or batch_size >= self.n_rows
         self.data, self.on_host = data, shares_memory(layout.device)
         self.gathers = not self._usable_in_place()
-        self.block_rows = batch_size * self._batches_of_a_block()
+        self.block_rows = batch_size * self._batches_per_block()
         self._one_block = self.ordered and self.block_rows >= self.n_rows
         stays = not self.on_host and (self._one_block or Resident.fits(data, layout))
         self.resident = Resident(data, layout) if stays else None
@@ -233,15 +259,18 @@ class Epoch:
             yield block
             block.staging.trained()
 
-    def _batches_of_a_block(self):
+    def _batches_per_block(self):
         X, layout = self.data.X, self.layout
         row_bytes = layout.layer_units[-1] * layout.dtype.itemsize
         if self.gathers:
             row_bytes += X.shape[1] * layout.product_dtype.itemsize
         elif not isinstance(X, np.ndarray):
             row_bytes += X.data.nbytes // X.shape[0]
-        limit = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
-        return min(max(limit // (self.batch_size * row_bytes), 1), BLOCK_BATCHES)
+        row_work = sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
+        max_bytes = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
+        max_work = BLOCK_WORK if self.on_host else DEVICE_BLOCK_WORK
+        n_rows = min(max_bytes // row_bytes, max_work // row_work)
+        return min(max(n_rows // self.batch_size, 1), BLOCK_BATCHES)
 
     def _usable_in_place(self):
         """Whether slices of the data, or rows of a CSR matrix, can enter the products so."""
@@ -282,4 +311,11 @@ class Epoch:
             y = empty_targets(data.y, n_rows, layout)
         if data.sample_weight is None:
             return Buffers(X, y)
-        return Buffers(X, y, layout.empty(n_rows, 1), layout.empty(n_rows), layout.empty(n_batches))
+        return Buffers(
+            X,
+            y,
+            layout.empty(n_rows, 1),
+            layout.empty(n_rows),
+            layout.empty(n_batches),
+            layout.empty(n_batches),
+        )

@@ -1,4 +1,4 @@
-"""From rows to outputs, in training and in prediction."""
+"""The forward pass: bound to one batch, and for all rows of X block by block."""
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from torchmlp.training.buffers import Layout, Workspace
-from torchmlp.training.compute import n_threads, n_threads_for, one_thread
-from torchmlp.training.inputs import DenseInput, SparseInput, as_tensor
+from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
 from torchmlp.training.parameters import Layer, by_columns
+from torchmlp.training.products import DenseInput, SparseInput, as_tensor
+from torchmlp.training.workspace import Layout, Workspace
 
 # Of the widest layer, for the rows that a prediction holds at once: what a processor's cache
 # holds, and on another device enough to make little of the wait for each block.
@@ -19,24 +19,28 @@ DEVICE_BLOCK_BYTES = 1 << 26
 COPY_PAYS_OFF = 256  # rows, from which on the coefficients are brought into memory order
 
 
-def forward(layers, inputs, space, out):
-    """Propagate one batch: a = f(a W + b) in each hidden layer, raw outputs at the end.
+def bind_forward(layers, inputs, workspace, out):
+    """Bind the forward pass of a batch: a = f(a W + b) per hidden layer, raw outputs at the end.
 
     Parameters
     ----------
     layers : list of Layer
     inputs : DenseInput or SparseInput
         Rows of X.
-    space : Workspace
-    out : tensor of shape (n_rows, n_outputs)
+    workspace : Workspace
+    out : tensor of shape (*stack, n_rows, n_outputs)
         Receives the raw outputs, before the output activation.
+
+    Returns
+    -------
+    list of Call
     """
+    calls = []
     *hidden, last = layers
-    for weights, layer in zip(hidden, space.hidden, strict=True):
-        inputs.affine(weights.coefs, weights.intercepts, layer.z)
-        layer.activate()
+    for weights, layer in zip(hidden, workspace.hidden, strict=True):
+        calls += inputs.affine(weights.coefs, weights.intercepts, layer.z) + layer.activate()
         inputs = layer.outflow
-    inputs.affine(last.coefs, last.intercepts, out)
+    return calls + inputs.affine(last.coefs, last.intercepts, out)
 
 
 def as_layers(coefs, intercepts, dtype, device):
@@ -69,7 +73,7 @@ def raw_outputs(X, layers, activations):
     ndarray of shape (n_rows, n_outputs)
         In the dtype of the weights.
     """
-    raw = np.empty((X.shape[0], len(layers[-1].intercepts)), _numpy_dtype(layers))
+    raw = np.empty((X.shape[0], len(layers[-1].intercepts)), _numpy_dtype(layers[0].coefs.dtype))
 
     def copy(rows, hidden, out):
         torch.from_numpy(raw[rows]).copy_(out)
@@ -101,7 +105,7 @@ def hidden_values(X, layers, activations):
     layers : list of Layer
     activations : sequence of Activation
     """
-    dtype = _numpy_dtype(layers)
+    dtype = _numpy_dtype(layers[0].coefs.dtype)
     values = [np.empty((X.shape[0], len(layer.intercepts)), dtype) for layer in layers[:-1]]
 
     def copy(rows, hidden, out):
@@ -136,14 +140,16 @@ def _propagate(X, layers, activations, visit):
 
     def work():
         with one_thread(), n_threads(1):
-            space, out = Workspace(n_block, layout), layout.empty_outputs(n_block)
+            block = None
             for start in _drain(pending):
                 rows = slice(start, min(start + n_block, n_rows))
-                n = rows.stop - start
-                if len(out) != n:
-                    space, out = Workspace(n, layout), layout.empty_outputs(n)
-                forward(layers, _inputs(X[rows], layers[0].coefs), space, out)
-                visit(rows, space.hidden, out)
+                if block is None or block.n_rows != rows.stop - rows.start:
+                    block = _InferenceBlock(X[rows], layers, layout)
+                else:
+                    block.inputs.replace(_operand(X[rows], layout))
+                for call in block.calls:
+                    call()
+                visit(rows, block.hidden, block.out)
 
     if n_workers == 1:
         work()
@@ -199,13 +205,25 @@ def _layout(X, layers, activations):
     return Layout(units, like.dtype, like.dtype, like.device, activations, no_dropout)
 
 
-def _numpy_dtype(layers):
-    return np.dtype(str(layers[0].coefs.dtype).removeprefix("torch."))
+def _numpy_dtype(dtype):
+    return np.dtype(str(dtype).removeprefix("torch."))
 
 
-def _inputs(rows, like):
+def _operand(rows, layout):
+    """Return rows of X as the products take them: a tensor, or a CSR matrix on the CPU."""
     if isinstance(rows, np.ndarray):
-        return DenseInput(as_tensor(rows).to(like))
-    if like.device.type == "cpu":
-        return SparseInput(rows.astype(like.numpy().dtype, copy=False))
-    return DenseInput(torch.from_numpy(rows.toarray()).to(like))
+        return as_tensor(rows).to(layout.device, layout.dtype)
+    if layout.device.type == "cpu":
+        return rows.astype(_numpy_dtype(layout.dtype), copy=False)
+    return torch.from_numpy(rows.toarray()).to(layout.device, layout.dtype)
+
+
+class _InferenceBlock:
+    """Memory and bound operations for blocks of one size."""
+
+    def __init__(self, rows, layers, layout):
+        self.n_rows, rows = rows.shape[0], _operand(rows, layout)
+        self.inputs = DenseInput(rows) if isinstance(rows, torch.Tensor) else SparseInput(rows)
+        workspace, self.out = Workspace(self.n_rows, layout), layout.empty_outputs(self.n_rows)
+        self.hidden = workspace.hidden
+        self.calls = bind_forward(layers, self.inputs, workspace, self.out)

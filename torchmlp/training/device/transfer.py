@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from torchmlp.training.inputs import as_tensor
+from torchmlp.training.products import as_tensor
 
 SHARE = 0.5  # of the free memory of a device, for rows that stay there
 CHUNK_BYTES = 1 << 26
@@ -25,13 +25,17 @@ class Buffers(NamedTuple):
     row_weights : tensor of shape (n_rows, 1)
         Each row's share of the weight of its batch.
     loss_weights : tensor of shape (n_rows,)
+    inverse_weights : tensor of shape (n_batches,)
+        1 / the weight of each batch, or 0.
     penalty_weights : tensor of shape (n_batches,)
+        The number of rows of each batch, divided by its weight.
     """
 
     X: Any
     y: Any
     row_weights: Any = None
     loss_weights: Any = None
+    inverse_weights: Any = None
     penalty_weights: Any = None
 
 

@@ -1,0 +1,166 @@
+"""Forward and backward passes, bound to the tensors of a batch."""
+
+from functools import partial
+
+import torch
+
+from torchmlp.training.inference import bind_forward
+from torchmlp.training.losses import OUTPUT_ACTIVATIONS
+from torchmlp.training.products import input_gradient, intercepts_gradient
+
+
+def bind_backward(layers, gradient, inputs, workspace, decay):
+    """Bind the backward pass of a batch.
+
+    It computes, from ``workspace.deltas[-1]``, the derivative with respect to the raw outputs,
+    the gradient of ``workspace.scale * (sum of the losses) + decay / 2 * (squared norm of the
+    coefficients)``.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    gradient : list of Layer
+        Written.
+    inputs : DenseInput or SparseInput
+        Rows of X.
+    workspace : TrainingWorkspace
+        As the forward pass leaves it.
+    decay : float
+
+    Returns
+    -------
+    list of Call
+    """
+    calls = []
+    inflows = [inputs, *(layer.outflow for layer in workspace.hidden)]
+    for i in range(len(layers) - 1, -1, -1):
+        coefs, delta = layers[i].coefs, workspace.deltas[i]
+        calls += inflows[i].coefs_gradient(delta, coefs, decay, workspace.scale, gradient[i].coefs)
+        calls += intercepts_gradient(delta, workspace.shares, gradient[i].intercepts)
+        if i:
+            calls += input_gradient(delta, coefs, workspace.deltas[i - 1])
+            calls += workspace.hidden[i - 1].backpropagate(workspace.deltas[i - 1])
+    return calls
+
+
+class Backprop:
+    """Computes outputs, loss and gradient of a network, or of a stack of networks.
+
+    Parameters
+    ----------
+    weights : Parameters
+    gradient : Parameters
+        Receives the gradient of each batch.
+    layout : Layout
+    loss : Loss
+    alpha : float, or tensor of shape (n_members,)
+        L2 penalty; half of it times the squared norm of the coefficients is divided by the
+        weight of each batch.
+    generators : sequence of torch.Generator, default=()
+        Draw the units to drop, one for each network.
+    max_grad_norm : float, or tensor of shape (n_members,), default=None
+        A larger gradient is scaled down to this norm.
+    on_gradient : list of callables () -> None, default=()
+        Called when the gradient of a batch is computed, before it is scaled down.
+    """
+
+    def __init__(
+        self,
+        weights,
+        gradient,
+        layout,
+        loss,
+        alpha,
+        generators=(),
+        max_grad_norm=None,
+        on_gradient=(),
+    ):
+        self.weights, self.gradient, self.on_gradient = weights, gradient, on_gradient
+        self.layout, self.loss, self.alpha = layout, loss, alpha
+        self.generators, self.max_grad_norm = generators, max_grad_norm
+        # What the products read and write: the weights, or a copy in lower precision.
+        self._operands = weights.like(layout.product_dtype) if layout.mixed else weights
+        self._operands_gradient = self._operands.like() if layout.mixed else self.gradient
+        self._penalised = bool((torch.as_tensor(alpha) > 0).any())
+        self._layers, self._gradients = self._operands.layers, self._operands_gradient.layers
+
+    def bind(self, batch):
+        """Set the calls of a batch: outputs, then gradient and penalty."""
+        batch.forward_calls = self._bind_outputs(batch)
+        batch.calls = batch.forward_calls + self._bind_gradient(batch)
+
+    def _bind_outputs(self, batch):
+        workspace, calls = batch.workspace, []
+        if self.layout.mixed:
+            calls.append(partial(self._operands.flat.copy_, self.weights.flat))
+        for layer in workspace.hidden:
+            calls += layer.draw_mask(self.generators)
+        raw = workspace.raw if self.layout.mixed else batch.outputs
+        calls += bind_forward(self._layers, batch.inputs, workspace, raw)
+        if self.layout.mixed:
+            calls.append(partial(batch.outputs.copy_, raw))
+        return calls + OUTPUT_ACTIVATIONS[self.loss.out_activation].forward(batch.outputs)
+
+    def _bind_gradient(self, batch):
+        workspace = batch.workspace
+        delta = workspace.deltas[-1]
+        calls = self.loss.residual(batch.outputs, batch.y, delta)
+        if batch.row_weights is not None:
+            calls = [*calls, partial(delta.mul_, batch.row_weights)]
+        fused = self._decay_in_products(batch)
+        decay = self.alpha / len(batch) if fused else 0.0
+        calls += bind_backward(self._layers, self._gradients, batch.inputs, workspace, decay)
+        if self.layout.mixed:
+            calls.append(partial(self.gradient.flat.copy_, self._operands_gradient.flat))
+        if self._penalised:
+            calls += self._bind_penalty(batch) + ([] if fused else self._bind_decay(batch))
+        calls += self.on_gradient
+        if self.max_grad_norm is not None:
+            calls.append(self._clip_gradient)
+        return calls
+
+    def _decay_in_products(self, batch):
+        """Whether the penalty enters the gradient with the products, as one number."""
+        return isinstance(self.alpha, float) and batch.row_weights is None and not self.layout.mixed
+
+    def _bind_decay(self, batch):
+        """Bind gradient += alpha / (weight of the batch) * coefficients."""
+        weights, gradient = self.weights, self.gradient
+        decay = torch.empty_like(batch.inverse_weight)
+        calls = [partial(torch.mul, batch.inverse_weight, self.alpha, out=decay)]
+        if not weights.stack:
+            whole = gradient.coefficients.addcmul_
+            return [*calls, partial(whole, weights.coefficients, decay)]
+        return calls + [
+            partial(out.addcmul_, coefs, decay[:, None, None])
+            for out, coefs in zip(gradient.coefs, weights.coefs, strict=True)
+        ]
+
+    def _bind_penalty(self, batch):
+        """Bind penalty = the squared norm of the coefficients, before the update."""
+        if self.weights.stack:
+            return [lambda: batch.penalty.copy_(self.weights.squared_norms(self.weights.coefs))]
+        coefficients = self.weights.coefficients
+        return [partial(torch.dot, coefficients, coefficients, out=batch.penalty)]
+
+    def _clip_gradient(self):
+        gradient = self.gradient
+        if not gradient.stack:
+            norm = gradient.flat.norm()
+            gradient.flat.mul_((self.max_grad_norm / norm).clamp_max(1.0))
+            return
+        norms = gradient.squared_norms(gradient.views).sqrt_()
+        factors = (self.max_grad_norm / norms).clamp_max(1.0)
+        for view, factor in zip(gradient.views, gradient.per_member(factors), strict=True):
+            view.mul_(factor)
+
+    def loss_of(self, block):
+        """Return the loss of a block, summed over its batches, each times its number of rows."""
+        buffers = block.buffers
+        values = self.loss.values(block.outputs, buffers.y)
+        if buffers.row_weights is None:
+            loss, penalty = values.sum(-1), block.penalties.sum(0)
+        else:
+            loss = torch.dot(values, buffers.loss_weights)
+            penalty = torch.dot(block.penalties, buffers.penalty_weights)
+        return loss.add_(penalty * (self.alpha / 2))

@@ -1,0 +1,1 @@
+"""Where a fit runs: devices, threads, transfer of rows and CUDA graphs."""

@@ -1,0 +1,332 @@
+"""What a fit is given, and what changes while it runs."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from torchmlp.training.batches import Dataset
+from torchmlp.training.losses import Loss
+from torchmlp.training.parameters import Parameters
+from torchmlp.training.schedules import Constant
+from torchmlp.training.solvers import Solver
+from torchmlp.training.workspace import Layout
+
+# Type of a field of `Settings` -> what converts a number to it.
+_NUMBERS: dict[Any, Any] = {bool: bool, int: int, float: float, float | None: float}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of an estimator that training reads, under the same names.
+
+    But `loss` is resolved, `max_iter` is 1 for a step of `partial_fit`, and `verbose` is false
+    where a progress bar replaces what would be printed.
+    """
+
+    loss: Loss
+    activation: Any
+    solver: Any
+    alpha: float
+    batch_size: Any
+    learning_rate: str
+    learning_rate_init: float
+    power_t: float
+    max_iter: int
+    shuffle: bool
+    tol: float
+    verbose: bool | int
+    momentum: float
+    nesterovs_momentum: bool
+    early_stopping: bool
+    validation_fraction: float
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    n_iter_no_change: float
+    max_fun: int
+    dropout: Any
+    init: str
+    max_grad_norm: float | None
+    device: Any
+    dtype: str
+
+    def __post_init__(self):
+        """Convert NumPy scalars, whose arithmetic overflows or rounds, to Python numbers."""
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            convert = _NUMBERS.get(setting.type)
+            if convert is not None and value is not None:
+                object.__setattr__(self, setting.name, convert(value))
+
+
+@dataclass(frozen=True)
+class FitInputs:
+    """What a fit is given.
+
+    Attributes
+    ----------
+    settings : Settings
+    data : Dataset
+    layout : Layout
+    batch_size : int
+        Number of rows of a step.
+    validation : Dataset or None
+        Validation data.
+    score : callable (raw_outputs, loss, model) -> float, or None
+        What early stopping monitors, given the raw outputs of the validation data, their loss
+        and a callable that returns the model; larger is better. None monitors the training loss.
+    make_model : callable (FitState) -> estimator
+        Returns the estimator as it would be if training ended now, for rows in an array.
+    inverse_transform : callable (ndarray) -> ndarray
+        Returns y as the user gave it for encoded y.
+    incremental : bool
+        Whether this is one step of `partial_fit`.
+    resumable : bool
+        Whether a later fit may continue from the end of this one.
+    """
+
+    settings: Settings
+    data: Dataset
+    layout: Layout
+    batch_size: int
+    validation: Dataset | None = None
+    score: Callable | None = None
+    make_model: Callable[[Any], Any] | None = None
+    inverse_transform: Callable[[np.ndarray], np.ndarray] | None = None
+    incremental: bool = False
+    resumable: bool = False
+
+    @property
+    def monitors_score(self):
+        """Whether a validation score decides when to stop and which weights are the best."""
+        return self.validation is not None and self.score is not None
+
+    @property
+    def n_multiply_adds(self):
+        """Multiply-adds of the largest matrix product of a step."""
+        first, *rest = (a * b for a, b in pairwise(self.layout.layer_units))
+        X = self.data.X
+        if not isinstance(X, np.ndarray):
+            first = first * X.nnz // (X.shape[0] * X.shape[1])
+        return self.batch_size * max([first, *rest])
+
+
+@dataclass
+class Progress:
+    """The course of a fit, under the names of the fitted attributes.
+
+    Attributes
+    ----------
+    loss_curve : list of float
+        Training loss of each epoch.
+    loss, best_loss : float or None
+        The last, and the smallest; the latter is None under early stopping.
+    validation_loss_curve : list of float or None
+        Loss of the validation data after each epoch, without the penalty.
+    validation_scores : list of float or None
+    best_validation_score : float or None
+    n_iter : int
+        Number of epochs of this fit.
+    t : int
+        Number of rows seen, over all fits.
+    no_improvement_count : int
+        Number of epochs since the loss, or the score, last improved by `tol`.
+    history : list of dict
+        One row per epoch, of all fits, in the form of `skorch.history.History`.
+    lowest : dict of str to float
+        The lowest of each loss in the history.
+    """
+
+    loss_curve: list = field(default_factory=list)
+    loss: Any = None
+    best_loss: Any = None
+    validation_loss_curve: list | None = None
+    validation_scores: list | None = None
+    best_validation_score: Any = None
+    n_iter: int = 0
+    t: int = 0
+    no_improvement_count: int = 0
+    history: list = field(default_factory=list)
+    lowest: dict = field(default_factory=dict)
+
+    @property
+    def row(self):
+        """The row of the history for the present epoch."""
+        return self.history[-1]
+
+    def begin_epoch(self):
+        """Append a row to the history."""
+        self.history.append({"batches": [], "epoch": len(self.history) + 1})
+
+    def discard_unfinished_epoch(self):
+        """Remove the last row of the history if its epoch was not trained."""
+        if self.history and "train_loss" not in self.row:
+            self.history.pop()
+
+    def record_loss(self, name, loss):
+        """Write a loss to the history, and whether it is the lowest so far, as skorch does."""
+        if name not in self.lowest:
+            self.lowest[name] = self._lowest_of_earlier_fits(name)
+        self.row[name] = loss
+        self.row[name + "_best"] = loss < self.lowest[name]
+        self.lowest[name] = min(loss, self.lowest[name])
+
+    def _lowest_of_earlier_fits(self, name):
+        for row in reversed(self.history):
+            if row.get(name + "_best"):
+                return row[name]
+        return math.inf
+
+    def record_epoch(self, loss, n_rows):
+        """Record the training loss of an epoch over a number of rows."""
+        self.record_loss("train_loss", loss)
+        self.loss = loss
+        self.loss_curve.append(loss)
+        self.n_iter += 1
+        self.t += n_rows
+
+    def record_validation_loss(self, loss):
+        """Record the loss of the validation data after an epoch."""
+        self.record_loss("valid_loss", loss)
+        self.validation_loss_curve = self.validation_loss_curve or []
+        self.validation_loss_curve.append(loss)
+
+    def record_score(self, score):
+        """Record the validation score after an epoch."""
+        self.row["valid_score"] = score
+        self.validation_scores = self.validation_scores or []
+        self.validation_scores.append(score)
+
+    def compare_loss(self, tol):
+        """Count the epochs in which the training loss does not fall by `tol`."""
+        best = math.inf if self.best_loss is None else self.best_loss
+        self.no_improvement_count = self.no_improvement_count + 1 if self.loss > best - tol else 0
+        self.best_loss = self.loss if self.loss < best else best
+
+    def compare_score(self, tol):
+        """Count the epochs in which the score does not rise by `tol`.
+
+        Returns
+        -------
+        bool
+            Whether the last score is the best.
+        """
+        score, best = self.row["valid_score"], self.best_validation_score
+        best = -math.inf if best is None else best
+        self.no_improvement_count = self.no_improvement_count + 1 if score < best + tol else 0
+        self.best_validation_score = score if score > best else best
+        self.best_loss = None
+        self.row["valid_score_best"] = score > best
+        return score > best
+
+
+@dataclass
+class SavedState:
+    """What a later fit needs to continue, as NumPy arrays and Python numbers.
+
+    The weights and the `Progress` are not part of it: they are fitted attributes.
+
+    Attributes
+    ----------
+    solver_name : str
+    solver : dict
+        What `Solver.state` returned.
+    rate : float
+        Learning rate of the next epoch.
+    order : int array of shape (n_rows,) or None
+        Order of the rows in the last epoch, if they are shuffled.
+    dropout_generator : uint8 array or None
+        State of the generator that draws the units to drop.
+    random_state : numpy.random.RandomState or None
+        If the parameter `random_state` is an int: the generator that it seeded.
+    seed : int or None
+        That int.
+    """
+
+    solver_name: str | None = None
+    solver: dict = field(default_factory=dict)
+    rate: float | None = None
+    order: np.ndarray | None = None
+    dropout_generator: np.ndarray | None = None
+    random_state: np.random.RandomState | None = None
+    seed: int | None = None
+
+
+@dataclass
+class FitState:
+    """What changes while a fit runs.
+
+    Attributes
+    ----------
+    weights : Parameters
+        Trained in place.
+    gradient : Parameters
+        Of the last batch.
+    progress : Progress
+    random_state : numpy.random.RandomState
+        Draws the order of the rows.
+    schedule : Constant
+        Sets the learning rate of each epoch; `Constant` is the base class of the schedules.
+    solver : Solver or None
+        None for L-BFGS.
+    order : int array of shape (n_rows,) or None
+        Order of the rows in the last epoch; None for the order of the data.
+    dropout_generator : torch.Generator or None
+        Draws the units to drop.
+    best_weights : tensor of shape (n_parameters,) or None
+        The flat vector of the weights with the best validation score.
+    pending_warnings : list of (str, type of Warning)
+        To be issued when the estimator is fitted.
+    """
+
+    weights: Parameters
+    gradient: Parameters
+    progress: Progress
+    random_state: np.random.RandomState
+    schedule: Constant
+    solver: Solver | None = None
+    order: np.ndarray | None = None
+    dropout_generator: torch.Generator | None = None
+    best_weights: torch.Tensor | None = None
+    pending_warnings: list = field(default_factory=list)
+
+    def keep_best(self):
+        """Keep a copy of the weights."""
+        self.best_weights = self.weights.flat.clone()
+
+    def restore_best(self):
+        """Restore the weights that were kept, if there are any."""
+        if self.best_weights is not None:
+            self.weights.flat.copy_(self.best_weights)
+
+    def shuffle(self):
+        """Draw the order of the next epoch: a permutation of the last one, as scikit-learn's."""
+        permutation = np.arange(len(self.order))
+        self.random_state.shuffle(permutation)
+        self.order = self.order[permutation]
+
+    def weights_are_finite(self):
+        """Return whether no weight is NaN or infinite."""
+        return bool(self.weights.flat.isfinite().all())
+
+    def diverged(self):
+        """Return whether neither the last loss nor all weights are finite."""
+        return not (math.isfinite(self.progress.loss) or self.weights_are_finite())
+
+    def save(self):
+        """Return the `SavedState`."""
+        if self.solver is None:
+            return SavedState()
+        generator = self.dropout_generator
+        return SavedState(
+            solver_name=self.solver.name,
+            solver=self.solver.state(),
+            rate=self.schedule.rate,
+            order=self.order,
+            dropout_generator=None if generator is None else generator.get_state().numpy(),
+        )

@@ -1,0 +1,120 @@
+"""The matrix products of a layer, as operations bound to their tensors.
+
+Every function returns a list of calls without arguments; a training step calls them in order.
+One network uses plain products (`addmm`, `mm`, `mv`), a stack of networks batched ones
+(`baddbmm`, `bmm`), and sparse rows those of scipy.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+
+
+class DenseInput:
+    """The rows that enter a layer, in a tensor.
+
+    Parameters
+    ----------
+    rows : tensor of shape (*stack, n_rows, fan_in)
+    """
+
+    __slots__ = ("rows", "transposed")
+
+    def __init__(self, rows):
+        self.rows = rows
+        self.transposed = rows.mT
+
+    def replace(self, rows):
+        """Let the bound operations read other rows, a tensor of the same shape."""
+        self.rows.set_(rows)
+        self.transposed.set_(rows.mT)
+
+    def affine(self, coefs, intercepts, out):
+        """Bind out = rows @ coefs + intercepts."""
+        if coefs.ndim == 3:
+            return [partial(torch.baddbmm, intercepts.unsqueeze(1), self.rows, coefs, out=out)]
+        return [partial(torch.addmm, intercepts, self.rows, coefs, out=out)]
+
+    def coefs_gradient(self, delta, coefs, decay, scale, out):
+        """Bind out = scale * rows.T @ delta + decay * coefs."""
+        product = torch.baddbmm if coefs.ndim == 3 else torch.addmm
+        return [partial(product, coefs, self.transposed, delta, beta=decay, alpha=scale, out=out)]
+
+
+class SparseInput:
+    """The rows that enter the first layer, in a scipy CSR matrix on the CPU; never densified.
+
+    Parameters
+    ----------
+    rows : csr_array or csr_matrix of shape (n_rows, fan_in), or None
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows=None):
+        self.rows = rows
+
+    def replace(self, rows):
+        """Let the bound operations read other rows, a CSR matrix with as many columns."""
+        self.rows = rows
+
+    def affine(self, coefs, intercepts, out):
+        """Bind out = rows @ coefs + intercepts."""
+        return [partial(self._affine, coefs.numpy(), intercepts, out)]
+
+    def _affine(self, coefs, intercepts, out):
+        torch.add(torch.from_numpy(self.rows @ coefs), intercepts, out=out)
+
+    def coefs_gradient(self, delta, coefs, decay, scale, out):
+        """Bind out = scale * rows.T @ delta + decay * coefs."""
+        return [partial(self._coefs_gradient, delta.numpy(), coefs, decay, scale, out)]
+
+    def _coefs_gradient(self, delta, coefs, decay, scale, out):
+        product = torch.from_numpy(self.rows.T @ delta)
+        torch.mul(coefs, decay, out=out).add_(product, alpha=scale)
+
+
+def intercepts_gradient(delta, shares, out):
+    """Bind out = the sum of the rows of delta, each times its share.
+
+    Parameters
+    ----------
+    delta : tensor of shape (*stack, n_rows, n_units)
+    shares : tensor of shape (*stack, n_rows)
+    out : tensor of shape (*stack, n_units)
+    """
+    if delta.ndim == 3:
+        return [partial(torch.bmm, shares.unsqueeze(1), delta, out=out.unsqueeze(1))]
+    return [partial(torch.mv, delta.mT, shares, out=out)]
+
+
+def input_gradient(delta, coefs, out):
+    """Bind out = delta @ coefs.T, the derivative with respect to what entered the layer."""
+    product = torch.bmm if delta.ndim == 3 else torch.mm
+    return [partial(product, delta, coefs.mT, out=out)]
+
+
+def as_input(rows):
+    """Return rows of an array or a CSR matrix as the input of a layer, without a copy."""
+    return DenseInput(as_tensor(rows)) if isinstance(rows, np.ndarray) else SparseInput(rows)
+
+
+def as_tensor(array):
+    """Return a tensor that shares the memory of an array; it must not be written.
+
+    torch warns about arrays that are not writeable, such as the memory-mapped ones that joblib
+    passes to its workers, and silencing a warning is not thread-safe. The memory is described
+    anew without the read-only flag instead.
+    """
+    if not array.dtype.isnative or any(s < 0 or s % array.itemsize for s in array.strides):
+        # torch supports neither foreign byte orders nor such strides.
+        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
+
+
+class _Writeable:
+    def __init__(self, array):
+        self.array = array  # keeps the memory alive
+        address, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
