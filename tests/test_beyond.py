@@ -390,5 +390,6 @@ def test_fit_inside_of_inference_mode():
 
 def test_outputs_that_are_no_numbers_have_no_accuracy():
     encoder, outputs = ClassEncoder([0, 1, 2]), np.eye(3)
-    assert encoder.score(outputs > 0, outputs, None) == 1.0
-    assert np.isnan(encoder.score(outputs > 0, outputs * np.nan, None))
+    codes = np.arange(3)[:, None]
+    assert encoder.score(codes, outputs, None) == 1.0
+    assert np.isnan(encoder.score(codes, outputs * np.nan, None))

@@ -76,19 +76,19 @@ class PredictionMixin:
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The predicted labels, or values.
         """
-        return self._decoded(X)
+        return self._compute(self._predict_rows, X)
 
-    def _decoded(self, X):
-        return self._encoder.decode(self._compute(raw_outputs, X))
+    def _predict_rows(self, X, layers, activations):
+        return self._encoder.decode(raw_outputs(X, layers, activations))
 
 
 class ProbabilityMixin(PredictionMixin):
     """The predictions that a classifier makes besides."""
 
-    def _decoded(self, X):
+    def _predict_rows(self, X, layers, activations):
         if not self._encoder.exclusive:
-            return super()._decoded(X)
-        return self._encoder.labels(self._compute(largest_outputs, X))
+            return super()._predict_rows(X, layers, activations)
+        return self._encoder.labels(largest_outputs(X, layers, activations))
 
     @in_namespace_of_X
     def decision_function(self, X):
