@@ -1,7 +1,6 @@
 """Rows that live elsewhere than on the host, with the CPU for a device."""
 
 from collections import defaultdict
-from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
