@@ -228,7 +228,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             start = initial_weights(self.init, layer_units, activations, random_state, data.X.dtype)
         if self.early_stopping and holdout is None:
             data, holdout = split(
-                data, encoder.strata(data.y), self.validation_fraction, random_state
+                data, encoder.strata(data.y), float(self.validation_fraction), random_state
             )
         batch_size = self._batch_rows(len(data))
         work = batch_size * _n_weights(layer_units)
@@ -240,7 +240,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             product_dtype,
             device,
             resolve_activations(self.activation, n_hidden),
-            per_layer(self.dropout, n_hidden),
+            [float(share) for share in per_layer(self.dropout, n_hidden)],
         )
         return Task(
             settings=self._settings(loss, incremental),

@@ -120,7 +120,8 @@ class Clock(Observer):
     """
 
     def __init__(self, limit):
-        self.limit, self.end = limit, time.monotonic() + limit
+        self.limit = float(limit)
+        self.end = time.monotonic() + self.limit
 
     def on_epoch_end(self, task):
         if time.monotonic() < self.end:

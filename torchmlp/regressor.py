@@ -350,7 +350,7 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         return ValueEncoder(self._loss(None))
 
     def _loss(self, encoder):
-        return resolve_loss(self.loss, self.quantile)
+        return resolve_loss(self.loss, float(self.quantile))
 
     @available_if(lambda self: self._check_solver())
     @fit_context

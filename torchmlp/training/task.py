@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,9 @@ from torchmlp.training.inputs import as_tensor
 from torchmlp.training.losses import Loss, activate_outputs
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.rows import Data
+
+# Type of a field of `Settings` -> what converts a number to it.
+_NUMBERS: dict[Any, Any] = {bool: bool, int: int, float: float, float | None: float}
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ class Settings:
     n_iter_no_change: float
     max_fun: int
     max_grad_norm: float | None
+
+    def __post_init__(self):
+        """Convert NumPy scalars, whose arithmetic overflows or rounds, to Python numbers."""
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            convert = _NUMBERS.get(setting.type)
+            if convert is not None and value is not None:
+                object.__setattr__(self, setting.name, convert(value))
 
 
 @dataclass
