@@ -50,9 +50,12 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
         - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
           `intercepts_`) by ``learning_rate * alpha``, and the loss has no penalty [2]_
-        - a class of `torch.optim`, or a `functools.partial` of one with its options (`momentum`
-          and `beta_1` are not passed on); it gets the learning rate of each epoch as ``lr``,
-          and `alpha` stays in the loss
+        - a class of `torch.optim`, a `functools.partial` of one with its options, or a function
+          ``(params, lr)`` that returns an optimizer or a list of them. `params` has the shapes
+          and the order of ``to_torch().parameters()``. The ``lr`` of every parameter group
+          follows `learning_rate`; `alpha` stays in the loss; `momentum` and `beta_1` are not
+          passed on. `torch.optim.Muon` needs such a function, since it takes matrices only;
+          `torch.optim.LBFGS` and `torch.optim.SparseAdam` are not supported
 
     alpha : float, default=0.0001
         Strength of the L2 penalty on `coefs_` (not on `intercepts_`). The loss of a batch is the
@@ -225,14 +228,8 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     n_iter_ : int
         Epochs, or iterations of 'lbfgs', of the last fit.
 
-    n_layers_ : int
-        Number of layers, input and output included.
-
-    n_outputs_ : int
-        Number of outputs.
-
-    n_parameters_ : int
-        Number of weights and biases.
+    n_layers_, n_outputs_, n_parameters_ : int
+        Number of layers, input and output included; of outputs; of weights and biases.
 
     out_activation_ : str
         Output activation: 'softmax' or 'logistic', or 'identity' without probabilities.

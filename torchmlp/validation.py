@@ -275,11 +275,6 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
             f"solver={solver!r} sets lr, but the rate of each epoch comes from learning_rate_init="
             f"{estimator.learning_rate_init} and learning_rate={rate!r}. Leave lr out."
         )
-    if getattr(solver, "func", solver) is torch.optim.LBFGS:
-        raise ValueError(
-            f"solver={solver!r} evaluates the loss several times for one step, which the batches "
-            "of a stochastic solver do not allow. Use solver='lbfgs'."
-        )
     if estimator.callbacks:
         if solver == "lbfgs":
             raise ValueError(
