@@ -167,7 +167,10 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
         the weights of the samples if it takes `sample_weight`.
 
     time_limit : float or None, default=None
-        Seconds after which `fit` ends, with a ConvergenceWarning, when an epoch is over.
+        Seconds after which `fit` ends, with a ConvergenceWarning: after a block of batches, or
+        before another evaluation of the loss by 'lbfgs'. An epoch cut short is recorded and
+        validated as any other, with the loss of the samples that it has seen; an iteration of
+        'lbfgs' cut short is dropped.
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Called while a stochastic solver trains, as in skorch: those that work by epoch, such as

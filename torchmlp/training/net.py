@@ -15,10 +15,8 @@ from torchmlp.training.replay import replay_on
 from torchmlp.training.rows import Epoch
 from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
 from torchmlp.training.solvers import make_solver
-
-
-class StopTraining(Exception):
-    """Raised at the end of the last epoch."""
+from torchmlp.training.task import StopTraining
+from torchmlp.training.transfer import wait_for
 
 
 class TrainingNet(CallbackView, NeuralNet):
@@ -74,6 +72,8 @@ class TrainingNet(CallbackView, NeuralNet):
             settings.max_grad_norm,
         )
         self.kernel.replay = replay_on(task.layout.device, self.kernel.generator, task.notes)
+        if task.block_observers:
+            self.kernel.on_block_end = self._block_ends
         n_rows = len(task.data)
         order = task.resume.get("order")
         self.order = order if order is not None and len(order) == n_rows else np.arange(n_rows)
@@ -111,6 +111,11 @@ class TrainingNet(CallbackView, NeuralNet):
     def _batch_ends(self, training=True):
         self.notify("on_batch_end", batch=(None, None), y_pred=None, training=training)
 
+    def _block_ends(self):
+        # A device works through what is launched later than the host launches it.
+        wait_for(self.task.layout.device)
+        return self.task.notify_block_end()
+
     def get_split_datasets(self, X, y=None, **fit_params):
         """Return what callbacks see of the task's data: they are split already."""
         task = self.task
@@ -139,8 +144,8 @@ class TrainingNet(CallbackView, NeuralNet):
         """Train for one epoch, or score the holdout if there is one."""
         if training:
             self._shuffle()
-            loss = self.kernel.run(iterator, self.order, self.solver, self.rate)
-            self.task.epoch_ends(loss, len(self.order))
+            loss, n_rows = self.kernel.run(iterator, self.order, self.solver, self.rate)
+            self.task.epoch_ends(loss, n_rows)
             return
         self.task.judge()
         if iterator is not None and self.kernel.on_batch_end is not None:

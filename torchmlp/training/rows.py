@@ -1,6 +1,7 @@
 """The rows of an epoch, gathered a block of batches at a time."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ BLOCK_BYTES = 1 << 22  # of gathered rows: about what a processor's cache holds
 # speed and few launches, and small beside its memory.
 DEVICE_BLOCK_BYTES = 1 << 26
 BLOCK_BATCHES = 256
+# Multiply-adds of the forward passes of a block, which is trained without a look at the time:
+# some tenths of a second.
+BLOCK_WORK = 1 << 32
+DEVICE_BLOCK_WORK = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class Block:
     Attributes
     ----------
     batches : list of Batch
+    n_rows : int
     n_weighted_rows : int
         Rows in batches that carry any weight.
     """
@@ -95,7 +101,7 @@ class Block:
         self.staging, self.resident = staging, resident
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
-        self.n_weighted_rows = sum(sizes)
+        self.n_rows = self.n_weighted_rows = sum(sizes)
         self.penalties = layout.empty(len(sizes)).zero_()
         self.batches = [
             self._batch(slice(start, stop), penalty, layout)
@@ -227,14 +233,17 @@ class Epoch:
 
     def _batches_of_a_block(self):
         X, layout = self.data.X, self.layout
+        limit = BLOCK_WORK if self.on_host else DEVICE_BLOCK_WORK
+        row_work = sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
+        n_batches = min(limit // (self.batch_size * row_work), BLOCK_BATCHES)
         if self.ordered and not self.gathers:
-            return BLOCK_BATCHES
+            return max(n_batches, 1)
         if self.gathers or isinstance(X, np.ndarray):
             row_bytes = X.shape[1] * layout.product_dtype.itemsize
         else:
             row_bytes = 1 + X.data.nbytes // X.shape[0]
         limit = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
-        return min(max(limit // (self.batch_size * row_bytes), 1), BLOCK_BATCHES)
+        return max(min(limit // (self.batch_size * row_bytes), n_batches), 1)
 
     def _usable_in_place(self):
         """Whether slices of the data, or rows of a CSR matrix, can enter the products so."""

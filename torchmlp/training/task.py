@@ -59,6 +59,10 @@ class Settings:
                 object.__setattr__(self, setting.name, convert(value))
 
 
+class StopTraining(Exception):
+    """Raised to end training."""
+
+
 @dataclass
 class Progress:
     """How a fit goes, under the names of the fitted attributes.
@@ -160,7 +164,8 @@ class Task:
         skorch's, for the stochastic solvers.
     observers : list
         Each with `on_epoch_begin(task)`, `on_epoch_end(task)`, which may return true to end
-        training, and `on_train_end(task)`; for every solver.
+        training, and `on_train_end(task)`; where `watches_blocks` is true, also with
+        `on_block_end(task)`, which may return true as well. For every solver.
     as_estimator : callable (task) -> estimator
         See `model`.
     targets : callable
@@ -244,6 +249,16 @@ class Task:
     def model(self):
         """Return the estimator as it would be if training ended now, for rows in an array."""
         return self.as_estimator(self)
+
+    @property
+    def block_observers(self):
+        """The observers that may end training within an epoch."""
+        return [observer for observer in self.observers if observer.watches_blocks]
+
+    def notify_block_end(self):
+        """Tell them that a block is over; return whether one of them ends training."""
+        ends = [observer.on_block_end(self) for observer in self.block_observers]
+        return any(ends)
 
     def notify_epoch_end(self):
         """Tell the observers that an epoch is over; return whether one of them ends training."""
