@@ -352,6 +352,33 @@ def test_a_planned_end_is_no_reason_to_warn(learning_rate):
     assert mlp.fit(X_REG, Y_REG).n_iter_ == 5  # warnings are errors here
 
 
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle"])
+def test_planned_rates_are_followed_to_their_end(learning_rate, early_stopping, capsys):
+    mlp = TorchMLPRegressor(
+        learning_rate=learning_rate,
+        early_stopping=early_stopping,
+        learning_rate_init=0.05,
+        max_iter=60,
+        n_iter_no_change=3,
+        tol=0.05,
+        random_state=0,
+        verbose=True,
+    )
+    arguments = X_REG[:200], Y_REG[:200], None
+    validation = {"X_val": X_REG[200:], "y_val": Y_REG[200:]} if early_stopping else {}
+    constant = clone(mlp).set_params(learning_rate="constant", learning_rate_init=0.01)
+    assert constant.fit(*arguments, **validation).n_iter_ < 60
+    assert "consecutive epochs. Stopping." in capsys.readouterr().out
+    mlp.fit(*arguments, **validation)
+    assert mlp.n_iter_ == len(mlp.loss_curve_) == 60
+    assert "consecutive epochs" not in capsys.readouterr().out
+    if early_stopping:
+        assert mlp.best_validation_score_ == max(mlp.validation_scores_)
+        assert mlp.best_validation_score_ != mlp.validation_scores_[-1]
+        assert mlp.best_validation_score_ == pytest.approx(mlp.score(X_REG[200:], Y_REG[200:]))
+
+
 class Remembering:
     """An activation that keeps a tensor from its first call."""
 

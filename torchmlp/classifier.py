@@ -69,6 +69,8 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
             default='constant'
         Schedule of the learning rate. The second and third are for ``solver='sgd'`` only, and
         ignored by the others, as in scikit-learn; the last two are for every stochastic solver.
+        These are planned for `max_iter` epochs and followed to the end: `tol` and
+        `n_iter_no_change` do not stop the fit, and early stopping only keeps the best weights.
 
         - 'constant', `learning_rate_init` throughout
         - 'invscaling', ``learning_rate_init / (t + 1) ** power_t`` after t samples
@@ -202,12 +204,9 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     validation_loss_curve_ : list of float or None
         Loss of the validation data after each epoch, without the penalty; None without any.
 
-    validation_scores_ : list of float or None
-        Score of the validation samples after each epoch, with ``early_stopping=True``. Not for
-        'lbfgs' without early stopping.
-
-    best_validation_score_ : float or None
-        The largest of them. Not for 'lbfgs' without early stopping.
+    validation_scores_, best_validation_score_ : list of float or None, float or None
+        Score of the validation samples after each epoch, and the largest of them, with
+        ``early_stopping=True``. Not for 'lbfgs' without early stopping.
 
     t_ : int
         Samples that training has seen, counted once per epoch.

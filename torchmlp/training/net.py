@@ -55,6 +55,7 @@ class TrainingNet(CallbackView, NeuralNet):
         """Set up the solver, the schedule and the kernel; go on from the task's state if any."""
         task, settings = self.task, self.task.settings
         schedule = schedule_of(settings.solver, settings.learning_rate)
+        self.planned = schedule in PLANNED
         self.solver = make_solver(settings, task.weights)
         # What another solver left behind is of no use to this one.
         resume = task.resume if task.resume.get("solver_name") == self.solver.name else {}
@@ -182,7 +183,11 @@ class TrainingNet(CallbackView, NeuralNet):
             raise StopTraining
 
     def _rule_stops(self):
-        """Return whether scikit-learn's rules end training; else they may change the rate."""
+        """Return whether scikit-learn's rules end training; else they may change the rate.
+
+        A planned schedule is followed to its end: its rates are large until shortly before, so
+        a plateau on the way says little.
+        """
         task, progress, rate = self.task, self.task.progress, self.schedule.rate
         self.schedule.epoch_ends(progress.n_iter, progress.t)
         stop = task.diverged()
@@ -191,7 +196,7 @@ class TrainingNet(CallbackView, NeuralNet):
             task.notes.append(
                 (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
             )
-        elif not stop and task.out_of_patience:
+        elif not stop and not self.planned and task.out_of_patience:
             stop, consequence = self.schedule.plateau()
             task.tell_out_of_patience(consequence)
             if not stop:
@@ -210,7 +215,7 @@ class TrainingNet(CallbackView, NeuralNet):
         except KeyboardInterrupt:
             self.task.notes.append(("Training interrupted by user.", UserWarning))
         else:
-            if not (self.task.incremental or settings.learning_rate in PLANNED):
+            if not (self.task.incremental or self.planned):
                 reached = (
                     f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
                     "reached and the optimization hasn't converged yet."
