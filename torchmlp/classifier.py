@@ -45,7 +45,8 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.
 
-        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data
+        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data. It ignores
+          `dropout`, `max_grad_norm` and planned rates, with a warning; `callbacks` are an error
         - 'sgd', stochastic gradient descent, with momentum
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
         - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
@@ -164,9 +165,9 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
         A gradient of larger Euclidean norm is scaled down to it before the step.
 
     scoring : str, callable or None, default=None
-        What early stopping watches: None is what `score` computes, 'loss' the validation loss
-        (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``. It gets
-        the weights of the samples if it takes `sample_weight`.
+        What early stopping watches; ignored without it, with a warning. None is what `score`
+        computes, 'loss' the validation loss (negated); else a scorer's name, or a callable
+        ``(estimator, X, y) -> float``, which gets `sample_weight` if it takes it.
 
     time_limit : float or None, default=None
         Seconds after which `fit` ends, with a ConvergenceWarning: after a block of batches, or

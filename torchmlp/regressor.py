@@ -52,7 +52,8 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
     solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.
 
-        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data
+        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data. It ignores
+          `dropout`, `max_grad_norm` and planned rates, with a warning; `callbacks` are an error
         - 'sgd', stochastic gradient descent, with momentum
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
         - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
@@ -146,7 +147,8 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         Most evaluations of the loss by 'lbfgs'.
 
     quantile : float, default=0.5
-        Which quantile ``loss='quantile'`` predicts, in (0, 1).
+        Which quantile ``loss='quantile'`` predicts, in (0, 1). Other losses ignore it, with a
+        warning.
 
     dropout : float or list of float, default=0.0
         Share of the units of each hidden layer that each batch drops while training, in [0, 1);
@@ -161,9 +163,9 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         A gradient of larger Euclidean norm is scaled down to it before the step.
 
     scoring : str, callable or None, default=None
-        What early stopping watches: None is what `score` computes, 'loss' the validation loss
-        (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``. It gets
-        the weights of the samples if it takes `sample_weight`.
+        What early stopping watches; ignored without it, with a warning. None is what `score`
+        computes, 'loss' the validation loss (negated); else a scorer's name, or a callable
+        ``(estimator, X, y) -> float``, which gets `sample_weight` if it takes it.
 
     time_limit : float or None, default=None
         Seconds after which `fit` ends, with a ConvergenceWarning: after a block of batches, or
