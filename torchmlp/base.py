@@ -233,7 +233,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             )
         batch_size = self._batch_rows(len(data))
         work = batch_size * _n_weights(layer_units)
-        device = resolve_device(self.device, work)
+        device = resolve_device(self.device)
         dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device, work)
         dropout = 0.0 if self.solver == "lbfgs" else self.dropout
         layout = Layout(

@@ -182,8 +182,8 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
         the model's. For scikit-learn's callbacks, and for 'lbfgs', see `set_callbacks`.
 
     device : str or torch.device, default='auto'
-        Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there
-        is one and the work is worth it. Without the device, predictions are made on the CPU.
+        Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' is the CPU, also where
+        there is a GPU. Where the device is missing, predictions are made on the CPU.
 
     dtype : {'auto', 'float64', 'float32', 'bfloat16'}, default='auto'
         Type of weights and arithmetic. 'auto' is that of X on the CPU and float32 elsewhere.

@@ -27,7 +27,7 @@ class PredictionMixin:
         """Return the outputs before the output activation, for X as the user gives it."""
         X, dtype = self._checked(X)
         work = self._multiply_adds(X)
-        device = prediction_device(self.device, work, dtype)
+        device = prediction_device(self.device, dtype)
         with threads_for(work, dtype):
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
             return raw_outputs(X, layers, self._activations())
