@@ -68,7 +68,7 @@ def test_numpy_scalar_is_the_python_number(name, more, value, python):
 
 
 @pytest.mark.parametrize("kind", [*FLOATS, Fraction])
-def test_dropout_of_each_layer(kind):
+def test_dropout_of_each_layer_is_converted(kind):
     mlp = TorchMLPRegressor("squared_error", (6, 5), max_iter=3, random_state=0)
     shares = [kind(0.3), kind(0)]
     got = fit_quietly(clone(mlp).set_params(dropout=shares), X_REG, Y_REG)
@@ -78,7 +78,7 @@ def test_dropout_of_each_layer(kind):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8, *FLOATS, Fraction, Decimal])
-def test_class_weights(kind):
+def test_class_weights_are_converted(kind):
     mlp = TorchMLPClassifier((6,), max_iter=3, random_state=0)
     weights = {0: kind(1), 1: kind(200 if kind is np.uint8 else 100), 2: kind(3)}
     got = fit_quietly(clone(mlp).set_params(class_weight=weights), X, y)
@@ -87,7 +87,7 @@ def test_class_weights(kind):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64, *FLOATS])
-def test_time_limit(kind, monkeypatch):
+def test_time_limit_is_converted(kind, monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: 1e6)
     clock = Clock(kind(3))
     assert clock.end == 1e6 + 3

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from tape import TapeRecorder, treat_the_cpu_as_a_device
 
 from torchmlp import TorchMLPRegressor
-from torchmlp.training import net, replay, rows
+from torchmlp.training import net, replay, rows, transfer
 from torchmlp.training.buffers import Layout
 from torchmlp.training.epoch import Kernel
 
@@ -59,12 +59,12 @@ def test_time_limit_ends_an_epoch_after_a_block(clock):
     assert (got.n_iter_, got.t_, len(got.history_)) == (1, n_seen, 1)
 
 
-def test_time_limit_of_a_later_epoch(clock):
+def test_time_limit_ends_a_later_epoch(clock):
     got = _fit_until("time_limit=60.0 seconds reached in epoch 3", _mlp(time_limit=60), X, y)
     assert (got.n_iter_, got.t_, len(got.loss_curve_)) == (3, 250 + 250 + 120, 3)
 
 
-def test_time_limit_at_the_end_of_an_epoch(clock):
+def test_time_limit_reached_at_the_end_of_an_epoch_keeps_the_whole_epoch(clock):
     got = _fit_until("time_limit=25.0 seconds reached in epoch 1,", _mlp(time_limit=25), X, y)
     assert_identical(got, fit_quietly(_mlp(max_iter=1), X, y))
     assert got.t_ == 250
@@ -96,7 +96,7 @@ def test_warm_start_goes_on_after_an_unfinished_epoch(clock):
 
 
 @pytest.mark.parametrize("way", ["resident", "streamed"])
-def test_time_limit_of_replayed_blocks(way, monkeypatch):
+def test_time_limit_ends_an_epoch_of_replayed_blocks(way, monkeypatch):
     monkeypatch.setattr(rows, "BLOCK_BATCHES", 3)
     treat_the_cpu_as_a_device(way, monkeypatch)
     fits, recorders = [], []
@@ -124,6 +124,14 @@ def test_clock_is_read_when_the_device_has_finished(monkeypatch):
     assert set(waited) == {torch.device("cpu")}
 
 
+def test_wait_for_synchronizes_devices_but_the_cpu(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    for name in ("cpu", "cuda:1"):
+        transfer.wait_for(torch.device(name))
+    assert waited == [torch.device("cuda:1")]
+
+
 @pytest.mark.parametrize("limit", [3, 12, 25])
 def test_time_limit_of_lbfgs_is_checked_between_evaluations(limit, clock):
     start = clock.now
@@ -137,11 +145,12 @@ def test_time_limit_of_lbfgs_is_checked_between_evaluations(limit, clock):
     assert got.loss_ == got.loss_curve_[-1]
 
 
-def test_time_limit_before_the_first_iteration_of_lbfgs(clock):
+def test_lbfgs_keeps_the_initial_weights_if_no_iteration_is_finished(clock):
     mlp = _mlp(solver="lbfgs", time_limit=1)
     got = _fit_until("time_limit=1.0 seconds reached in iteration 1,", mlp, X, y)
     assert got.n_iter_ == len(got.loss_curve_) == 0
-    assert got.predict(X).shape == y.shape
+    initial = _mlp(solver="sgd", learning_rate_init=1e-300, max_iter=1)
+    assert_identical(got, fit_quietly(initial, X, y))
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
