@@ -294,9 +294,6 @@ def test_initial_weights():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"solver": "lbfgs", "dropout": 0.1}, "dropout=0.1 has no meaning for solver='lbfgs'"),
-        ({"solver": "lbfgs", "max_grad_norm": 1.0}, "max_grad_norm=1.0 has no meaning for solver="),
-        ({"solver": "lbfgs", "learning_rate": "cosine"}, "learning_rate='cosine' has no meaning"),
         ({"activation": ["relu"]}, r"activation=\['relu'\] names 1 functions for 2 hidden layers"),
         ({"activation": ["relu", "rleu"]}, r"has 'rleu', which is none of \['elu', .*\]"),
         ({"dropout": [0.1]}, r"dropout=\[0.1\] has 1 values for 2 hidden layers"),
@@ -331,8 +328,6 @@ def test_what_makes_no_sense_is_said(estimator, parameters, message):
 
 
 def test_more_that_makes_no_sense():
-    with pytest.raises(ValueError, match=r"quantile=0.9 has no meaning for loss='squared_error'"):
-        TorchMLPRegressor(quantile=0.9).fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="learning_rate='one_cycle' needs to know where training"):
         TorchMLPRegressor(learning_rate="one_cycle").partial_fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="class_weight='balanced' needs all samples at once"):
@@ -350,6 +345,33 @@ def test_binary_probability_is_the_logistic_of_the_decision():
 def test_a_planned_end_is_no_reason_to_warn(learning_rate):
     mlp = TorchMLPRegressor(learning_rate=learning_rate, max_iter=5, random_state=0)
     assert mlp.fit(X_REG, Y_REG).n_iter_ == 5  # warnings are errors here
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle"])
+def test_planned_rates_are_followed_to_their_end(learning_rate, early_stopping, capsys):
+    mlp = TorchMLPRegressor(
+        learning_rate=learning_rate,
+        early_stopping=early_stopping,
+        learning_rate_init=0.05,
+        max_iter=60,
+        n_iter_no_change=3,
+        tol=0.05,
+        random_state=0,
+        verbose=True,
+    )
+    arguments = X_REG[:200], Y_REG[:200], None
+    validation = {"X_val": X_REG[200:], "y_val": Y_REG[200:]} if early_stopping else {}
+    constant = clone(mlp).set_params(learning_rate="constant", learning_rate_init=0.01)
+    assert constant.fit(*arguments, **validation).n_iter_ < 60
+    assert "consecutive epochs. Stopping." in capsys.readouterr().out
+    mlp.fit(*arguments, **validation)
+    assert mlp.n_iter_ == len(mlp.loss_curve_) == 60
+    assert "consecutive epochs" not in capsys.readouterr().out
+    if early_stopping:
+        assert mlp.best_validation_score_ == max(mlp.validation_scores_)
+        assert mlp.best_validation_score_ != mlp.validation_scores_[-1]
+        assert mlp.best_validation_score_ == pytest.approx(mlp.score(X_REG[200:], Y_REG[200:]))
 
 
 class Remembering:

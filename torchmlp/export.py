@@ -104,7 +104,7 @@ class ExportMixin:
         ):
             modules.append(Apply(activation) if callable(activation) else _MODULES[activation]())
             if dropout:
-                modules.append(nn.Dropout(dropout))
+                modules.append(nn.Dropout(float(dropout)))
             modules.append(_linear(coefs, intercepts))
         return nn.Sequential(*modules, *self._output_modules()).eval()
 

@@ -26,13 +26,9 @@ class PredictionMixin:
         """Call a function of `torchmlp.training.forward` for X as the user gives it."""
         X, dtype = self._checked(X)
         with one_thread():
-            device = prediction_device(self.device, self._multiply_adds(X), dtype)
+            device = prediction_device(self.device, dtype)
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
             return function(X, layers, self._activations())
-
-    def _multiply_adds(self, X):
-        """Return the multiply-adds of a prediction for all rows of X."""
-        return X.shape[0] * sum([len(coefs) * np.shape(coefs)[1] for coefs in self.coefs_])
 
     def _activations(self):
         return resolve_activations(self.activation, len(self.coefs_) - 1)

@@ -1,6 +1,7 @@
 """The rows of an epoch, gathered a block of batches at a time."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ BLOCK_BYTES = 1 << 22  # of gathered rows and their outputs: about what a proces
 # speed and few launches, and small beside its memory.
 DEVICE_BLOCK_BYTES = 1 << 26
 BLOCK_BATCHES = 256
+# Multiply-adds of the forward passes of a block, which is trained without a look at the time:
+# some tenths of a second.
+BLOCK_WORK = 1 << 32
+DEVICE_BLOCK_WORK = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Block:
     Attributes
     ----------
     batches : list of Batch
+    n_rows : int
     n_weighted_rows : int
         Rows in batches that carry any weight.
     """
@@ -103,7 +109,7 @@ class Block:
         self.staging, self.resident = staging, resident
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
-        self.n_weighted_rows = sum(sizes)
+        self.n_rows = self.n_weighted_rows = sum(sizes)
         self.penalties = layout.empty(len(sizes)).zero_()
         self.batches = [
             self._batch(slice(start, stop), penalty, layout)
@@ -240,8 +246,11 @@ class Epoch:
             row_bytes += X.shape[1] * layout.product_dtype.itemsize
         elif not isinstance(X, np.ndarray):
             row_bytes += X.data.nbytes // X.shape[0]
-        limit = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
-        return min(max(limit // (self.batch_size * row_bytes), 1), BLOCK_BATCHES)
+        row_work = sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
+        max_bytes = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
+        max_work = BLOCK_WORK if self.on_host else DEVICE_BLOCK_WORK
+        n_rows = min(max_bytes // row_bytes, max_work // row_work)
+        return min(max(n_rows // self.batch_size, 1), BLOCK_BATCHES)
 
     def _usable_in_place(self):
         """Whether slices of the data, or rows of a CSR matrix, can enter the products so."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,9 @@ from torchmlp.training.forward import raw_outputs
 from torchmlp.training.losses import Loss, row_losses
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.rows import Data
+
+# Type of a field of `Settings` -> what converts a number to it.
+_NUMBERS: dict[Any, Any] = {bool: bool, int: int, float: float, float | None: float}
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,18 @@ class Settings:
     n_iter_no_change: float
     max_fun: int
     max_grad_norm: float | None
+
+    def __post_init__(self):
+        """Convert NumPy scalars, whose arithmetic overflows or rounds, to Python numbers."""
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            convert = _NUMBERS.get(setting.type)
+            if convert is not None and value is not None:
+                object.__setattr__(self, setting.name, convert(value))
+
+
+class StopTraining(Exception):
+    """Raised to end training."""
 
 
 @dataclass
@@ -153,7 +168,8 @@ class Task:
         skorch's, for the stochastic solvers.
     observers : list
         Each with `on_epoch_begin(task)`, `on_epoch_end(task)`, which may return true to end
-        training, and `on_train_end(task)`; for every solver.
+        training, and `on_train_end(task)`; where `watches_blocks` is true, also with
+        `on_block_end(task)`, which may return true as well. For every solver.
     as_estimator : callable (task) -> estimator
         See `model`.
     targets : callable
@@ -237,6 +253,16 @@ class Task:
     def model(self):
         """Return the estimator as it would be if training ended now, for rows in an array."""
         return self.as_estimator(self)
+
+    @property
+    def block_observers(self):
+        """The observers that may end training within an epoch."""
+        return [observer for observer in self.observers if observer.watches_blocks]
+
+    def notify_block_end(self):
+        """Tell them that a block is over; return whether one of them ends training."""
+        ends = [observer.on_block_end(self) for observer in self.block_observers]
+        return any(ends)
 
     def notify_epoch_end(self):
         """Tell the observers that an epoch is over; return whether one of them ends training."""
