@@ -114,7 +114,7 @@ def test_hidden_activations(container):
     by_hand = np.tanh(first @ model.coefs_[1] + model.intercepts_[1])
     np.testing.assert_allclose(second, by_hand, rtol=1e-10)
     scores = second @ model.coefs_[2] + model.intercepts_[2]
-    np.testing.assert_allclose(model.decision_function(X), scores, rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(model.predict_logits(X), scores, rtol=1e-9, atol=1e-13)
 
 
 def test_a_linear_model_has_no_hidden_activations():

@@ -249,8 +249,8 @@ def to_onnx(model, X, *, target_opset=None, **options):
 
         - `zipmap`, default False: return probabilities as dicts (onnxruntime does for float32
           only), or, with 'columns', as one output for each class
-        - `raw_scores`, default False: return scores in place of probabilities; a pipeline
-          takes it with the name of the step only
+        - `logits`, default False: return `predict_logits` in place of probabilities, those of
+          two classes as (-logit, logit); in a pipeline with the name of the step only
         - `nocl`, default False: return the index of a class in place of its label
         - `output_class_labels`, default False: return `classes_` as one more output
 
@@ -258,9 +258,8 @@ def to_onnx(model, X, *, target_opset=None, **options):
     -------
     onnx.ModelProto
         For a regressor with the output "variable", of shape (n_samples, n_outputs). For a
-        classifier with "label" and "probabilities"; with a loss that gives none, 'hinge' or
-        'perceptron', the latter has the scores of `decision_function`. Those of two classes are
-        (-score, score).
+        classifier with "label" and "probabilities"; with a loss that has none, 'hinge' or
+        'perceptron', the latter is `decision_function`, for two classes as (-score, score).
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """The estimators as ONNX graphs: what skl2onnx asks of a library whose models it converts.
 
-Names, shapes and options are those of its converters for MLPClassifier and MLPRegressor.
+Names, shapes and options are those of its converters for MLPClassifier and MLPRegressor; the
+option "logits" is added.
 """
 
 from collections.abc import Callable
@@ -22,11 +23,13 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from torchmlp.training.activations import SELU, per_layer
 
+# Not "raw_scores": the converters of meta-estimators set that option wherever it exists, and would
+# take the raw outputs where scikit-learn takes probabilities.
 CLASSIFIER_OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
     "output_class_labels": [False, True],
-    "raw_scores": [True, False],
+    "logits": [True, False],
 }
 
 
@@ -205,8 +208,8 @@ def _convert_classifier(scope, operator, container):
     else:
         index = g("ArgMax", scores, axis=1, keepdims=0)
         g("Gather", _labels(scope, model), index, output=label)
-    raw = container.get_options(model, {"raw_scores": False})["raw_scores"]
-    activation = OUTPUT_ACTIVATIONS["identity" if raw else model.out_activation_]
+    logits = container.get_options(model, {"logits": False})["logits"]
+    activation = OUTPUT_ACTIVATIONS["identity" if logits else model.out_activation_]
     g("Identity", activation(g, scores), output=probabilities)
 
 
