@@ -67,15 +67,34 @@ def both_probabilities(probability):
 class ExportMixin:
     """The forms that a fitted estimator can take and be made from."""
 
-    def to_torch(self):
+    def to_torch(self, *, output="prediction"):
         """Return the network as a torch module, with a copy of the weights.
+
+        Parameters
+        ----------
+        output : {'prediction', 'logits'}, default='prediction'
+            What the module returns for a tensor of shape (n_samples, n_features) in the dtype of
+            the weights.
+
+            - 'prediction', in the same shapes as the method: `predict` of a regressor,
+              `predict_proba` of a classifier, or its `decision_function` if it has no
+              probabilities
+            - 'logits', the outputs of the last linear layer, of shape (n_samples, n_outputs):
+              those before softmax, sigmoid or, with the losses 'poisson' and 'gamma', the
+              exponential function. It is the form for further training (for example with
+              ``torch.nn.CrossEntropyLoss``) and for attributions with captum or shap, whose
+              GradientExplainer needs ``.float()``. Two classes have one output, the log-odds of
+              ``classes_[1]``.
 
         Returns
         -------
         torch.nn.Sequential
-            In evaluation mode. For a tensor of shape (n_samples, n_features) in the dtype of the
-            weights it returns what `predict` does for a regressor, `predict_proba` for a
-            classifier, or `decision_function` for one without probabilities.
+            In evaluation mode.
+
+        Raises
+        ------
+        ValueError
+            If `output` is none of these.
 
         Examples
         --------
@@ -91,8 +110,14 @@ class ExportMixin:
           (2): Linear(in_features=5, out_features=3, bias=True)
           (3): Softmax(dim=1)
         )
+        >>> network = clf.to_torch(output="logits")
+        >>> network[-1]
+        Linear(in_features=5, out_features=3, bias=True)
+        >>> loss = torch.nn.CrossEntropyLoss()(network(torch.tensor(X)), torch.tensor(y))
         """
         check_is_fitted(self)
+        if output not in ("prediction", "logits"):
+            raise ValueError(f"output={output!r} is unknown. Use 'prediction' or 'logits'.")
         n_hidden = len(self.coefs_) - 1
         modules: list[nn.Module] = [_linear(self.coefs_[0], self.intercepts_[0])]
         for activation, dropout, coefs, intercepts in zip(
@@ -106,9 +131,12 @@ class ExportMixin:
             if dropout:
                 modules.append(nn.Dropout(dropout))
             modules.append(_linear(coefs, intercepts))
-        return nn.Sequential(*modules, *self._output_modules()).eval()
+        if output == "prediction":
+            modules += self._output_modules()
+        return nn.Sequential(*modules).eval()
 
     def _output_modules(self):
+        """Return the modules between the last linear layer and the prediction."""
         if self.out_activation_ == "softmax":
             return [nn.Softmax(dim=1)]
         if self.out_activation_ == "logistic":
