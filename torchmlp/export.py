@@ -264,7 +264,10 @@ def to_onnx(model, X, *, target_opset=None, **options):
     ----------
     model : estimator
         A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or other meta-estimator
-        that skl2onnx converts, with one of them in it.
+        that skl2onnx converts, with one of them in it. A TransformedTargetRegressor is converted
+        too, if its transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
+        FunctionTransformer whose `inverse_func` is one of NumPy's `exp`, `expm1`, `log`,
+        `log1p`, `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
     X : array-like, sparse matrix or pandas.DataFrame
         Some rows of data, for the inputs of the graph: for an array one named "X", for a
         DataFrame one for each column, of shape (n_samples, 1). The network computes in float64
@@ -296,7 +299,8 @@ def to_onnx(model, X, *, target_opset=None, **options):
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     ValueError
-        If an activation is a callable, or X has other features than the model.
+        If an activation is a callable, the transformer of a TransformedTargetRegressor is another
+        one, or X has other features than the model.
 
     Examples
     --------
@@ -322,11 +326,13 @@ def to_onnx(model, X, *, target_opset=None, **options):
         import skl2onnx
 
         from torchmlp.onnx_converter import register
+        from torchmlp.onnx_targets import register_transformed_target
     except ModuleNotFoundError as error:
         raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
     check_is_fitted(model)
     validate_data(model, X=X, reset=False, skip_check_array=True)
     register(_heirs(ExportMixin))
+    register_transformed_target()
     if is_classifier(model):
         options = {"zipmap": False, **options}
     return skl2onnx.to_onnx(model, _first_row(X), target_opset=target_opset, options=options)
