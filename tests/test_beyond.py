@@ -9,7 +9,6 @@ import torch
 from helpers import OURS, TASKS, assert_identical, assert_same_weights, fit_quietly, iris
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.preprocessing import scale
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.encoding import ClassEncoder
@@ -192,7 +191,7 @@ def test_every_activation_learns_and_predicts_by_hand(activation, solver):
         z = values @ torch.from_numpy(mlp.coefs_[i]) + torch.from_numpy(mlp.intercepts_[i])
         values = name(z) if callable(name) else functions[name](z)
     raw = values.numpy() @ mlp.coefs_[2] + mlp.intercepts_[2]
-    np.testing.assert_allclose(mlp.decision_function(X_IRIS), raw, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(mlp.predict_logits(X_IRIS), raw, rtol=1e-9, atol=1e-12)
 
 
 def test_a_list_of_one_activation_is_that_activation():
@@ -334,11 +333,11 @@ def test_more_that_makes_no_sense():
         TorchMLPClassifier(class_weight="balanced").partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
 
 
-def test_binary_probability_is_the_logistic_of_the_decision():
+def test_binary_probability_is_the_logistic_of_the_logit():
     mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=5), X_IRIS, Y_IRIS > 0)
-    decision = mlp.decision_function(X_IRIS)
-    np.testing.assert_allclose(mlp.predict_proba(X_IRIS)[:, 1], expit(decision))
-    assert scale(decision).shape == (150,)
+    logits = mlp.predict_logits(X_IRIS)
+    np.testing.assert_allclose(mlp.predict_proba(X_IRIS)[:, 1], expit(logits))
+    assert logits.shape == (150,)
 
 
 @pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle"])

@@ -141,8 +141,8 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
         Most evaluations of the loss by 'lbfgs'.
 
     loss : {'log_loss', 'hinge', 'perceptron'}, default='log_loss'
-        What training minimises. Only 'log_loss' has probabilities. For raw outputs z and a
-        class coded as s = +1 or -1, or more than two classes of which t is the true one:
+        What training minimises. 'log_loss' has `predict_proba`, the others `decision_function`.
+        For raw outputs z, a class coded as s = +1 or -1, or the true one t of more classes:
 
         - 'log_loss', the cross-entropy
         - 'hinge', max(0, 1 - s z), or max(0, 1 + max_{j != t} z_j - z_t) [3]_

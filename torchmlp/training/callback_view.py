@@ -153,11 +153,13 @@ class CallbackView:
     def predict(self, X):
         return self.task.model().predict(X)
 
-    def predict_proba(self, X):
-        return self.task.model().predict_proba(X)
+    @property
+    def predict_proba(self):  # as properties: there only where the estimator has them
+        return self.task.model().predict_proba
 
-    def decision_function(self, X):
-        return self.task.model().decision_function(X)
+    @property
+    def decision_function(self):
+        return self.task.model().decision_function
 
     def score(self, X, y):
         return self.task.model().score(X, y)
