@@ -45,6 +45,7 @@ from torchmlp.validation import (
     check_together,
     check_training_input,
     check_weights,
+    describe_ignored,
     fit_context,
     to_numpy,
 )
@@ -234,19 +235,20 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             start = initial_weights(self.init, layer_units, activations, random_state, data.X.dtype)
         if self.early_stopping and holdout is None:
             data, holdout = split(
-                data, encoder.strata(data.y), self.validation_fraction, random_state
+                data, encoder.strata(data.y), float(self.validation_fraction), random_state
             )
         batch_size = self._batch_rows(len(data))
         work = batch_size * _n_weights(layer_units)
-        device = resolve_device(self.device, work)
+        device = resolve_device(self.device)
         dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device, work)
+        dropout = 0.0 if self.solver == "lbfgs" else self.dropout
         layout = Layout(
             layer_units,
             dtype,
             product_dtype,
             device,
             resolve_activations(self.activation, n_hidden),
-            per_layer(self.dropout, n_hidden),
+            [float(share) for share in per_layer(dropout, n_hidden)],
         )
         return Task(
             settings=self._settings(loss, incremental),
@@ -264,16 +266,18 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             as_estimator=lambda task: self._as_if_trained(task, encoder),
             targets=encoder.targets,
             resume=resume,
-            notes=self._notes_on_batches(len(data)),
+            notes=self._notes_on_parameters(len(data)),
         )
 
-    def _notes_on_batches(self, n_rows):
+    def _notes_on_parameters(self, n_rows):
+        ignored = describe_ignored(self)
+        notes = [(ignored, UserWarning)] if ignored else []
         if self.solver == "lbfgs" or self.batch_size == "auto" or self.batch_size <= n_rows:
-            return []
+            return notes
         clipped = (
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
         )
-        return [(clipped, UserWarning)]
+        return [*notes, (clipped, UserWarning)]
 
     def _batch_rows(self, n_rows):
         if self.solver == "lbfgs":

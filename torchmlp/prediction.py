@@ -26,13 +26,9 @@ class PredictionMixin:
         """Call a function of `torchmlp.training.forward` for X as the user gives it."""
         X, dtype = self._checked(X)
         with one_thread():
-            device = prediction_device(self.device, self._multiply_adds(X), dtype)
+            device = prediction_device(self.device, dtype)
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
             return function(X, layers, self._activations())
-
-    def _multiply_adds(self, X):
-        """Return the multiply-adds of a prediction for all rows of X."""
-        return X.shape[0] * sum([len(coefs) * np.shape(coefs)[1] for coefs in self.coefs_])
 
     def _activations(self):
         return resolve_activations(self.activation, len(self.coefs_) - 1)
@@ -76,23 +72,29 @@ class PredictionMixin:
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The predicted labels, or values.
         """
-        return self._decoded(X)
+        return self._compute(self._predict_rows, X)
 
-    def _decoded(self, X):
-        return self._encoder.decode(self._compute(raw_outputs, X))
+    def _predict_rows(self, X, layers, activations):
+        return self._encoder.decode(raw_outputs(X, layers, activations))
 
 
 class ProbabilityMixin(PredictionMixin):
     """The predictions that a classifier makes besides."""
 
-    def _decoded(self, X):
+    def _predict_rows(self, X, layers, activations):
         if not self._encoder.exclusive:
-            return super()._decoded(X)
-        return self._encoder.labels(self._compute(largest_outputs, X))
+            return super()._predict_rows(X, layers, activations)
+        return self._encoder.labels(largest_outputs(X, layers, activations))
 
+    @available_if(lambda self: self._check_no_probabilities())
     @in_namespace_of_X
     def decision_function(self, X):
-        """Return the raw outputs: those before softmax or sigmoid, if the loss has one.
+        """Return the raw outputs, with a loss that has no probabilities.
+
+        Only with ``loss='hinge'`` or ``'perceptron'``. scikit-learn's MLPClassifier has no
+        `decision_function`. Tools that choose a method, such as
+        :class:`~sklearn.inspection.DecisionBoundaryDisplay` and
+        :class:`~sklearn.calibration.CalibratedClassifierCV`, prefer it to `predict_proba`.
 
         Parameters
         ----------
@@ -101,9 +103,62 @@ class ProbabilityMixin(PredictionMixin):
 
         Returns
         -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, that of ``classes_[1]``: its log-odds with ``loss='log_loss'``.
+        scores : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            One score per sample for two classes, positive where `predict` returns
+            ``classes_[1]``; else one per class or label.
+
+        Raises
+        ------
+        AttributeError
+            With ``loss='log_loss'``. Use `predict_logits`.
+
+        See Also
+        --------
+        predict_logits : Raw outputs of a classifier with probabilities.
         """
+        return self._scores(X)
+
+    @available_if(lambda self: self._check_probabilities())
+    @in_namespace_of_X
+    def predict_logits(self, X):
+        """Return the raw outputs, before softmax or sigmoid.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            For two classes, the log-odds of ``classes_[1]``, ``log(p / (1 - p))``. For more
+            classes one column each, whose softmax is `predict_proba`. For a multilabel target
+            the log-odds of each label.
+
+        Raises
+        ------
+        AttributeError
+            With a loss that has no probabilities. Use `decision_function`.
+
+        See Also
+        --------
+        decision_function : Raw outputs of a classifier without probabilities.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from scipy.special import softmax
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> np.allclose(softmax(clf.predict_logits(X), axis=1), clf.predict_proba(X))
+        True
+        """
+        return self._scores(X)
+
+    def _scores(self, X):
+        """Return the raw outputs, in one dimension where there is one output."""
         raw = self._compute(raw_outputs, X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
@@ -146,7 +201,16 @@ class ProbabilityMixin(PredictionMixin):
     def _check_probabilities(self):
         if self.loss != "log_loss":
             raise AttributeError(
-                f"loss={self.loss!r} gives no probabilities. Use loss='log_loss', or wrap the "
-                "classifier in CalibratedClassifierCV; decision_function is there."
+                f"loss={self.loss!r} has no probabilities. Use decision_function, loss='log_loss', "
+                "or CalibratedClassifierCV around the classifier."
+            )
+        return True
+
+    def _check_no_probabilities(self):
+        if self.loss == "log_loss":
+            raise AttributeError(
+                f"loss={self.loss!r} has no decision_function: scikit-learn's MLPClassifier has "
+                "none, and tools that choose a method by themselves would prefer it to "
+                "predict_proba. Use predict_logits for the raw outputs."
             )
         return True

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Below these a second thread costs more than it brings, starting the kernels of a step on a GPU
-# takes longer than the step on a CPU, and rounding to bfloat16 on a CPU longer than it saves.
+# Below these a second thread costs more than it brings, and rounding to bfloat16 on a CPU takes
+# longer than it saves.
 THREADS_PAY_OFF = 1 << 24  # multiply-adds of one product, times the bytes of a number
-ACCELERATOR_PAYS_OFF = 1 << 25  # multiply-adds of the forward pass of a step
-BFLOAT16_PAYS_OFF = 1 << 25  # the same
+BFLOAT16_PAYS_OFF = 1 << 25  # multiply-adds of the forward pass of a step
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
 _PROBES: dict[str, Callable[[], bool]] = {
@@ -25,37 +24,32 @@ _PROBES: dict[str, Callable[[], bool]] = {
 }
 
 
-def resolve_device(device, work):
+def resolve_device(device):
     """Return the torch.device for ``device``, which may be "auto".
 
     Parameters
     ----------
     device : str or torch.device
-        "auto" picks CUDA where there is one and `work` is worth it, else the CPU.
-    work : int
-        Multiply-adds of the forward pass of one step.
+        "auto" is the CPU, also where there is a GPU: the tests have not run on one yet.
 
     Raises
     ------
     ValueError
         If torch does not know the device, or it is not there.
     """
-    if device == "auto":
-        worth_it = work >= ACCELERATOR_PAYS_OFF and torch.cuda.is_available()
-        return torch.device("cuda" if worth_it else "cpu")
     resolved = _known_device(device)
     if not is_available(resolved):
         raise ValueError(
             f"device={str(device)!r} was asked for, but torch {torch.__version__} finds no such "
-            "device on this machine. Use device='auto' or device='cpu', or install a build of "
-            "torch that supports the device."
+            "device on this machine. Use device='cpu', or install a build of torch that supports "
+            "the device."
         )
     return resolved
 
 
 def _known_device(device):
     try:
-        return torch.device(device)
+        return torch.device("cpu" if device == "auto" else device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"device={device!r} is not a device that torch knows; use 'auto', 'cpu', 'cuda', "
@@ -70,18 +64,14 @@ def is_available(device):
     return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
 
 
-def prediction_device(device, work, dtype):
+def prediction_device(device, dtype):
     """Return the torch.device to predict on: the CPU where the one asked for is not here.
 
     Parameters
     ----------
     device : str or torch.device
-    work : int
-        Multiply-adds of the whole prediction.
     dtype : numpy.dtype
     """
-    if device == "auto":
-        return resolve_device(device, work)
     wanted = _known_device(device)
     usable = is_available(wanted) and not (wanted.type == "mps" and dtype == np.float64)
     return wanted if usable else torch.device("cpu")
