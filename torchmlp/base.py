@@ -1,41 +1,29 @@
-"""What both estimators share: validate, encode, train, publish the fitted attributes."""
+"""What both estimators share: validate, encode, prepare, train, publish."""
 
 import contextlib
 import copy
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import fields
-from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
-import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from skorch.history import History
 
+from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
+from torchmlp.early_stopping import score_to_monitor
 from torchmlp.export import ExportMixin
 from torchmlp.hints import hint
-from torchmlp.holdout import score_to_monitor, split
-from torchmlp.observers import observers_of
 from torchmlp.prediction import PredictionMixin
-from torchmlp.training.activations import per_layer, resolve_activations
-from torchmlp.training.buffers import Layout
-from torchmlp.training.compute import (
-    n_threads,
-    n_threads_for,
-    one_thread,
-    resolve_device,
-    resolve_dtype,
-)
-from torchmlp.training.lbfgs import minimise_lbfgs
-from torchmlp.training.net import run_epochs
-from torchmlp.training.parameters import Parameters, initial_weights
-from torchmlp.training.rows import Data
-from torchmlp.training.task import Progress, Settings, Task
+from torchmlp.preparation import prepare
+from torchmlp.training.batches import Dataset
+from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
+from torchmlp.training.fit_state import Progress, SavedState, Settings
+from torchmlp.training.loop import train
 from torchmlp.validation import (
     check_combinations,
     check_layers,
@@ -52,9 +40,16 @@ from torchmlp.validation import (
 
 # field of Progress -> fitted attribute
 _PROGRESS = {
-    field.name: "_" + field.name if field.name == "no_improvement_count" else field.name + "_"
-    for field in fields(Progress)
-    if field.name not in ("history", "lowest")
+    "loss_curve": "loss_curve_",
+    "loss": "loss_",
+    "best_loss": "best_loss_",
+    "validation_loss_curve": "validation_loss_curve_",
+    "validation_scores": "validation_scores_",
+    "best_validation_score": "best_validation_score_",
+    "n_iter": "n_iter_",
+    "t": "t_",
+    "no_improvement_count": "_no_improvement_count",
+    "history": "_history",
 }
 
 
@@ -165,129 +160,102 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         return self._fit(X, y, sample_weight, validation=validation)
 
     def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
-        observers = [] if incremental else observers_of(self, X, y, sample_weight)
+        callbacks = [] if incremental else sklearn_callbacks_of(self, X, y, sample_weight)
         X, y, sample_weight, classes = to_numpy(X, y, sample_weight, classes)
         with _unchanged_by_errors(self), one_thread():
-            task, result = self._train(
-                X, y, sample_weight, incremental, classes, validation, observers
+            state, result = self._train(
+                X, y, sample_weight, incremental, classes, validation, callbacks
             )
-        for observer in observers:
-            observer.on_fit_end()
-        # The model is there, even for a user who makes errors of warnings.
-        for message, category in task.notes:
+        for callback in callbacks:
+            callback.on_fit_end()
+        # The estimator is fitted, even for a user who turns warnings into errors.
+        for message, category in state.pending_warnings:
             warnings.warn(message, category, stacklevel=4)
         if result is not None:
             check_lbfgs_result(result, self.max_iter)
         return self
 
     @torch.inference_mode(False)  # even if the caller is in it: callbacks may need autograd
-    def _train(self, X, y, sample_weight, incremental, classes, validation, observers):
-        """Validate, encode, train and publish; return the task and scipy's result if any."""
+    def _train(self, X, y, sample_weight, incremental, classes, validation, callbacks):
+        """Validate, encode, prepare, train, publish; return the state and scipy's result."""
+        resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
+        hidden = self._check_parameters(incremental, resumed, validation is not None)
+        X, y = check_training_input(self, X, y, reset=not resumed)
+
+        encoder = self._target_encoder(y, incremental, classes)
+        loss = self._loss(encoder)
+        row_weights = self._row_weights(sample_weight, X, y, incremental)
+        data = self._encode(X, y, row_weights, encoder, loss)
+        if validation is not None:
+            validation = self._validation_data(validation, encoder, loss)
+
+        layer_units = (X.shape[1], *hidden, encoder.n_outputs(data.y))
+        inputs, state = self._prepare(
+            data, validation, layer_units, encoder, loss, resumed, incremental
+        )
+        monitors = monitors_of(self, inputs, state, callbacks)
+        with n_threads(n_threads_for(inputs.n_multiply_adds, inputs.layout.dtype)):
+            result = train(inputs, state, monitors)
+        self._publish(inputs, state, encoder)
+        return state, result
+
+    def _check_parameters(self, incremental, resumed, validated):
+        """Check the parameters against each other, and return the widths of the hidden layers."""
         if incremental and self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True; set it to False, or use fit."
             )
         hidden = check_layers(self.hidden_layer_sizes)
-        resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
-        check_combinations(self, len(hidden), incremental, resumed, validation is not None)
-        X, y = check_training_input(self, X, y, reset=not resumed)
-        encoder = self._target_encoder(y, incremental, classes)
-        encoded, loss = encoder.encode(y), self._loss(encoder)
+        check_combinations(self, len(hidden), incremental, resumed, validated)
+        return hidden
+
+    def _encode(self, X, y, row_weights, encoder, loss):
+        encoded = encoder.encode(y)
         check_targets(encoded, loss, self.loss)
-        data = Data(X, encoded, self._row_weights(sample_weight, X, y, incremental))
-        layer_units = (X.shape[1], *hidden, encoder.n_outputs(encoded))
-        holdout = self._validation_data(validation, encoder, loss) if validation else None
-        task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
-        task.observers = observers
-        with n_threads(n_threads_for(task.work, task.layout.dtype)), task.observed():
-            result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
-        self._publish(task, encoder)
-        return task, result
+        return Dataset(X, encoded, row_weights)
 
     def _row_weights(self, sample_weight, X, y, incremental):
-        """Return what each row counts in the loss, or None for all alike."""
+        """Return the weight of each row in the loss, or None if all are equal."""
         return check_weights(sample_weight, X)
 
     def _validation_data(self, validation, encoder, loss):
-        """Check and encode the validation data that the user brought."""
+        """Check and encode the validation data that the user passed."""
         X, y, sample_weight = validation
         try:
             X, y = check_training_input(self, X, y, reset=False)
             encoder.check(y, same_classes=False)
-            encoded = encoder.encode(y)
-            check_targets(encoded, loss, self.loss)
-            return Data(X, encoded, check_weights(sample_weight, X))
+            return self._encode(X, y, check_weights(sample_weight, X), encoder, loss)
         except ValueError as error:
             raise ValueError(f"X_val, y_val or sample_weight_val: {error}") from error
 
-    def _task(self, data, holdout, layer_units, encoder, loss, resumed, incremental):
-        """Put together what the engine needs, drawing random numbers in scikit-learn's order."""
-        n_hidden = len(layer_units) - 2
-        resume = getattr(self, "_resume", {}) if incremental else {}
-        random_state = check_random_state(self.random_state)
-        if resume.get("seed") is not None and resume["seed"] == self.random_state:
-            random_state = resume["random_state"]
+    def _prepare(self, data, validation, layer_units, encoder, loss, resumed, incremental):
+        """Return the inputs of a fit and its state before the first epoch."""
+        saved = getattr(self, "_saved_state", SavedState()) if incremental else SavedState()
+        continues = saved.seed is not None and saved.seed == self.random_state
         if resumed:
             check_resumable(self.coefs_, layer_units)
-            start = self.coefs_, self.intercepts_
-        else:
-            activations = per_layer(self.activation, max(n_hidden, 1))
-            start = initial_weights(self.init, layer_units, activations, random_state, data.X.dtype)
-        if self.early_stopping and holdout is None:
-            data, holdout = split(
-                data, encoder.strata(data.y), float(self.validation_fraction), random_state
-            )
-        batch_size = self._batch_rows(len(data))
-        work = batch_size * _n_weights(layer_units)
-        device = resolve_device(self.device)
-        dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device, work)
-        dropout = 0.0 if self.solver == "lbfgs" else self.dropout
-        layout = Layout(
+        inputs, state = prepare(
+            self._settings(loss, incremental),
+            data,
+            validation,
             layer_units,
-            dtype,
-            product_dtype,
-            device,
-            resolve_activations(self.activation, n_hidden),
-            [float(share) for share in per_layer(dropout, n_hidden)],
-        )
-        return Task(
-            settings=self._settings(loss, incremental),
-            data=data,
-            holdout=holdout,
-            score=score_to_monitor(self, encoder, holdout) if self.early_stopping else None,
-            batch_size=batch_size,
-            layout=layout,
-            weights=Parameters(layer_units, dtype, device, sp.issparse(data.X)).assign(*start),
-            progress=self._progress() if resumed else Progress(),
-            random_state=random_state,
+            saved.random_state if continues else check_random_state(self.random_state),
+            strata=encoder.strata(data.y),
+            make_score=lambda validation: score_to_monitor(self, encoder, validation),
+            fitted=(self.coefs_, self.intercepts_) if resumed else None,
+            progress=self._progress() if resumed else None,
+            saved=saved,
+            make_model=lambda state: self._as_if_trained(inputs, state, encoder),
+            inverse_transform=encoder.inverse_transform,
             incremental=incremental,
-            may_go_on=incremental or self.warm_start,
-            callbacks=self.callbacks or (),
-            as_estimator=lambda task: self._as_if_trained(task, encoder),
-            targets=encoder.targets,
-            resume=resume,
-            notes=self._notes_on_parameters(len(data)),
+            resumable=incremental or self.warm_start,
         )
-
-    def _notes_on_parameters(self, n_rows):
-        ignored = describe_ignored(self)
-        notes = [(ignored, UserWarning)] if ignored else []
-        if self.solver == "lbfgs" or self.batch_size == "auto" or self.batch_size <= n_rows:
-            return notes
-        clipped = (
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
-        )
-        return [*notes, (clipped, UserWarning)]
-
-    def _batch_rows(self, n_rows):
-        if self.solver == "lbfgs":
-            return n_rows
-        return min(200 if self.batch_size == "auto" else int(self.batch_size), n_rows)
+        if ignored := describe_ignored(self):
+            state.pending_warnings.append((ignored, UserWarning))
+        return inputs, state
 
     def _settings(self, loss, incremental):
-        own: dict[str, Any] = {
-            field.name: getattr(self, field.name, None) for field in fields(Settings)
-        }
+        own: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Settings)}
         own["loss"] = loss
         if self.verbose == "bar":
             own["verbose"] = False
@@ -296,29 +264,30 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         return Settings(**own)
 
     def _progress(self):
-        """Return how the last fit went, for this one to go on from."""
+        """Return the progress of the last fit, for this one to continue."""
         known = {
             name: getattr(self, attribute)
             for name, attribute in _PROGRESS.items()
             if hasattr(self, attribute)
         }
-        known = {name: list(v) if isinstance(v, list) else v for name, v in known.items()}
-        return Progress(**{**known, "n_iter": 0}, history=History(getattr(self, "_history", [])))
+        return Progress(**{**known, "n_iter": 0})
 
-    def _publish(self, task, encoder):
-        """Set the fitted attributes; what only training needed goes, unless it will go on."""
-        self.__dict__.update(_fitted_attributes(task, encoder))
+    def _publish(self, inputs, state, encoder):
+        """Set the fitted attributes."""
+        vars(self).update(_fitted_attributes(inputs, state, encoder))
         if self.solver == "lbfgs" and not self.early_stopping:  # as in scikit-learn
             del self.best_loss_, self.validation_scores_, self.best_validation_score_
-        self._resume = task.resume
-        if task.may_go_on and isinstance(self.random_state, Integral):
-            self._resume.update(seed=self.random_state, random_state=task.random_state)
+        self._saved_state = state.save() if inputs.resumable else SavedState()
+        if inputs.resumable and isinstance(self.random_state, Integral):
+            self._saved_state.seed = self.random_state
+            self._saved_state.random_state = state.random_state
 
-    def _as_if_trained(self, task, encoder):
+    def _as_if_trained(self, inputs, state, encoder):
         """Return a copy, fitted as if training ended now, for rows in an array."""
         model = copy.copy(self)
-        model.__dict__.update(_fitted_attributes(task, encoder))
-        model.__dict__.pop("feature_names_in_", None)
+        attributes = _fitted_attributes(inputs, state, encoder)
+        vars(model).update({name: copy.copy(value) for name, value in attributes.items()})
+        vars(model).pop("feature_names_in_", None)
         return model
 
     @property
@@ -331,6 +300,8 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         are added.
         """
         check_is_fitted(self)
+        from skorch.history import History  # which a fit does not need
+
         return History(self._history)
 
     def _check_solver(self):
@@ -348,42 +319,39 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         return tags
 
 
-def _fitted_attributes(task, encoder):
+def _fitted_attributes(inputs, state, encoder):
     """Return the fitted attributes as they would be if training ended now."""
-    coefs, intercepts = task.weights.to_numpy()
-    units = task.layout.layer_units
-    progress = {
-        attribute: copy.copy(getattr(task.progress, name)) for name, attribute in _PROGRESS.items()
-    }
+    coefs, intercepts = state.weights.to_numpy()
+    units, progress = inputs.layout.layer_units, state.progress
     return {
         "coefs_": coefs,
         "intercepts_": intercepts,
         "n_layers_": len(units),
         "n_outputs_": units[-1],
-        "out_activation_": task.settings.loss.out_activation,
-        "n_parameters_": task.weights.flat.numel(),
-        "device_": str(task.layout.device),
+        "out_activation_": inputs.settings.loss.out_activation,
+        "n_parameters_": state.weights.flat.numel(),
+        "device_": str(inputs.layout.device),
         "_encoder": encoder,
-        **progress,
-        "_history": list(task.progress.history),
+        **{attribute: getattr(progress, name) for name, attribute in _PROGRESS.items()},
+        "_history": list(progress.history),
     }
-
-
-def _n_weights(layer_units):
-    return sum(fan_in * fan_out for fan_in, fan_out in pairwise(layer_units))
 
 
 @contextlib.contextmanager
 def _unchanged_by_errors(estimator):
-    """Leave an estimator as it was if the body fails."""
+    """Restore an estimator if the body fails."""
     before = dict(vars(estimator))
-    generator = before.get("_resume", {}).get("random_state")
-    state = generator.get_state() if generator is not None else None
+    # A fit that continues another one appends to its curves.
+    lengths = {name: len(value) for name, value in before.items() if isinstance(value, list)}
+    saved = before.get("_saved_state", SavedState())
+    generator = saved.random_state and saved.random_state.get_state()
     try:
         yield
     except BaseException:
-        if generator is not None:
-            generator.set_state(state)
+        if generator:
+            saved.random_state.set_state(generator)
+        for name, length in lengths.items():
+            del before[name][length:]
         vars(estimator).clear()
         vars(estimator).update(before)
         raise

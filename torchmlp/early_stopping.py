@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from torchmlp.training.rows import Data
+from torchmlp.training.batches import Dataset
 from torchmlp.validation import check_any_weight, takes_weights
 
 
@@ -13,7 +13,7 @@ def split(data, strata, fraction, random_state):
 
     Parameters
     ----------
-    data : Data
+    data : Dataset
     strata : array of shape (n_samples,) or None
         What the split is stratified by.
     fraction : float
@@ -22,7 +22,7 @@ def split(data, strata, fraction, random_state):
 
     Returns
     -------
-    training, holdout : Data
+    training, validation : Dataset
 
     Raises
     ------
@@ -54,26 +54,26 @@ def split(data, strata, fraction, random_state):
         check_any_weight(weights[train])
         check_any_weight(weights[held_out])
     held_out_weights = None if weights is None else weights[held_out]
-    holdout = Data(data.X[held_out], data.y[held_out], held_out_weights)
-    return Data(data.X, data.y, weights, train), holdout
+    validation = Dataset(data.X[held_out], data.y[held_out], held_out_weights)
+    return Dataset(data.X, data.y, weights, train), validation
 
 
-def score_to_monitor(estimator, encoder, holdout):
-    """Return what early stopping maximises, as `Task.score` wants it.
+def score_to_monitor(estimator, encoder, validation):
+    """Return what early stopping maximises, as `FitInputs.score` wants it.
 
     Parameters
     ----------
     estimator : BaseTorchMLP
         With the parameter `scoring`.
     encoder : ClassEncoder or ValueEncoder
-    holdout : Data
+    validation : Dataset
     """
-    X, y, sample_weight = holdout.X, holdout.y, holdout.sample_weight
+    X, y, sample_weight = validation.X, validation.y, validation.sample_weight
     if estimator.scoring is None:
         return lambda raw, loss, model: encoder.score(y, raw, sample_weight)
     if estimator.scoring == "loss":
         return lambda raw, loss, model: -loss
-    scorer, targets = check_scoring(estimator, estimator.scoring), encoder.targets(y)
+    scorer, targets = check_scoring(estimator, estimator.scoring), encoder.inverse_transform(y)
     weighted = sample_weight is not None and takes_weights(scorer)
     options = {"sample_weight": sample_weight} if weighted else {}
     return lambda raw, loss, model: float(scorer(model(), X, targets, **options))

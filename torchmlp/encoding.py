@@ -24,7 +24,7 @@ class ClassEncoder:
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
-    exclusive : bool
+    multiclass : bool
         Whether each sample has one of more than two classes.
     multilabel : bool
         Whether each sample has any number of labels.
@@ -35,7 +35,7 @@ class ClassEncoder:
 
     def _read(self, binarizer):
         self.binarizer, self.classes = binarizer, binarizer.classes_
-        self.exclusive = binarizer.y_type_ == "multiclass"
+        self.multiclass = binarizer.y_type_ == "multiclass"
         self.multilabel = binarizer.y_type_.startswith("multilabel")
 
     @classmethod
@@ -48,8 +48,8 @@ class ClassEncoder:
     def loss(self, name):
         """Return the key of `torchmlp.training.losses.LOSSES` for a loss as the user names it."""
         if name == "log_loss":
-            return "log_loss" if self.exclusive else "binary_log_loss"
-        return f"multiclass_{name}" if self.exclusive else name
+            return "log_loss" if self.multiclass else "binary_log_loss"
+        return f"multiclass_{name}" if self.multiclass else name
 
     def check(self, y, same_classes):
         """Make sure that training can go on with these labels.
@@ -84,15 +84,15 @@ class ClassEncoder:
             return self.binarizer.transform(y).astype(bool)
         # The binarizer would make four passes over y, and a sparse matrix on the way.
         codes = np.searchsorted(self.classes, y)[:, None]
-        return codes if self.exclusive else codes == 1
+        return codes if self.multiclass else codes == 1
 
     def n_outputs(self, encoded):
         """Return the number of outputs that an encoded y takes."""
-        return len(self.classes) if self.exclusive else encoded.shape[1]
+        return len(self.classes) if self.multiclass else encoded.shape[1]
 
-    def targets(self, encoded):
+    def inverse_transform(self, encoded):
         """Return the labels that were encoded."""
-        if self.exclusive:
+        if self.multiclass:
             return self.labels(encoded[:, 0])
         return self.decode(encoded - 0.5)
 
@@ -112,7 +112,7 @@ class ClassEncoder:
         return self.classes.take(codes)
 
     def _codes(self, raw):
-        if self.exclusive:
+        if self.multiclass:
             return raw.argmax(axis=1)
         # A single class has an output too, which then decides nothing.
         return np.minimum(raw[:, 0] > 0, len(self.classes) - 1)
@@ -164,7 +164,7 @@ class ValueEncoder:
     def check(self, y, same_classes):
         """Nothing to check: every number may follow every other."""
 
-    def targets(self, encoded):
+    def inverse_transform(self, encoded):
         """Return the values that were encoded."""
         return encoded.ravel() if encoded.shape[1] == 1 else encoded
 

@@ -21,7 +21,7 @@ from skl2onnx.common.data_types import (
 from skl2onnx.common.utils_classifier import get_label_classes
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from torchmlp.training.activations import SELU, per_layer
+from torchmlp.training.activations import SELU_ALPHA, SELU_SCALE, per_layer
 
 # Not "raw_scores": the converters of meta-estimators set that option wherever it exists, and would
 # take the raw outputs where scikit-learn takes probabilities.
@@ -80,8 +80,7 @@ def _elu(g, z, alpha=1.0):
 
 
 def _selu(g, z):
-    alpha, scale, _ = SELU
-    return g("Mul", _elu(g, z, alpha), scale)
+    return g("Mul", _elu(g, z, SELU_ALPHA), SELU_SCALE)
 
 
 def _gelu(g, z):
@@ -175,7 +174,7 @@ def _labels(scope, model):
 
 
 def _is_multilabel(model):
-    return model.n_outputs_ > 1 and not model._encoder.exclusive
+    return model.n_outputs_ > 1 and not model._encoder.multiclass
 
 
 def _classifier_shapes(operator):

@@ -5,8 +5,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp.training.activations import resolve_activations
-from torchmlp.training.compute import one_thread, prediction_device
-from torchmlp.training.forward import as_layers, hidden_values, largest_outputs, raw_outputs
+from torchmlp.training.device.placement import one_thread, prediction_device
+from torchmlp.training.inference import as_layers, hidden_values, largest_outputs, raw_outputs
 from torchmlp.training.losses import activate_outputs
 from torchmlp.validation import check_input, in_namespace_of_X
 
@@ -23,7 +23,7 @@ class PredictionMixin:
         return (X.astype(dtype) if promoted.itemsize > 8 else X), dtype  # torch has no longdouble
 
     def _compute(self, function, X):
-        """Call a function of `torchmlp.training.forward` for X as the user gives it."""
+        """Call a function of `torchmlp.training.inference` for X as the user gives it."""
         X, dtype = self._checked(X)
         with one_thread():
             device = prediction_device(self.device, dtype)
@@ -82,7 +82,7 @@ class ProbabilityMixin(PredictionMixin):
     """The predictions that a classifier makes besides."""
 
     def _predict_rows(self, X, layers, activations):
-        if not self._encoder.exclusive:
+        if not self._encoder.multiclass:
             return super()._predict_rows(X, layers, activations)
         return self._encoder.labels(largest_outputs(X, layers, activations))
 

@@ -16,9 +16,8 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from torchmlp.callback_checks import check_callbacks
 from torchmlp.training.activations import ACTIVATIONS
-from torchmlp.training.compute import one_thread
+from torchmlp.training.device.placement import one_thread
 from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
 from torchmlp.training.solvers import SOLVERS
 
@@ -286,6 +285,8 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
             )
         validated = validated or estimator.early_stopping
         schedule = schedule_of(solver, rate)
+        from torchmlp.callbacks.skorch_checks import check_callbacks  # imports skorch
+
         check_callbacks(estimator.callbacks, schedule, validated, incremental or resumed)
     if incremental and rate in PLANNED:
         raise ValueError(

@@ -43,7 +43,7 @@ class _Data:
         self.X = torch.from_numpy(rng.randn(N_MEMBERS, N_ROWS, UNITS[0]))
         self.y = _targets(loss, rng)
         self.coefs = [
-            rng.randn(N_MEMBERS, a, b) for a, b in zip(UNITS, UNITS[1:], strict=False)
+            0.3 * rng.randn(N_MEMBERS, a, b) for a, b in zip(UNITS, UNITS[1:], strict=False)
         ]
         self.intercepts = [rng.randn(N_MEMBERS, n) for n in UNITS[1:]]
         self.sample_weight = torch.from_numpy(rng.rand(N_MEMBERS, N_ROWS)) if weighted else None

@@ -1,7 +1,4 @@
-"""What looks on while any solver trains, and may end it: scikit-learn's callbacks, a bar, a clock.
-
-Each is an observer of `torchmlp.training.task.Task`.
-"""
+"""Per-epoch monitors for every solver: scikit-learn's callbacks, progress bar, time limit."""
 
 import sys
 import time
@@ -9,42 +6,14 @@ from typing import Any, cast
 
 from sklearn.exceptions import ConvergenceWarning
 
-
-class Observer:
-    """Looks on; each method is told of the task but the last, when the estimator is fitted.
-
-    Attributes
-    ----------
-    watches_blocks : bool
-        Whether `on_block_end` is to be called.
-    """
-
-    watches_blocks = False
-
-    def on_epoch_begin(self, task):
-        pass
-
-    def on_block_end(self, task):
-        """Return whether training shall end; called while there is more to do in an epoch.
-
-        After each block of batches, or between two evaluations of the loss by L-BFGS.
-        """
-
-    def on_epoch_end(self, task):
-        """Return whether training shall end."""
-
-    def on_train_end(self, task):
-        """Clean up; training has ended or failed."""
-
-    def on_fit_end(self):
-        pass
+from torchmlp.training.loop import Monitor
 
 
-class SklearnCallbacks(Observer):
+class SklearnCallbacks(Monitor):
     """The callbacks of `set_callbacks`, for one fit.
 
-    To be made outside of what is undone when a fit fails: scikit-learn finds what it has to tear
-    down in attributes that this sets.
+    Create it outside of what is undone when a fit fails: it sets attributes of the estimator in
+    which scikit-learn finds what it has to tear down.
 
     Parameters
     ----------
@@ -60,27 +29,28 @@ class SklearnCallbacks(Observer):
         self.fit.call_on_fit_task_begin(**self.seen)
         self.epoch: Any = None
 
-    def on_epoch_begin(self, task):
-        if task.progress.n_iter < self.fit.max_subtasks:
+    def on_epoch_begin(self, inputs, state):
+        if state.progress.n_iter < self.fit.max_subtasks:
             self.epoch = self.fit.subcontext(task_name="epoch")
             self.epoch.call_on_fit_task_begin(**self.seen)
 
-    def on_epoch_end(self, task):
+    def on_epoch_end(self, inputs, state):
         epoch, self.epoch = self.epoch, None
         return epoch.call_on_fit_task_end(
-            **self.seen, reconstruction_attributes=lambda: vars(task.model())
+            **self.seen, reconstruction_attributes=lambda: vars(inputs.make_model(state))
         )
 
-    def on_train_end(self, task):
-        if self.epoch is not None:  # begun, but never trained
+    def close(self):
+        if self.epoch is not None:  # begun, but not trained
             self.epoch.call_on_fit_task_end(estimator=self.seen["estimator"])
 
     def on_fit_end(self):
+        """End the task of the fit, when the estimator is fitted."""
         self.fit.call_on_fit_task_end(**self.seen, reconstruction_attributes={})
 
 
-class Bar(Observer):
-    """A tqdm bar over the epochs, with loss, score and the time that is left.
+class ProgressBar(Monitor):
+    """A tqdm bar over the epochs, with loss, score and the remaining time.
 
     A widget in a notebook, a line in a terminal, nothing in a pipe.
 
@@ -92,39 +62,39 @@ class Bar(Observer):
     def __init__(self, description):
         self.description, self.bar = description, cast(Any, None)
 
-    def on_epoch_begin(self, task):
+    def on_epoch_begin(self, inputs, state):
         if self.bar is None:
             from tqdm.auto import tqdm
 
             self.bar = tqdm(
                 desc=self.description,
-                total=task.settings.max_iter,
+                total=inputs.settings.max_iter,
                 unit="epoch",
-                disable=False if _in_notebook() else None,  # None: where nobody looks
+                disable=False if _in_notebook() else None,  # None: where there is no terminal
             )
 
-    def on_epoch_end(self, task):
-        row = task.progress.history[-1]
+    def on_epoch_end(self, inputs, state):
+        row = state.progress.row
         shown = {"loss": row["train_loss"]}
         if "valid_score" in row:
             shown["score"] = row["valid_score"]
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
 
-    def on_train_end(self, task):
+    def close(self):
         if self.bar is not None:
             if sys.exc_info()[0] is None:
-                self.bar.total = self.bar.n  # an early end is no failure
+                self.bar.total = self.bar.n  # stopping early is no failure
             self.bar.close()
 
 
 def _in_notebook():
-    """Whether this is the kernel of a notebook, whose output is no terminal but is looked at."""
+    """Return whether this process is the kernel of a notebook, whose output is no terminal."""
     shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
     return shell is not None and "IPKernelApp" in shell.config
 
 
-class Clock(Observer):
+class TimeLimit(Monitor):
     """Ends training when the time is over.
 
     Parameters
@@ -139,32 +109,52 @@ class Clock(Observer):
         self.limit, self.is_over = float(limit), False
         self.end = time.monotonic() + self.limit
 
-    def on_block_end(self, task):
-        return self._look(task, task.progress.n_iter + 1)
+    def on_block_end(self, inputs, state):
+        return self._check(inputs, state, state.progress.n_iter + 1)
 
-    def on_epoch_end(self, task):
-        return self.is_over or self._look(task, task.progress.n_iter)
+    def on_epoch_end(self, inputs, state):
+        return self.is_over or self._check(inputs, state, state.progress.n_iter)
 
-    def _look(self, task, epoch):
-        """Return whether the time is over, and let the user know in which epoch."""
+    def _check(self, inputs, state, epoch):
+        """Return whether the time is over, and warn the user of the epoch."""
         self.is_over = time.monotonic() >= self.end
         if self.is_over:
-            unit = "iteration" if task.settings.solver == "lbfgs" else "epoch"
+            unit = "iteration" if inputs.settings.solver == "lbfgs" else "epoch"
             reached = (
                 f"time_limit={self.limit} seconds reached in {unit} {epoch}, and the "
                 "optimization hasn't converged yet."
             )
-            task.notes.append((reached, ConvergenceWarning))
+            state.pending_warnings.append((reached, ConvergenceWarning))
         return self.is_over
 
 
-def observers_of(estimator, X, y, sample_weight):
-    """Return what watches a fit, by the estimator's parameters and callbacks."""
-    observers: list[Observer] = []
-    if hasattr(estimator, "_skl_callbacks"):
-        observers.append(SklearnCallbacks(estimator, X, y, sample_weight))
-    if estimator.verbose == "bar":
-        observers.append(Bar(type(estimator).__name__))
-    if estimator.time_limit is not None:
-        observers.append(Clock(estimator.time_limit))
-    return observers
+def sklearn_callbacks_of(estimator, X, y, sample_weight):
+    """Return the callbacks of `set_callbacks` as a list of monitors: one or none."""
+    if not hasattr(estimator, "_skl_callbacks"):
+        return []
+    return [SklearnCallbacks(estimator, X, y, sample_weight)]
+
+
+def monitors_of(estimator, inputs, state, callbacks):
+    """Return the monitors of a fit, in the order in which they are called.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+        With the parameters `callbacks`, `verbose` and `time_limit`.
+    inputs : FitInputs
+    state : FitState
+    callbacks : list of SklearnCallbacks
+    """
+    monitors: list[Monitor] = []
+    if estimator.callbacks:
+        from torchmlp.callbacks.skorch_adapter import SkorchCallbacks  # imports skorch
+
+        # First, since they may change the weights.
+        monitors.append(SkorchCallbacks(estimator.callbacks, inputs, state))
+    monitors += callbacks
+    if estimator.verbose == "bar" and not inputs.incremental:
+        monitors.append(ProgressBar(type(estimator).__name__))
+    if estimator.time_limit is not None and not inputs.incremental:
+        monitors.append(TimeLimit(estimator.time_limit))
+    return monitors

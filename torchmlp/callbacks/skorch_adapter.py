@@ -1,10 +1,18 @@
-"""What skorch's callbacks see of a net: a torch module, an optimizer, predictions."""
+"""skorch's callbacks as a monitor, and the net that they see."""
 
 import functools
 
+import scipy.sparse as sp
 import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.callbacks import ProgressBar as SkorchProgressBar
+from skorch.dataset import Dataset as SkorchDataset
+from skorch.history import History
 from torch import nn
+from torch.utils.data import Subset
 
+from torchmlp.training.loop import Monitor
 from torchmlp.training.solvers import with_tensors, without_tensors
 
 
@@ -12,7 +20,7 @@ class SolverHandle(torch.optim.Optimizer):
     """A solver in the form of a torch optimizer, for schedulers and checkpoints.
 
     The rate in its group is that of the next epoch, its state that of the solver. Its `step`
-    does nothing: the kernel steps the solver.
+    does nothing: the training loop steps the solver.
 
     Parameters
     ----------
@@ -34,7 +42,7 @@ class SolverHandle(torch.optim.Optimizer):
         self.param_groups[0]["lr"] = rate
 
     def step(self, closure=None):
-        """Do nothing, but be seen: torch's schedulers want a step before theirs."""
+        """Do nothing; torch's schedulers expect a call before their own step."""
 
     def state_dict(self):
         """Return the rate and the state of the solver, in torch's layout."""
@@ -59,42 +67,102 @@ class SolverHandle(torch.optim.Optimizer):
         self.rate = state_dict["param_groups"][0]["lr"]
 
     def release(self):
-        """Let go of the weights and the solver: a callback may be kept, and pickled."""
+        """Release the weights and the solver: a callback may be kept, and pickled."""
         del self.solver
         for group in self.param_groups:
             group["params"] = []
 
 
-class CallbackView:
-    """What callbacks see of a net that has a `task`, a `kernel`, a `solver` and a `schedule`.
+class CallbackNet(NeuralNet):
+    """The net that skorch's callbacks see: a module, an optimizer, the history, predictions.
 
-    Module and optimizer are made when somebody asks: for the first optimizer torch imports its
+    Module and optimizer are made at the first access: for the first optimizer torch imports its
     compiler, which takes more than a second.
+
+    Parameters
+    ----------
+    callbacks : list
+        As skorch takes them.
+    inputs : FitInputs
+    state : FitState
     """
+
+    def __init__(self, callbacks, inputs, state):
+        validation = inputs.validation
+        super().__init__(
+            module=None,
+            criterion=None,
+            max_epochs=inputs.settings.max_iter,
+            lr=inputs.settings.learning_rate_init,
+            batch_size=inputs.batch_size,
+            # skorch's ProgressBar computes the number of batches from these two.
+            iterator_valid__batch_size=1 if validation is None else len(validation),
+            train_split=None,
+            callbacks=list(callbacks),
+            use_caching=False,  # predictions of batches are not kept
+            device=str(inputs.layout.device),
+        )
+        self.inputs, self.state = inputs, state
+        state.progress.history = History(state.progress.history)
+        self.initialize_callbacks()
+        self.initialized_ = True
+
+    def get_default_callbacks(self):
+        return []
 
     @property
     def history(self):
-        return self.task.progress.history
+        return self.state.progress.history
 
     @history.setter
     def history(self, rows):  # from a checkpoint
-        self.task.progress.history[:] = rows
+        self.state.progress.history[:] = rows
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Prepare the row of the history: checkpoints name files after the last batch."""
+        self.state.progress.row["batches"].append({})
+
+    def notify(self, method_name, **kwargs):
+        """Call the callbacks, and apply what they changed of weights, gradient and rate."""
+        if self._has_optimizer:
+            self.optimizer_.rate = self.state.schedule.rate
+        super().notify(method_name, **kwargs)
+        self._copy_back_weights()
+        if self._has_optimizer:
+            self.state.schedule.rate = self.optimizer_.rate
+
+    @functools.cached_property
+    def datasets(self):
+        """The keyword arguments `dataset_train` and `dataset_valid` of skorch's hooks."""
+        validation = self.inputs.validation
+        return {
+            "dataset_train": self._dataset(self.inputs.data),
+            "dataset_valid": None if validation is None else self._dataset(validation),
+        }
+
+    def _dataset(self, data):
+        y = self.inputs.inverse_transform(data.y)
+        dataset = SkorchDataset(data.X, y.toarray() if sp.issparse(y) else y)
+        return dataset if data.rows is None else Subset(dataset, data.rows)
 
     @functools.cached_property
     def module_(self):
         """The network as a torch module that shares its memory with the weights."""
-        module = self.task.model().to_torch().requires_grad_(False)
+        module = self._model().to_torch().requires_grad_(False)
         for parameter, weights, gradient in self._shared_memory(module):
             parameter.data, parameter.grad = weights, gradient
         return module
 
+    def _model(self):
+        return self.inputs.make_model(self.state)
+
     def _shared_memory(self, module):
         """Return (parameter, weights, gradient) for each parameter of a module."""
-        weights, gradient = self.task.weights.torch_views(), self.kernel.gradient.torch_views()
+        weights, gradient = self.state.weights.torch_views(), self.state.gradient.torch_views()
         return list(zip(module.parameters(), weights, gradient, strict=True))
 
-    def take_over_weights(self):
-        """Copy what a callback has put in the place of the weights in the module."""
+    def _copy_back_weights(self):
+        """Copy tensors that a callback assigned to the parameters of the module."""
         if "module_" not in vars(self):
             return
         for parameter, weights, _ in self._shared_memory(self.module_):
@@ -102,42 +170,41 @@ class CallbackView:
                 weights.copy_(parameter.detach())
                 parameter.data = weights
 
-    def take_over_gradient(self):
-        """Copy what a callback has put in the place of the gradient in the module."""
+    @torch.inference_mode(False)  # what callbacks make may enter autograd later
+    def notify_grad_computed(self):
+        """Call the callbacks with the gradient, and copy tensors that they assigned to it."""
+        named = list(self.module_.named_parameters())
+        self.notify("on_grad_computed", named_parameters=named, training=True)
         for parameter, _, gradient in self._shared_memory(self.module_):
             if parameter.grad.data_ptr() != gradient.data_ptr():
                 gradient.copy_(parameter.grad)
                 parameter.grad = gradient
 
+    @torch.inference_mode(False)
+    def notify_batch_end(self, training=True):
+        """Call the callbacks that count batches."""
+        self.notify("on_batch_end", batch=(None, None), y_pred=None, training=training)
+
     def get_all_learnable_params(self):
-        """Return the named parameters, as `ParamMapper` wants them."""
+        """Return the named parameters, as `ParamMapper` expects them."""
         return self.module_.named_parameters()
 
     @functools.cached_property
     def optimizer_(self):
         """The solver as a torch optimizer."""
-        return SolverHandle(self.solver, self.task.weights.flat, self.schedule.rate)
+        return SolverHandle(self.state.solver, self.state.weights.flat, self.state.schedule.rate)
 
     @property
     def _has_optimizer(self):
         return "optimizer_" in vars(self)
 
-    @property
-    def rate(self):
-        """Learning rate of the next epoch: a scheduler's, if there is one."""
-        return self.optimizer_.rate if self._has_optimizer else self.schedule.rate
-
-    def set_rate(self, rate):
-        """Let the optimizer know of a rate that the schedule has chosen."""
-        if self._has_optimizer:
-            self.optimizer_.rate = rate
-
     def step_optimizer(self):
-        """Let torch's schedulers see that the optimizer did something."""
+        """Tell torch's schedulers that the optimizer made its steps."""
         if self._has_optimizer:
             self.optimizer_.step()
 
     def release_optimizer(self):
+        """Release the weights and the solver."""
         if self._has_optimizer:
             self.optimizer_.release()
 
@@ -148,21 +215,66 @@ class CallbackView:
 
     @property
     def classes_(self):
-        return self.task.model().classes_
+        return self._model().classes_
 
     def predict(self, X):
-        return self.task.model().predict(X)
+        return self._model().predict(X)
 
     @property
-    def predict_proba(self):  # as properties: there only where the estimator has them
-        return self.task.model().predict_proba
+    def predict_proba(self):  # a property: it exists only where the estimator has it
+        return self._model().predict_proba
 
     @property
     def decision_function(self):
-        return self.task.model().decision_function
+        return self._model().decision_function
 
     def score(self, X, y):
-        return self.task.model().score(X, y)
+        return self._model().score(X, y)
 
     def __sklearn_tags__(self):
-        return self.task.model().__sklearn_tags__()
+        return self._model().__sklearn_tags__()
+
+
+class SkorchCallbacks(Monitor):
+    """The estimator's parameter `callbacks`.
+
+    Parameters
+    ----------
+    callbacks : list
+        As skorch takes them.
+    inputs : FitInputs
+    state : FitState
+    """
+
+    def __init__(self, callbacks, inputs, state):
+        self.net = CallbackNet(callbacks, inputs, state)
+        for _, callback in self.net.callbacks_:
+            if type(callback).on_grad_computed is not Callback.on_grad_computed:
+                self.on_gradient = self.net.notify_grad_computed
+            if isinstance(callback, SkorchProgressBar):
+                self.on_batch_end = self.net.notify_batch_end
+
+    def _data(self, inputs):
+        return {"X": inputs.data.X, "y": inputs.inverse_transform(inputs.data.y)}
+
+    def on_train_begin(self, inputs, state):
+        self.net.notify("on_train_begin", **self._data(inputs))
+
+    def on_epoch_begin(self, inputs, state):
+        self.net.notify("on_epoch_begin", **self.net.datasets)
+
+    def on_epoch_end(self, inputs, state):
+        if inputs.validation is not None and self.on_batch_end is not None:
+            self.net.notify_batch_end(training=False)
+        self.net.step_optimizer()
+        try:
+            self.net.notify("on_epoch_end", **self.net.datasets)
+        except KeyboardInterrupt:  # how skorch's callbacks end a fit
+            return True
+        return False
+
+    def on_train_end(self, inputs, state):
+        self.net.notify("on_train_end", **self._data(inputs))
+
+    def close(self):
+        self.net.release_optimizer()

@@ -110,7 +110,7 @@ class Snapshots(Callback):
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         """Take the first snapshot, unless `partial_fit` goes on from the last one."""
         first = _snapshot(net, with_gradient=False)
-        if net.task.incremental and _same_weights(getattr(self, "snapshots_", ()), first):
+        if net.inputs.incremental and _same_weights(getattr(self, "snapshots_", ()), first):
             return
         self.snapshots_, self._stride_ = [first], self.every
 
@@ -129,12 +129,12 @@ class Snapshots(Callback):
 
 
 def _snapshot(net, with_gradient):
-    losses = net.task.progress.loss_curve
+    losses = net.state.progress.loss_curve
     return Snapshot(
         len(losses),
         losses[-1] if losses else None,
-        *net.task.weights.to_numpy(),
-        *(net.kernel.gradient.to_numpy() if with_gradient else ()),
+        *net.state.weights.to_numpy(),
+        *(net.state.gradient.to_numpy() if with_gradient else ()),
     )
 
 

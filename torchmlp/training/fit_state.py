@@ -137,7 +137,8 @@ class Progress:
     no_improvement_count : int
         Number of epochs since the loss, or the score, last improved by `tol`.
     history : list of dict
-        One row per epoch, of all fits, in the form of `skorch.history.History`.
+        One row per epoch, of all fits, in the form of `skorch.history.History`; an instance of
+        that class where skorch's callbacks are used.
     lowest : dict of str to float
         The lowest of each loss in the history.
     """
@@ -156,8 +157,8 @@ class Progress:
 
     @property
     def row(self):
-        """The row of the history for the present epoch."""
-        return self.history[-1]
+        """The row of the history for the current epoch."""
+        return list.__getitem__(self.history, -1)  # skorch's History would copy all rows
 
     def begin_epoch(self):
         """Append a row to the history."""

@@ -100,3 +100,9 @@ PLANNED = {"cosine", "one_cycle"}
 def schedule_of(solver, learning_rate):
     """Return the name of the schedule in force for the estimator's parameters."""
     return learning_rate if solver == "sgd" or learning_rate in PLANNED else "constant"
+
+
+def make_schedule(settings, rate=None):
+    """Return the schedule for the settings of a fit, which continues at a rate if one is given."""
+    schedule = SCHEDULES[schedule_of(settings.solver, settings.learning_rate)]
+    return schedule(settings.learning_rate_init, settings.power_t, settings.max_iter, rate)

@@ -49,11 +49,11 @@ class Layout:
 
     def empty(self, *shape):
         """Allocate a tensor of shape (*stack, *shape)."""
-        return torch.empty(*self.stack, *shape, dtype=self.dtype, device=self.device)
+        return torch.empty((*self.stack, *shape), dtype=self.dtype, device=self.device)
 
     def empty_operand(self, *shape):
         """Allocate an operand of a product, of shape (*stack, *shape)."""
-        return torch.empty(*self.stack, *shape, dtype=self.product_dtype, device=self.device)
+        return torch.empty((*self.stack, *shape), dtype=self.product_dtype, device=self.device)
 
     def empty_product(self, n_rows, n_columns):
         """Allocate the result of a product, in the memory order of `as_matrix`."""

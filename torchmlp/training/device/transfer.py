@@ -77,12 +77,6 @@ def upload(tensor, target):
     target.copy_(tensor, non_blocking=target.is_cuda)
 
 
-def wait_for(device):
-    """Wait until a device has computed all that was launched on it."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
-
-
 _idle: dict[int, list] = defaultdict(list)
 
 
