@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
 from torchmlp.early_stopping import score_to_monitor
-from torchmlp.export import ExportMixin
+from torchmlp.export.forms import ExportMixin
 from torchmlp.hints import hint
 from torchmlp.prediction import PredictionMixin
 from torchmlp.preparation import prepare

@@ -159,8 +159,8 @@ class Backprop:
         buffers = block.buffers
         values = self.loss.values(block.outputs, buffers.y)
         if buffers.row_weights is None:
-            loss, penalty = values.sum(-1), block.penalties.sum(0)
+            loss, penalty = values.sum(), block.penalties.sum()
         else:
             loss = torch.dot(values, buffers.loss_weights)
             penalty = torch.dot(block.penalties, buffers.penalty_weights)
-        return loss.add_(penalty * (self.alpha / 2))
+        return loss.add_(penalty, alpha=self.alpha / 2)

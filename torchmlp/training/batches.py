@@ -132,6 +132,9 @@ class Block:
                 zip(self.starts.tolist(), self.stops.tolist(), strict=True)
             )
         ]
+        # Outputs that are stored by columns are concatenated by columns, which is faster.
+        columns = [batch.outputs.t() for batch in self.batches]
+        self._by_columns = columns if columns[0].is_contiguous() else None
 
     def _batch(self, i, rows, layout):
         n_rows, buffers = rows.stop - rows.start, self.buffers
@@ -160,7 +163,9 @@ class Block:
         """The outputs of all rows, of shape (n_rows, n_outputs)."""
         if len(self.batches) == 1:
             return self.batches[0].outputs
-        return torch.cat([batch.outputs for batch in self.batches])
+        if self._by_columns is None:
+            return torch.cat([batch.outputs for batch in self.batches])
+        return torch.cat(self._by_columns, 1).t()
 
     def load(self, rows, part):
         """Fill the buffers.

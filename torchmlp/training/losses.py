@@ -146,14 +146,14 @@ def row_losses(loss, raw, y):
     return losses
 
 
-def _clipped(probability):
+def _clip_(probability):
     # scikit-learn's bounds: a loss of at most 36 per row in float64.
     eps = torch.finfo(probability.dtype).eps
-    return probability.clamp(eps, 1 - eps)
+    return probability.clamp_(eps, 1 - eps)
 
 
 def _log_loss(probabilities, codes):
-    return _clipped(probabilities.gather(-1, codes)).log_().neg_().squeeze(-1)
+    return _clip_(probabilities.gather(-1, codes)).log_().neg_().squeeze(-1)
 
 
 def _log_loss_residual(probabilities, codes, out):
@@ -167,7 +167,7 @@ def _log_loss_residual(probabilities, codes, out):
 def _binary_log_loss(outputs, y):
     # The probability of what came out: p where y is 1, and 1 - p where it is 0. (torch's own
     # loss fails where a diverging fit has NaN.)
-    p = _clipped(outputs)
+    p = _clip_(outputs.clone())
     return torch.lerp(1 - p, p, y).log_().sum(-1).neg_()
 
 

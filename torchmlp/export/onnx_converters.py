@@ -4,7 +4,6 @@ Names, shapes and options are those of its converters for MLPClassifier and MLPR
 option "logits" is added.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,8 @@ from skl2onnx.common.data_types import (
 from skl2onnx.common.utils_classifier import get_label_classes
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from torchmlp.training.activations import SELU_ALPHA, SELU_SCALE, per_layer
+from torchmlp.training.activations import ACTIVATIONS, per_layer, resolve_activations
+from torchmlp.training.losses import OUTPUT_ACTIVATIONS
 
 # Not "raw_scores": the converters of meta-estimators set that option wherever it exists, and would
 # take the raw outputs where scikit-learn takes probabilities.
@@ -72,50 +72,6 @@ class Graph:
         return self("Cast", values, to=np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
 
-# onnxruntime has LeakyRelu, Elu, Selu, Softplus, Mish and Gelu for float32 only, and the last two
-# need a recent opset: these are composed of what it has in both precisions.
-def _elu(g, z, alpha=1.0):
-    below = g("Sub", g("Exp", g("Min", z, 0.0)), 1.0)
-    return g("Add", g("Relu", z), g("Mul", below, alpha))
-
-
-def _selu(g, z):
-    return g("Mul", _elu(g, z, SELU_ALPHA), SELU_SCALE)
-
-
-def _gelu(g, z):
-    # There is no Erf in double precision, nor anything to compose it of in a few nodes: this
-    # function has the accuracy of float32 in both.
-    erf = g("Erf", g.cast(g("Mul", z, 0.5**0.5), np.float32))
-    return g("Mul", g("Mul", z, 0.5), g("Add", g.cast(erf, g.dtype), 1.0))
-
-
-def _softplus(g, z):
-    # As in torch the function itself only up to 20, where exp cannot overflow.
-    return g("Where", g("Greater", z, 20.0), z, g("Log", g("Add", g("Exp", z), 1.0)))
-
-
-ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
-    "identity": lambda g, z: z,
-    "logistic": lambda g, z: g("Sigmoid", z),
-    "tanh": lambda g, z: g("Tanh", z),
-    "relu": lambda g, z: g("Relu", z),
-    "leaky_relu": lambda g, z: g("Max", z, g("Mul", z, 0.01)),
-    "elu": _elu,
-    "selu": _selu,
-    "silu": lambda g, z: g("Mul", z, g("Sigmoid", z)),
-    "gelu": _gelu,
-    "softplus": _softplus,
-    "mish": lambda g, z: g("Mul", z, g("Tanh", _softplus(g, z))),
-}
-OUTPUT_ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
-    "identity": lambda g, raw: raw,
-    "logistic": lambda g, raw: g("Sigmoid", raw),
-    "softmax": lambda g, raw: g("Softmax", raw, axis=1),
-    "exp": lambda g, raw: g("Exp", raw),
-}
-
-
 def register(estimators):
     """Make estimators known to skl2onnx.
 
@@ -151,19 +107,21 @@ def _raw_outputs(g, operator):
     # One input, or the columns of a DataFrame.
     values = g("Concat", *(g.cast(i.full_name, g.dtype) for i in operator.inputs), axis=1)
     *hidden, last = zip(model.coefs_, model.intercepts_, strict=True)
-    activations = per_layer(model.activation, len(hidden))
-    for layer, activation in zip(hidden, activations, strict=True):
-        values = _activation(activation)(g, g("Gemm", values, *layer))
+    names = per_layer(model.activation, len(hidden))
+    activations = resolve_activations(model.activation, len(hidden))
+    for layer, activation, name in zip(hidden, activations, names, strict=True):
+        values = _apply(activation, name, g, g("Gemm", values, *layer))
     return g("Gemm", values, *last)
 
 
-def _activation(activation):
-    if callable(activation):
+def _apply(activation, name, graph, z):
+    """Add the nodes of a hidden activation, which has this name for the user."""
+    if activation.onnx is None:
         raise ValueError(
-            f"activation={activation!r} has no counterpart in ONNX. Use one of "
-            f"{tuple(ACTIVATIONS)}, or torch.onnx with what to_torch() returns."
+            f"activation={name!r} has no counterpart in ONNX. Use one of {tuple(ACTIVATIONS)}, or "
+            "torch.onnx with what to_torch() returns."
         )
-    return ACTIVATIONS[activation]
+    return activation.onnx(graph, z)
 
 
 def _labels(scope, model):
@@ -209,11 +167,11 @@ def _convert_classifier(scope, operator, container):
         g("Gather", _labels(scope, model), index, output=label)
     logits = container.get_options(model, {"logits": False})["logits"]
     activation = OUTPUT_ACTIVATIONS["identity" if logits else model.out_activation_]
-    g("Identity", activation(g, scores), output=probabilities)
+    g("Identity", activation.onnx(g, scores), output=probabilities)
 
 
 def _convert_regressor(scope, operator, container):
     g = graph_of(scope, operator, container)
     activation = OUTPUT_ACTIVATIONS[operator.raw_operator.out_activation_]
-    values = activation(g, _raw_outputs(g, operator))
+    values = activation.onnx(g, _raw_outputs(g, operator))
     g("Identity", values, output=operator.outputs[0].full_name)

@@ -15,7 +15,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from torchmlp.onnx_converter import Graph, graph_of, values_type
+from torchmlp.export.onnx_converters import Graph, graph_of, values_type
 
 
 def _sinh(g, y):  # onnxruntime has Sinh for float32 only

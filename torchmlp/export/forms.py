@@ -1,62 +1,23 @@
-"""A fitted model in other forms: torch's, scikit-learn's, and layer by layer."""
+"""A fitted estimator as a torch module and as scikit-learn's estimator, and back."""
 
 import copy
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from torchmlp.encoding import ClassEncoder, ValueEncoder
-from torchmlp.training.activations import per_layer
+from torchmlp.training.activations import Apply, per_layer, resolve_activations
 from torchmlp.training.fit_state import Progress, SavedState
-from torchmlp.training.losses import resolve_loss
+from torchmlp.training.losses import OUTPUT_ACTIVATIONS, resolve_loss
 from torchmlp.validation import accepts
 
-_MODULES: dict[str, type[nn.Module]] = {
-    "identity": nn.Identity,
-    "logistic": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "selu": nn.SELU,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "softplus": nn.Softplus,
-    "mish": nn.Mish,
-}
 _THEIR_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 _THEIR_LOSSES = ("log_loss", "squared_error", "poisson")
-_FITTED = (
-    "classes_",
-    "n_features_in_",
-    "feature_names_in_",
-    "n_layers_",
-    "n_outputs_",
-    "out_activation_",
-    "n_iter_",
-    "t_",
-    "loss_",
-    "loss_curve_",
-    "best_loss_",
-    "validation_scores_",
-    "best_validation_score_",
-)
-
-
-class Apply(nn.Module):
-    """A function of tensors, as a module."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, values):
-        return self.function(values)
+_OURS_ONLY = ("validation_loss_curve_", "n_parameters_", "device_")
 
 
 def both_probabilities(probability):
@@ -121,13 +82,13 @@ class ExportMixin:
         n_hidden = len(self.coefs_) - 1
         modules: list[nn.Module] = [_linear(self.coefs_[0], self.intercepts_[0])]
         for activation, dropout, coefs, intercepts in zip(
-            per_layer(self.activation, n_hidden),
+            resolve_activations(self.activation, n_hidden),
             per_layer(self.dropout, n_hidden),
             self.coefs_[1:],
             self.intercepts_[1:],
             strict=True,
         ):
-            modules.append(Apply(activation) if callable(activation) else _MODULES[activation]())
+            modules.append(activation.module())
             if dropout:
                 modules.append(nn.Dropout(float(dropout)))
             modules.append(_linear(coefs, intercepts))
@@ -137,13 +98,12 @@ class ExportMixin:
 
     def _output_modules(self):
         """Return the modules between the last linear layer and the prediction."""
-        if self.out_activation_ == "softmax":
-            return [nn.Softmax(dim=1)]
+        modules = [make() for make in OUTPUT_ACTIVATIONS[self.out_activation_].modules]
+        if self.n_outputs_ > 1:
+            return modules
         if self.out_activation_ == "logistic":
-            two = self.n_outputs_ == 1
-            return [nn.Sigmoid(), Apply(both_probabilities)] if two else [nn.Sigmoid()]
-        link = [Apply(torch.exp)] if self.out_activation_ == "exp" else []
-        return [*link, nn.Flatten(0)] if self.n_outputs_ == 1 else link
+            return [*modules, Apply(both_probabilities)]
+        return [*modules, nn.Flatten(0)]
 
     def to_sklearn(self):
         """Return the model as scikit-learn's estimator, with a copy of the weights.
@@ -250,118 +210,9 @@ def _linear(coefs, intercepts):
 
 
 def _copy_fitted(source, target):
-    for name in _FITTED:
-        if hasattr(source, name):
-            setattr(target, name, copy.deepcopy(getattr(source, name)))
+    """Copy the fitted attributes that scikit-learn's estimators have too."""
+    for name, value in vars(source).items():
+        if name.endswith("_") and not name.startswith("_") and name not in _OURS_ONLY:
+            setattr(target, name, copy.deepcopy(value))
     target.coefs_ = [np.array(coefs) for coefs in source.coefs_]
     target.intercepts_ = [np.array(intercepts) for intercepts in source.intercepts_]
-
-
-def to_onnx(model, X, *, target_opset=None, **options):
-    """Convert an estimator, or a pipeline with one in it, to ONNX.
-
-    Parameters
-    ----------
-    model : estimator
-        A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or other meta-estimator
-        that skl2onnx converts, with one of them in it. A TransformedTargetRegressor is converted
-        too, if its transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
-        FunctionTransformer whose `inverse_func` is one of NumPy's `exp`, `expm1`, `log`,
-        `log1p`, `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
-    X : array-like, sparse matrix or pandas.DataFrame
-        Some rows of data, for the inputs of the graph: for an array one named "X", for a
-        DataFrame one for each column, of its name and of shape (n_samples, 1). The network
-        computes in float64 where its input is that, else in float32; 'gelu' has the accuracy of
-        float32 in both.
-    target_opset : int or dict, default=None
-        Version of the operators, by default the latest that skl2onnx is tested with.
-    **options : dict
-        Options of skl2onnx's converters, for a step of a pipeline as ``step__option``. Those of
-        a classifier are
-
-        - `zipmap`, default False: return probabilities as dicts (onnxruntime does for float32
-          only), or, with 'columns', as one output for each class
-        - `logits`, default False: return `predict_logits` in place of probabilities, those of
-          two classes as (-logit, logit); in a pipeline with the name of the step only
-        - `nocl`, default False: return the index of a class in place of its label
-        - `output_class_labels`, default False: return `classes_` as one more output
-
-    Returns
-    -------
-    onnx.ModelProto
-        For a regressor with the output "variable", of shape (n_samples, n_outputs). For a
-        classifier with "label" and "probabilities"; with a loss that has none, 'hinge' or
-        'perceptron', the latter is `decision_function`, for two classes as (-score, score). An
-        output with the name of a column of X gets an underscore appended.
-
-    Raises
-    ------
-    ImportError
-        If skl2onnx is not installed.
-    sklearn.exceptions.NotFittedError
-        If the model is not fitted.
-    ValueError
-        If an activation is a callable, the transformer of a TransformedTargetRegressor is another
-        one, X has other features than the model, or a column has an empty name.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from onnxruntime import InferenceSession
-    >>> from sklearn.datasets import load_iris
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> from torchmlp import TorchMLPClassifier
-    >>> from torchmlp.export import to_onnx
-    >>> X, y = load_iris(return_X_y=True)
-    >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0)
-    >>> pipeline = make_pipeline(StandardScaler(), clf).fit(X, y)
-    >>> onx = to_onnx(pipeline, X)
-    >>> session = InferenceSession(onx.SerializeToString())
-    >>> label, probabilities = session.run(None, {"X": X})
-    >>> (label == pipeline.predict(X)).all()
-    np.True_
-    >>> np.allclose(probabilities, pipeline.predict_proba(X))
-    True
-    """
-    try:
-        import skl2onnx
-
-        from torchmlp.onnx_converter import register
-        from torchmlp.onnx_names import name_inputs
-        from torchmlp.onnx_targets import register_transformed_target
-    except ModuleNotFoundError as error:
-        raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
-    check_is_fitted(model)
-    validate_data(model, X=X, reset=False, skip_check_array=True)
-    register(_heirs(ExportMixin))
-    register_transformed_target()
-    if is_classifier(model):
-        options = {"zipmap": False, **options}
-    row = _first_row(X)
-    onx = skl2onnx.to_onnx(model, row, target_opset=target_opset, options=options)
-    if hasattr(row, "columns"):
-        name_inputs(onx.graph, list(row.columns))
-    return onx
-
-
-def _first_row(X):
-    """Return a row as skl2onnx takes it: a dense array, or a data frame with str as names."""
-    if sp.issparse(X):
-        return X[:1].toarray()
-    if not hasattr(X, "iloc"):
-        return np.asarray(X[:1])
-    names = [str(name) for name in X.columns]
-    if "" in names:
-        raise ValueError(
-            f"X has the columns {names}, one of them without a name, and inputs of an ONNX graph "
-            "need one. Rename the column, and fit again."
-        )
-    return X[:1].set_axis(names, axis=1)
-
-
-def _heirs(kind):
-    # skl2onnx looks for the very class of a model, and users derive their own from ours.
-    for heir in kind.__subclasses__():
-        yield heir
-        yield from _heirs(heir)

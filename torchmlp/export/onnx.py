@@ -1,0 +1,118 @@
+"""Conversion of estimators and pipelines to ONNX."""
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from torchmlp.export.forms import ExportMixin
+
+
+def to_onnx(model, X, *, target_opset=None, **options):
+    """Convert an estimator, or a pipeline with one in it, to ONNX.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or other meta-estimator
+        that skl2onnx converts, with one of them in it. A TransformedTargetRegressor is converted
+        too, if its transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
+        FunctionTransformer whose `inverse_func` is one of NumPy's `exp`, `expm1`, `log`,
+        `log1p`, `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
+    X : array-like, sparse matrix or pandas.DataFrame
+        Some rows of data, for the inputs of the graph: for an array one named "X", for a
+        DataFrame one for each column, of its name and of shape (n_samples, 1). The network
+        computes in float64 where its input is that, else in float32; 'gelu' has the accuracy of
+        float32 in both.
+    target_opset : int or dict, default=None
+        Version of the operators, by default the latest that skl2onnx is tested with.
+    **options : dict
+        Options of skl2onnx's converters, for a step of a pipeline as ``step__option``. Those of
+        a classifier are
+
+        - `zipmap`, default False: return probabilities as dicts (onnxruntime does for float32
+          only), or, with 'columns', as one output for each class
+        - `logits`, default False: return `predict_logits` in place of probabilities, those of
+          two classes as (-logit, logit); in a pipeline with the name of the step only
+        - `nocl`, default False: return the index of a class in place of its label
+        - `output_class_labels`, default False: return `classes_` as one more output
+
+    Returns
+    -------
+    onnx.ModelProto
+        For a regressor with the output "variable", of shape (n_samples, n_outputs). For a
+        classifier with "label" and "probabilities"; with a loss that has none, 'hinge' or
+        'perceptron', the latter is `decision_function`, for two classes as (-score, score). An
+        output with the name of a column of X gets an underscore appended.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    ValueError
+        If an activation is a callable, the transformer of a TransformedTargetRegressor is another
+        one, X has other features than the model, or a column has an empty name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from onnxruntime import InferenceSession
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from torchmlp import TorchMLPClassifier
+    >>> from torchmlp.export import to_onnx
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0)
+    >>> pipeline = make_pipeline(StandardScaler(), clf).fit(X, y)
+    >>> onx = to_onnx(pipeline, X)
+    >>> session = InferenceSession(onx.SerializeToString())
+    >>> label, probabilities = session.run(None, {"X": X})
+    >>> (label == pipeline.predict(X)).all()
+    np.True_
+    >>> np.allclose(probabilities, pipeline.predict_proba(X))
+    True
+    """
+    try:
+        import skl2onnx
+
+        from torchmlp.export.onnx_converters import register
+        from torchmlp.export.onnx_names import name_inputs
+        from torchmlp.export.onnx_targets import register_transformed_target
+    except ModuleNotFoundError as error:
+        raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
+    check_is_fitted(model)
+    validate_data(model, X=X, reset=False, skip_check_array=True)
+    register(_subclasses(ExportMixin))
+    register_transformed_target()
+    if is_classifier(model):
+        options = {"zipmap": False, **options}
+    row = _first_row(X)
+    onx = skl2onnx.to_onnx(model, row, target_opset=target_opset, options=options)
+    if hasattr(row, "columns"):
+        name_inputs(onx.graph, list(row.columns))
+    return onx
+
+
+def _first_row(X):
+    """Return a row as skl2onnx takes it: a dense array, or a data frame with str as names."""
+    if sp.issparse(X):
+        return X[:1].toarray()
+    if not hasattr(X, "iloc"):
+        return np.asarray(X[:1])
+    names = [str(name) for name in X.columns]
+    if "" in names:
+        raise ValueError(
+            f"X has the columns {names}, one of them without a name, and inputs of an ONNX graph "
+            "need one. Rename the column, and fit again."
+        )
+    return X[:1].set_axis(names, axis=1)
+
+
+def _subclasses(kind):
+    # skl2onnx looks up the exact class of a model, and users derive their own from ours.
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
