@@ -179,6 +179,20 @@ def test_warm_start_refuses_other_layers(estimator):
         fit_quietly(mlp.set_params(hidden_layer_sizes=6), X, y)
 
 
+@both(*regressor, "the mask is ignored")
+def test_masked_values_are_refused(estimator):
+    _, X, y, _ = TASKS["regression"]
+    with pytest.raises(ValueError, match="masked values"):
+        fit_quietly(estimator(max_iter=2), np.ma.masked_greater(X, 1), y)
+
+
+@both(*regressor, "dates are used as numbers by fit, and fail in predict")
+def test_dates_are_refused(estimator):
+    X = np.arange("2020-01-01", "2020-02-10", dtype="datetime64[D]").reshape(-1, 1)
+    with pytest.raises(TypeError, match="dates or durations"):
+        fit_quietly(estimator(max_iter=2), X, np.arange(40.0))
+
+
 def test_divergence_under_early_stopping_keeps_the_best_weights():
     X, y = iris()
     mlp = TorchMLPRegressor(

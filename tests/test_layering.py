@@ -18,6 +18,7 @@ LEVELS = [
     {"training.net", "training.lbfgs"},
     {"callbacks", "encoding", "onnx_converter", "callback_checks"},
     {"validation"},
+    {"arrays"},
     {"export", "hints", "holdout", "prediction", "observers"},
     {"base"},
     {"classifier", "regressor"},

@@ -17,6 +17,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
+from torchmlp.arrays import (
+    check_targets,
+    check_together,
+    check_training_input,
+    check_weights,
+    naming,
+    to_numpy,
+)
 from torchmlp.export import ExportMixin
 from torchmlp.hints import hint
 from torchmlp.holdout import score_to_monitor, split
@@ -35,12 +43,7 @@ from torchmlp.validation import (
     check_layers,
     check_lbfgs_result,
     check_resumable,
-    check_targets,
-    check_together,
-    check_training_input,
-    check_weights,
     fit_context,
-    to_numpy,
 )
 
 # field of Progress -> fitted attribute
@@ -82,7 +85,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The input data. Sparse input stays sparse; every other format becomes CSR.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
             The targets: class labels, a binary indicator per label, or real numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample, not negative. A batch's loss is the weighted mean over its
@@ -105,8 +108,10 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
 
         Raises
         ------
+        TypeError
+            If the input holds dates, or other values that cannot be converted to numbers.
         ValueError
-            If the input is not what a network can learn from, or if training diverges. The
+            If another check of the input or the parameters fails, or if training diverges. The
             estimator is then as it was before.
 
         Examples
@@ -153,13 +158,16 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         ...     mlp.predict(X[:2])
         tensor([1, 1])
         """
-        check_together(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        validation = None if X_val is None else to_numpy(X_val, y_val, sample_weight_val)
+        given = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        check_together(**given)
+        validation = None if X_val is None else to_numpy(**given)
         return self._fit(X, y, sample_weight, validation=validation)
 
     def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
         observers = [] if incremental else observers_of(self, X, y, sample_weight)
-        X, y, sample_weight, classes = to_numpy(X, y, sample_weight, classes)
+        X, y, sample_weight, classes = to_numpy(
+            X=X, y=y, sample_weight=sample_weight, classes=classes
+        )
         with _unchanged_by_errors(self):
             task, result = self._train(
                 X, y, sample_weight, incremental, classes, validation, observers
@@ -184,12 +192,16 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
         check_combinations(self, len(hidden), incremental, resumed, validation is not None)
         X, y = check_training_input(self, X, y, reset=not resumed)
-        encoder = self._target_encoder(y, incremental, classes)
-        encoded, loss = encoder.encode(y), self._loss(encoder)
+        with naming("y", "classes"):
+            encoder = self._target_encoder(y, incremental, classes)
+            encoded = encoder.encode(y)
+        loss = self._loss(encoder)
         check_targets(encoded, loss, self.loss)
         data = Data(X, encoded, self._row_weights(sample_weight, X, y, incremental))
         layer_units = (X.shape[1], *hidden, encoded.shape[1])
-        holdout = self._validation_data(validation, encoder, loss) if validation else None
+        holdout = None
+        if validation:
+            holdout = self._validation_data(validation, encoder, loss, encoded.shape[1])
         task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
         task.observers = observers
         with threads_for(task.work, task.layout.dtype), task.observed():
@@ -201,17 +213,19 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         """Return what each row counts in the loss, or None for all alike."""
         return check_weights(sample_weight, X)
 
-    def _validation_data(self, validation, encoder, loss):
-        """Check and encode the validation data that the user brought."""
+    def _validation_data(self, validation, encoder, loss, n_outputs):
+        """Check and encode the validation data that the user passed."""
         X, y, sample_weight = validation
-        try:
-            X, y = check_training_input(self, X, y, reset=False)
+        X, y = check_training_input(self, X, y, reset=False, names=("X_val", "y_val"))
+        with naming("y_val"):
             encoder.check(y, same_classes=False)
             encoded = encoder.encode(y)
             check_targets(encoded, loss, self.loss)
-            return Data(X, encoded, check_weights(sample_weight, X))
-        except ValueError as error:
-            raise ValueError(f"X_val, y_val or sample_weight_val: {error}") from error
+        if encoded.shape[1] != n_outputs:
+            raise ValueError(
+                f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}. Give the same."
+            )
+        return Data(X, encoded, check_weights(sample_weight, X, "sample_weight_val"))
 
     def _task(self, data, holdout, layer_units, encoder, loss, resumed, incremental):
         """Put together what the engine needs, drawing random numbers in scikit-learn's order."""

@@ -20,7 +20,7 @@ from skl2onnx.common.data_types import (
 from skl2onnx.common.utils_classifier import get_label_classes
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from torchmlp.training.activations import SELU, per_layer
+from torchmlp.training.activations import SELU, check_activations, per_layer
 
 CLASSIFIER_OPTIONS = {
     "zipmap": [True, False, "columns"],
@@ -149,6 +149,7 @@ def _raw_outputs(g, operator):
     # One input, or the columns of a DataFrame.
     values = g("Concat", *(g.cast(i.full_name, g.dtype) for i in operator.inputs), axis=1)
     *hidden, last = zip(model.coefs_, model.intercepts_, strict=True)
+    check_activations(model.activation, len(hidden))
     activations = per_layer(model.activation, len(hidden))
     for layer, activation in zip(hidden, activations, strict=True):
         values = _activation(activation)(g, g("Gemm", values, *layer))

@@ -5,11 +5,12 @@ from sklearn.utils.metaestimators import available_if
 
 from torchmlp.base import BaseTorchMLP
 from torchmlp.encoding import ValueEncoder
+from torchmlp.prediction import ScoreMixin
 from torchmlp.training.losses import resolve_loss
 from torchmlp.validation import REGRESSOR_CONSTRAINTS, fit_context
 
 
-class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
+class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     """Multilayer perceptron regressor.
 
     Minimises half the squared error or another `loss`. With several targets, `loss_curve_` holds
@@ -47,7 +48,7 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         - 'leaky_relu', 'elu', 'selu', 'silu', 'gelu', 'softplus', 'mish', those of
           `torch.nn.functional` with its defaults
         - a callable takes a tensor and returns one of the same shape; torch's autograd
-          differentiates it
+          differentiates it. A torch module must not have trainable parameters
 
     solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.

@@ -162,7 +162,7 @@ class TorchSolver(Solver):
 
     def __init__(self, factory, settings, weights):
         self.parameters, self.parameter = weights, torch.nn.Parameter(weights.flat)
-        self.optimizer = factory([self.parameter], lr=settings.learning_rate_init)
+        self.optimizer = _created(factory, self.parameter, settings.learning_rate_init)
         self.name = type(self.optimizer).__name__
 
     @torch.inference_mode(False)
@@ -191,6 +191,32 @@ class TorchSolver(Solver):
         for key, value in state["state"].get(0, {}).items():
             if isinstance(value, torch.Tensor):
                 own[key] = value.to(own[key].device)
+
+
+def _created(factory, parameter, rate):
+    """Return the optimizer that a callable makes for a parameter.
+
+    Raises
+    ------
+    ValueError
+        If it fails, or does not return an optimizer of this parameter.
+    """
+    try:
+        optimizer = factory([parameter], lr=rate)
+    except Exception as error:
+        raise ValueError(
+            f"solver={factory!r} could not be created: {str(error).rstrip('.')}. It is called with "
+            f"a list of parameters and lr={rate}. Pass a class of torch.optim, or a "
+            "functools.partial of one."
+        ) from error
+    groups = optimizer.param_groups if isinstance(optimizer, torch.optim.Optimizer) else []
+    if not any(held is parameter for group in groups for held in group["params"]):
+        raise ValueError(
+            f"solver={factory!r} must return a torch.optim.Optimizer of the parameters that it is "
+            f"called with, got {optimizer!r}. Pass a class of torch.optim, or a functools.partial "
+            "of one."
+        )
+    return optimizer
 
 
 def _to_array(tensor):
