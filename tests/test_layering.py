@@ -18,7 +18,7 @@ LEVELS = [
     {"training.net", "training.lbfgs"},
     {"callbacks", "encoding", "onnx_converter", "callback_checks"},
     {"validation"},
-    {"arrays"},
+    {"arrays", "scales"},
     {"export", "hints", "holdout", "prediction", "observers"},
     {"base"},
     {"classifier", "regressor"},

@@ -30,6 +30,7 @@ from torchmlp.hints import hint
 from torchmlp.holdout import score_to_monitor, split
 from torchmlp.observers import observers_of
 from torchmlp.prediction import PredictionMixin
+from torchmlp.scales import scale_warnings
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.buffers import Layout
 from torchmlp.training.compute import resolve_device, resolve_dtype, threads_for
@@ -93,11 +94,11 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features), \
                 default=None
             Validation data, for `validation_loss_curve_` and, with ``early_stopping=True``,
-            instead of a part of X. In a Pipeline, ``transform_input=["X_val"]`` takes them
-            through the same steps as X.
+            instead of a part of X. They must be on the scale of X: in a Pipeline,
+            ``transform_input=["X_val"]`` takes them through the same steps.
         y_val : array-like of shape (n_validation_samples,) or (n_validation_samples, n_outputs), \
                 default=None
-            Their targets.
+            Their targets, on the scale of y. A TransformedTargetRegressor does not transform them.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
             Their weights.
 
@@ -113,6 +114,13 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         ValueError
             If another check of the input or the parameters fails, or if training diverges. The
             estimator is then as it was before.
+
+        Warns
+        -----
+        UserWarning
+            If X_val or y_val seem to be on another scale than X or y.
+        ConvergenceWarning
+            If `max_iter` or `time_limit` is reached.
 
         Examples
         --------
@@ -199,11 +207,10 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         check_targets(encoded, loss, self.loss)
         data = Data(X, encoded, self._row_weights(sample_weight, X, y, incremental))
         layer_units = (X.shape[1], *hidden, encoded.shape[1])
-        holdout = None
-        if validation:
-            holdout = self._validation_data(validation, encoder, loss, encoded.shape[1])
+        holdout = validation and self._validation_data(validation, encoder, loss, layer_units[-1])
         task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
         task.observers = observers
+        task.notes += scale_warnings(data, holdout) if validation else []
         with threads_for(task.work, task.layout.dtype), task.observed():
             result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
         self._publish(task, encoder)
