@@ -84,7 +84,7 @@ def main(arguments=None):
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
     try:
-        resolve_device(options.device, 0)
+        resolve_device(options.device)
     except ValueError as error:
         parser.error(str(error))
     plan = Plan(options.rounds, options.device, options.quick)

@@ -222,7 +222,7 @@ def test_what_cannot_be_shown(sine):
         TrainingAnimation.from_estimator(classifier(X), X, y)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         TrainingAnimation.from_estimator(sine, LINE, WAVES[:-1, 0])
-    with pytest.raises(ValueError, match="y has 2 columns, but the estimator 1 outputs"):
+    with pytest.raises(ValueError, match="y has 2 columns, but the estimator predicts 1"):
         TrainingAnimation.from_estimator(sine, LINE, WAVES)
     with pytest.raises(
         ValueError, match=r"y has classes \[3\] that .* its classes are \[0, 1, 2\]"

@@ -24,7 +24,7 @@ MAKERS = {
 }
 if torch.cuda.is_available():
     MAKERS["torch on a GPU"] = lambda array: torch.asarray(array, device="cuda")
-METHODS = "predict", "predict_proba", "predict_log_proba", "decision_function"
+METHODS = "predict", "predict_proba", "predict_log_proba", "predict_logits"
 
 
 def numbers(task):

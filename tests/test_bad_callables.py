@@ -61,14 +61,14 @@ def test_scorers_that_do_not_suit_the_estimator_raise():
 SGD = torch.optim.SGD
 OTHER = torch.nn.Parameter(torch.zeros(1))
 SOLVERS = {
-    "fails": (failing, "could not be created: 'no such key'"),
+    "fails": (failing, "could not be created: 'no such key'.*solver\\(params, lr="),
     "without lr": (lambda params: SGD(params, lr=0.1), "could not be created: .*'lr'"),
     "option": (functools.partial(SGD, momentum=-1), "could not be created: Invalid momentum"),
     "no option": (functools.partial(SGD, momentun=1), "could not be created: .*'momentun'"),
     "scheduler": (torch.optim.lr_scheduler.StepLR, "could not be created: .*'lr'"),
-    "none": (lambda params, lr: None, "must return a torch.optim.Optimizer .*got None"),
-    "class": (lambda params, lr: SGD, "must return a torch.optim.Optimizer .*got <class"),
-    "others": (lambda params, lr: SGD([OTHER], lr=lr), "of the parameters .*got SGD"),
+    "none": (lambda params, lr: None, "must return a torch.optim.Optimizer .*got NoneType"),
+    "class": (lambda params, lr: SGD, "must return a torch.optim.Optimizer .*got type"),
+    "others": (lambda params, lr: SGD([OTHER], lr=lr), "of the parameters .*others: .*Pass params"),
 }
 
 
@@ -76,7 +76,7 @@ SOLVERS = {
 @pytest.mark.parametrize("estimator", OURS)
 def test_solvers_that_make_no_optimizer_raise(estimator, kind):
     solver, message = SOLVERS[kind]
-    with pytest.raises(ValueError, match=f"(?s)solver=.*{message}.*Pass a class of torch.optim"):
+    with pytest.raises(ValueError, match=f"(?s)solver=.*{message}"):
         estimator(solver=solver).fit(X, y)
 
 
@@ -114,7 +114,9 @@ def test_modules_without_parameters_are_activations():
 
 
 @pytest.mark.parametrize(
-    "activation", [failing, torch.nn.PReLU, torch.nn.PReLU().requires_grad_(False)], ids=repr
+    "activation",
+    [failing, torch.nn.PReLU, torch.nn.PReLU().requires_grad_(False)],
+    ids=["function", "class", "dtype"],
 )
 def test_activations_that_fail_raise(activation):
     message = r"activation=.* could not be computed: .*a tensor of shape \(200, 100\) and dtype"

@@ -209,8 +209,8 @@ def test_imports():
 
 
 def test_devices():
-    assert list(devices.row(tiny(), ONCE).ratios) == devices.columns(ONCE) == ["cpu / auto"]
-    assert devices.columns(Plan(device="cuda")) == ["cpu / auto", "cuda / auto"]
+    assert list(devices.row(tiny(), ONCE).ratios) == devices.columns(ONCE) == ["cpu / cpu"]
+    assert devices.columns(Plan(device="cuda")) == ["cpu / cuda"]
     assert "devices" in __main__.sections_of(Plan(device="cuda"))
     assert set(__main__.sections_of(ONCE)) == __main__.SECTIONS.keys() - {"devices"}
 

@@ -9,7 +9,6 @@ import torch
 from helpers import OURS, TASKS, assert_identical, assert_same_weights, fit_quietly, iris
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.preprocessing import scale
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.encoding import ClassEncoder
@@ -192,7 +191,7 @@ def test_every_activation_learns_and_predicts_by_hand(activation, solver):
         z = values @ torch.from_numpy(mlp.coefs_[i]) + torch.from_numpy(mlp.intercepts_[i])
         values = name(z) if callable(name) else functions[name](z)
     raw = values.numpy() @ mlp.coefs_[2] + mlp.intercepts_[2]
-    np.testing.assert_allclose(mlp.decision_function(X_IRIS), raw, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(mlp.predict_logits(X_IRIS), raw, rtol=1e-9, atol=1e-12)
 
 
 def test_a_list_of_one_activation_is_that_activation():
@@ -294,9 +293,6 @@ def test_initial_weights():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"solver": "lbfgs", "dropout": 0.1}, "dropout=0.1 has no meaning for solver='lbfgs'"),
-        ({"solver": "lbfgs", "max_grad_norm": 1.0}, "max_grad_norm=1.0 has no meaning for solver="),
-        ({"solver": "lbfgs", "learning_rate": "cosine"}, "learning_rate='cosine' has no meaning"),
         ({"activation": ["relu"]}, r"activation=\['relu'\] names 1 functions for 2 hidden layers"),
         ({"activation": ["relu", "rleu"]}, r"has 'rleu', which is none of \['elu', .*\]"),
         ({"dropout": [0.1]}, r"dropout=\[0.1\] has 1 values for 2 hidden layers"),
@@ -331,25 +327,50 @@ def test_what_makes_no_sense_is_said(estimator, parameters, message):
 
 
 def test_more_that_makes_no_sense():
-    with pytest.raises(ValueError, match=r"quantile=0.9 has no meaning for loss='squared_error'"):
-        TorchMLPRegressor(quantile=0.9).fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="learning_rate='one_cycle' needs to know where training"):
         TorchMLPRegressor(learning_rate="one_cycle").partial_fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="class_weight='balanced' needs all samples at once"):
         TorchMLPClassifier(class_weight="balanced").partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
 
 
-def test_binary_probability_is_the_logistic_of_the_decision():
+def test_binary_probability_is_the_logistic_of_the_logit():
     mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=5), X_IRIS, Y_IRIS > 0)
-    decision = mlp.decision_function(X_IRIS)
-    np.testing.assert_allclose(mlp.predict_proba(X_IRIS)[:, 1], expit(decision))
-    assert scale(decision).shape == (150,)
+    logits = mlp.predict_logits(X_IRIS)
+    np.testing.assert_allclose(mlp.predict_proba(X_IRIS)[:, 1], expit(logits))
+    assert logits.shape == (150,)
 
 
 @pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle"])
 def test_a_planned_end_is_no_reason_to_warn(learning_rate):
     mlp = TorchMLPRegressor(learning_rate=learning_rate, max_iter=5, random_state=0)
     assert mlp.fit(X_REG, Y_REG).n_iter_ == 5  # warnings are errors here
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("learning_rate", ["cosine", "one_cycle"])
+def test_planned_rates_are_followed_to_their_end(learning_rate, early_stopping, capsys):
+    mlp = TorchMLPRegressor(
+        learning_rate=learning_rate,
+        early_stopping=early_stopping,
+        learning_rate_init=0.05,
+        max_iter=60,
+        n_iter_no_change=3,
+        tol=0.05,
+        random_state=0,
+        verbose=True,
+    )
+    arguments = X_REG[:200], Y_REG[:200], None
+    validation = {"X_val": X_REG[200:], "y_val": Y_REG[200:]} if early_stopping else {}
+    constant = clone(mlp).set_params(learning_rate="constant", learning_rate_init=0.01)
+    assert constant.fit(*arguments, **validation).n_iter_ < 60
+    assert "consecutive epochs. Stopping." in capsys.readouterr().out
+    mlp.fit(*arguments, **validation)
+    assert mlp.n_iter_ == len(mlp.loss_curve_) == 60
+    assert "consecutive epochs" not in capsys.readouterr().out
+    if early_stopping:
+        assert mlp.best_validation_score_ == max(mlp.validation_scores_)
+        assert mlp.best_validation_score_ != mlp.validation_scores_[-1]
+        assert mlp.best_validation_score_ == pytest.approx(mlp.score(X_REG[200:], Y_REG[200:]))
 
 
 class Remembering:
@@ -390,5 +411,6 @@ def test_fit_inside_of_inference_mode():
 
 def test_outputs_that_are_no_numbers_have_no_accuracy():
     encoder, outputs = ClassEncoder([0, 1, 2]), np.eye(3)
-    assert encoder.score(outputs > 0, outputs, None) == 1.0
-    assert np.isnan(encoder.score(outputs > 0, outputs * np.nan, None))
+    codes = np.arange(3)[:, None]
+    assert encoder.score(codes, outputs, None) == 1.0
+    assert np.isnan(encoder.score(codes, outputs * np.nan, None))

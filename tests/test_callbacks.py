@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import TASKS, assert_identical, assert_same_weights, fit_quietly, iris
 from sklearn.base import clone
-from sklearn.metrics import make_scorer, mean_absolute_error
+from sklearn.metrics import make_scorer, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import (
     BatchScoring,
@@ -89,6 +89,14 @@ def test_epoch_scoring_is_the_score_after_each_epoch():
         assert 0 < row["auc"] <= 1
     assert history[0, "accuracy_best"]
     assert_identical(model, fit_quietly(clone(model).set_params(callbacks=None), X_TRAIN, Y_TRAIN))
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "hinge"])
+def test_epoch_scoring_chooses_the_method_that_the_classifier_has(loss):
+    model = mlp(EpochScoring("roc_auc", on_train=True, lower_is_better=False), loss=loss)
+    fit_quietly(model, X, y > 1)
+    scores = model.predict_proba(X)[:, 1] if loss == "log_loss" else model.decision_function(X)
+    assert model.history_[-1, "roc_auc"] == roc_auc_score(y > 1, scores)
 
 
 def test_epoch_scoring_of_a_regressor_on_the_rows_that_early_stopping_trains_on():

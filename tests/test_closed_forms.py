@@ -77,14 +77,14 @@ def test_permuted_classes_permute_columns():
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
-def test_decision_function_is_the_network_by_hand(task):
+def test_logits_are_the_network_by_hand(task):
     (_, ours), X, y, _ = TASKS[task]
     mlp = fit_quietly(ours((8, 5), "tanh", random_state=0, max_iter=10), X, y)
     values = X
     for w, b in zip(mlp.coefs_[:-1], mlp.intercepts_[:-1], strict=True):
         values = np.tanh(values @ w + b)
     raw = values @ mlp.coefs_[-1] + mlp.intercepts_[-1]
-    scores = mlp.decision_function(X)
+    scores = mlp.predict_logits(X)
     np.testing.assert_allclose(scores, raw.ravel() if task == "binary" else raw, rtol=1e-10)
     if task == "multiclass":
         np.testing.assert_allclose(mlp.predict_proba(X), softmax(raw, axis=1), rtol=1e-10)

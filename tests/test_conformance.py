@@ -67,6 +67,7 @@ def _expected_failures(estimator):
         for estimator in (TorchMLPClassifier, TorchMLPRegressor)
         for variant in VARIANTS
     ]
+    + [TorchMLPClassifier(loss=loss) for loss in ("hinge", "perceptron")]
     + [TorchMLPClassifier(class_weight="balanced"), TorchMLPRegressor("huber")],
     expected_failed_checks=_expected_failures,
     xfail_strict=True,

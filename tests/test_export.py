@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from helpers import TASKS, fit_pair, fit_quietly, iris
+from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -47,6 +48,46 @@ def test_torch_module_computes_the_same(task, parameters):
     np.testing.assert_array_equal(model.coefs_[0], before)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_torch_module_of_logits_ends_in_a_linear_layer(task):
+    (_, ours), X, y, needed = TASKS[task]
+    model = fit_quietly(ours(random_state=0, max_iter=3, **needed), X, y)
+    network = model.to_torch(output="logits")
+    assert not network.training
+    assert isinstance(network[-1], torch.nn.Linear)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(X)).numpy()
+    assert logits.shape == (len(X), model.n_outputs_)
+    if hasattr(model, "predict_logits"):
+        expected = model.predict_logits(X)
+    else:  # of a regressor, before its link
+        expected = np.log(model.predict(X)) if task == "poisson" else model.predict(X)
+    np.testing.assert_allclose(logits, expected.reshape(logits.shape), rtol=1e-10, atol=1e-13)
+
+
+def test_torch_module_of_logits_goes_on_training():
+    model = fit_quietly(TorchMLPClassifier((8,), max_iter=3, alpha=0, random_state=0), X, y)
+    network = model.to_torch(output="logits").train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    losses = []
+    for _ in range(20):
+        loss = torch.nn.functional.cross_entropy(network(torch.from_numpy(X)), torch.from_numpy(y))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(log_loss(y, model.predict_proba(X)), rel=1e-12)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_torch_module_of_an_unknown_output():
+    model = fit_quietly(TorchMLPClassifier((8,), max_iter=3, random_state=0), X, y)
+    with pytest.raises(
+        ValueError, match=r"output='proba' is unknown\. Use 'prediction' or 'logits'"
+    ):
+        model.to_torch(output="proba")
+
+
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, torch.sin], ids=[*ACTIVATIONS, "callable"])
 def test_torch_module_of_every_activation(activation):
     model = fit_quietly(TorchMLPClassifier((6, 5), activation, random_state=0, max_iter=3), X, y)
@@ -57,10 +98,13 @@ def test_torch_module_of_every_activation(activation):
 @pytest.mark.parametrize("loss", ["hinge", "perceptron", "gamma", "huber"])
 def test_torch_module_of_other_losses(loss):
     kind = TorchMLPClassifier if loss in ("hinge", "perceptron") else TorchMLPRegressor
+    link = np.exp if loss == "gamma" else lambda raw: raw
     for targets in (y + 1, (y > 0) + 1):
         model = fit_quietly(kind(loss=loss, random_state=0, max_iter=3), X, targets)
         outputs = model.to_torch()(torch.from_numpy(X)).detach().numpy()
         np.testing.assert_allclose(outputs, _output(model, X), rtol=1e-12)
+        raw = model.to_torch(output="logits")(torch.from_numpy(X)).detach().numpy()
+        np.testing.assert_allclose(link(raw).reshape(outputs.shape), outputs, rtol=1e-12)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -114,7 +158,7 @@ def test_hidden_activations(container):
     by_hand = np.tanh(first @ model.coefs_[1] + model.intercepts_[1])
     np.testing.assert_allclose(second, by_hand, rtol=1e-10)
     scores = second @ model.coefs_[2] + model.intercepts_[2]
-    np.testing.assert_allclose(model.decision_function(X), scores, rtol=1e-9, atol=1e-13)
+    np.testing.assert_allclose(model.predict_logits(X), scores, rtol=1e-9, atol=1e-13)
 
 
 def test_a_linear_model_has_no_hidden_activations():

@@ -295,7 +295,7 @@ def test_only_the_last_hidden_layer_adds_up():
     first = HiddenFeaturesDisplay.from_estimator(model, X2[:, :1], layer=0)
     assert (len(first.axes_), len(first.lines_)) == (1, 5)
     last = HiddenFeaturesDisplay.from_estimator(model, X2[:, :1], output=2)
-    scores = model.decision_function(last.grid.T)[:, 2]
+    scores = model.predict_logits(last.grid.T)[:, 2]
     np.testing.assert_allclose(last.output_line_.get_ydata(), scores, rtol=1e-9)
     assert last.output_line_.get_label() == "raw output, 2"
 

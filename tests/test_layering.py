@@ -11,12 +11,15 @@ PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
     {"training", "training.inputs", "training.parameters", "training.activations"},
-    {"training.losses", "training.schedules", "training.solvers", "training.compute"},
+    {"training.compute"},
+    {"training.losses", "training.schedules", "training.solvers"},
     {"training.buffers", "training.callback_view", "training.transfer"},
     {"training.forward", "training.rows", "training.replay"},
     {"training.epoch", "training.task"},
     {"training.net", "training.lbfgs"},
+    {"nesting"},
     {"callbacks", "encoding", "onnx_converter", "callback_checks"},
+    {"onnx_targets"},
     {"validation"},
     {"arrays", "scales"},
     {"export", "hints", "holdout", "prediction", "observers"},

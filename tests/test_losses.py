@@ -91,11 +91,24 @@ def test_margin_losses_have_decisions_and_no_probabilities(task, loss):
         np.testing.assert_array_equal(mlp.predict(X), mlp.classes_[scores.argmax(axis=1)])
     elif task == "binary":
         np.testing.assert_array_equal(mlp.predict(X), mlp.classes_[(scores > 0).astype(int)])
-    for method in ("predict_proba", "predict_log_proba"):
+    for method in ("predict_proba", "predict_log_proba", "predict_logits"):
         assert not hasattr(mlp, method)
+        with pytest.raises(AttributeError) as info:
+            getattr(mlp, method)
+        expected = f"loss='{loss}' has no probabilities. Use decision_function, loss='log_loss'"
+        assert expected in str(info.value.__cause__)
+
+
+def test_probabilities_and_no_decisions_with_log_loss():
+    mlp = TorchMLPClassifier()
+    assert hasattr(mlp, "predict_proba")
+    assert hasattr(mlp, "predict_logits")
+    assert not hasattr(mlp, "decision_function")
     with pytest.raises(AttributeError) as info:
-        mlp.predict_proba(X)
-    assert f"loss='{loss}' gives no probabilities. Use loss='log_loss'" in str(info.value.__cause__)
+        mlp.decision_function([[0.0]])
+    expected = "loss='log_loss' has no decision_function: scikit-learn's MLPClassifier has none"
+    assert expected in str(info.value.__cause__)
+    assert "Use predict_logits for the raw outputs" in str(info.value.__cause__)
 
 
 @pytest.mark.parametrize("quantile", [0.2, 0.5, 0.9])

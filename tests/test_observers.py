@@ -1,7 +1,6 @@
-"""scikit-learn's callbacks, the bar and the time limit, with every solver."""
+"""scikit-learn's callbacks and the bar, with every solver."""
 
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,6 @@ import pytest
 from helpers import assert_identical, fit_quietly, iris
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -169,18 +167,3 @@ def test_bar_is_silent_in_a_pipe(capfd):
     fit_quietly(TorchMLPClassifier(verbose="bar", max_iter=3), X, y)
     TorchMLPClassifier(verbose="bar").partial_fit(X, y, classes=[0, 1, 2])
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_time_limit_ends_a_fit(solver, monkeypatch):
-    seconds = iter(range(100))
-    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))  # one per epoch
-    model = TorchMLPClassifier(solver=solver, random_state=0, time_limit=2.5)
-    with pytest.warns(ConvergenceWarning, match=r"time_limit=2.5 seconds reached in epoch 3"):
-        model.fit(X, y)
-    assert model.n_iter_ == 3
-
-
-def test_time_limit_that_is_not_reached():
-    model = TorchMLPClassifier((), solver="lbfgs", alpha=1.0, time_limit=1000.0, random_state=0)
-    assert_identical(model.fit(X, y), clone(model).set_params(time_limit=None).fit(X, y))

@@ -13,9 +13,10 @@ from helpers import TASKS, fit_quietly, iris
 from onnxruntime import InferenceSession
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import StackingClassifier, VotingRegressor
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -172,6 +173,8 @@ def test_integers_are_computed_in_float32(dtype):
         CalibratedClassifierCV(Classifier((6,)), cv=2),
         CalibratedClassifierCV(Classifier((6,), loss="hinge"), cv=2),
         StackingClassifier([("a", Classifier((6,))), ("b", Classifier((3,)))], cv=2),
+        BaggingClassifier(Classifier((6,)), n_estimators=2, random_state=0),
+        OneVsRestClassifier(Classifier((6,))),
         GridSearchCV(Classifier((6,)), {"alpha": [0.1]}, cv=2),
     ],
     ids=lambda model: type(model).__name__,
@@ -218,8 +221,12 @@ def test_options():
     assert (model.classes_[_run(to_onnx(model, X, nocl=True), X)["label"]] == labels).all()
     more = InferenceSession(to_onnx(model, X, output_class_labels=True).SerializeToString())
     np.testing.assert_array_equal(more.run(["class_labels"], {"X": X})[0], model.classes_)
-    scores = _run(to_onnx(model, X, torchmlpclassifier__raw_scores=True), X)["probabilities"]
-    _assert_close(scores, model.decision_function(X), np.dtype(float))
+    logits = _run(to_onnx(model, X, torchmlpclassifier__logits=True), X)["probabilities"]
+    _assert_close(logits, model[-1].predict_logits(model[:-1].transform(X)), np.dtype(float))
+    model = fit_quietly(Classifier((6,)), X, y > 0)
+    logits = _run(to_onnx(model, X, logits=True), X)["probabilities"]
+    _assert_close(logits[:, 1], model.predict_logits(X), np.dtype(float))
+    np.testing.assert_array_equal(logits[:, 0], -logits[:, 1])
 
 
 def test_an_older_opset():

@@ -242,7 +242,7 @@ def test_float32_stays_float32(task):
     X, theirs, ours = fit_pair(task, convert=np.float32, max_iter=20)
     assert {w.dtype for w in ours.coefs_ + ours.intercepts_} == {np.dtype(np.float32)}
     assert_same_weights(theirs, ours, rtol=1e-3, atol=1e-4)
-    for method in ("predict", "predict_proba", "decision_function"):
+    for method in ("predict", "predict_proba", "predict_log_proba"):
         for rows in (X, X.astype(float)):  # float64 rows promote, as there
             if hasattr(theirs, method):
                 expected = getattr(theirs, method)(rows)

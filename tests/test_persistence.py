@@ -46,7 +46,7 @@ def test_copy_predicts_to_the_bit(task, kind, tmp_path):
     model = fit_quietly(ours(random_state=0, max_iter=5, **needed), X, y)
     copied = COPIES[kind](model, tmp_path)
     assert copied.get_params() == model.get_params()
-    for method in ("predict", "predict_proba", "decision_function"):
+    for method in ("predict", "predict_proba", "predict_logits"):
         if hasattr(model, method):
             expected, got = getattr(model, method)(X), getattr(copied, method)(X)
             assert got.dtype == expected.dtype

@@ -1,17 +1,28 @@
 """How a fit goes: order of the rows, going on, interrupts, random numbers."""
 
 import pickle
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from helpers import OURS, TASKS, assert_identical, fit_quietly, iris, some_weights, weights_of
+from helpers import (
+    CLASSIFIERS,
+    OURS,
+    TASKS,
+    assert_identical,
+    fit_quietly,
+    iris,
+    some_weights,
+    weights_of,
+)
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.training import compute
+from torchmlp.training import compute, forward
 from torchmlp.training import rows as rows_module
 from torchmlp.training.epoch import Kernel
 from torchmlp.training.schedules import SCHEDULES
@@ -266,3 +277,73 @@ def test_the_state_of_a_solver_fits_whatever_the_memory_order(solver):
     narrow, sparse = X.astype(np.float32), sp.csr_array(X)
     mixed = clone(mlp).partial_fit(X, y).partial_fit(narrow, y).partial_fit(sparse, y)
     np.testing.assert_allclose(mixed.coefs_[0], expected.coefs_[0], rtol=1e-3, atol=1e-4)
+
+
+MANY_CLASSES = """
+import resource
+import warnings
+import numpy as np
+from torchmlp import TorchMLPClassifier
+warnings.simplefilter("ignore")
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+X = np.random.RandomState(0).rand(12_000, 5)
+y = np.arange(12_000) % 3_000
+mlp = TorchMLPClassifier((5,), random_state=0, max_iter=1, batch_size=100)
+mlp.fit(X[:400], y[:400] % 3, X_val=X[:400], y_val=y[:400] % 3)
+before = peak()
+mlp.fit(X, y, X_val=X[:1000], y_val=y[:1000]).predict(X)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is that of Linux")
+def test_memory_does_not_grow_with_samples_times_classes():
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_CLASSES], capture_output=True, text=True, check=True
+    )
+    one_hot = 12_000 * 3_000 / 1024  # KiB of a bool per sample and class
+    # The raw outputs of the 1000 validation rows are 24 MB of float64.
+    assert int(done.stdout) < 1.5 * one_hot
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "multioutput"])
+def test_predictions_do_not_depend_on_blocks_and_threads(task, monkeypatch):
+    (_, ours), X, y, needed = TASKS[task]
+    mlp = fit_quietly(ours(random_state=0, max_iter=5, **needed), X, y)
+    methods = [name for name in ("predict", "predict_proba") if hasattr(mlp, name)]
+    expected = [getattr(mlp, name)(X) for name in methods]
+    hidden = mlp.hidden_activations(X)
+    found = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        monkeypatch.setattr(compute, "THREADS_PAY_OFF", 1)
+        monkeypatch.setattr(forward, "BLOCK_BYTES", 8 * 100 * 7)  # seven rows
+        for name, values in zip(methods, expected, strict=True):
+            got = getattr(mlp, name)(X)
+            if values.dtype.kind == "f":
+                np.testing.assert_allclose(got, values, rtol=1e-10)
+            else:
+                np.testing.assert_array_equal(got, values)
+        np.testing.assert_allclose(mlp.hidden_activations(X)[0], hidden[0], atol=1e-14)
+    finally:
+        torch.set_num_threads(found)
+
+
+def test_error_in_a_prediction_thread_is_raised(monkeypatch):
+    X, y = iris()
+    mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=2), X, y)
+    monkeypatch.setattr(compute, "THREADS_PAY_OFF", 1)
+    mlp.activation = lambda z: z[:1]
+    with pytest.raises(ValueError, match="must take a tensor and return one of the same shape"):
+        mlp.predict(X)
+
+
+@pytest.mark.parametrize("estimator", CLASSIFIERS)
+def test_one_class_scores_one_under_early_stopping(estimator):
+    X, _ = iris()
+    for seed in range(4):
+        mlp = estimator(early_stopping=True, max_iter=2, random_state=seed)
+        fit_quietly(mlp, X, np.full(150, "a"))
+        assert mlp.validation_scores_ == [1.0, 1.0]
+        assert mlp.score(X, np.full(150, "a")) == 1.0

@@ -1,7 +1,6 @@
 """Rows that live elsewhere than on the host, with the CPU for a device."""
 
 from collections import defaultdict
-from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -129,10 +128,10 @@ def test_one_block_in_order_is_kept_once(monkeypatch):
 
 
 def test_rows_stay_where_they_take_half_of_the_memory(monkeypatch):
-    layout = SimpleNamespace(
-        layer_units=(10, 5, 2), product_dtype=torch.bfloat16, dtype=torch.float32, device=None
-    )
-    data = np.zeros((100, 10))  # 100 rows of 10 * 2 + 2 * 4 bytes
+    cpu = torch.device("cpu")
+    layout = Layout((10, 5, 2), torch.float32, torch.bfloat16, cpu, (), ())
+    # 100 rows of 10 * 2 + 2 * 4 bytes
+    data = Data(np.zeros((100, 10)), np.zeros((100, 2)))
     for free, fits in ((5600, True), (5599, False)):
         monkeypatch.setattr(transfer, "free_memory", lambda device, free=free: free)
         assert transfer.Resident.fits(data, layout) == fits

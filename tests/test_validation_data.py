@@ -148,11 +148,6 @@ def test_what_is_wrong_with_them_is_said(validation, message):
         TorchMLPClassifier().fit(X_TRAIN, Y_TRAIN, **validation)
 
 
-def test_scoring_without_early_stopping_is_an_error():
-    with pytest.raises(ValueError, match="scoring='f1_macro' is what early stopping watches"):
-        TorchMLPClassifier(scoring="f1_macro").fit(X, y)
-
-
 @pytest.mark.parametrize("name", ["neg_max_error", None])
 def test_scorers_without_weights_score_without_them(name):
     scoring = name or (lambda model, X, y: model.score(X, y))

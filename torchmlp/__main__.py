@@ -130,22 +130,20 @@ def draw(comparisons, path):
 
 
 def _draw_boundary(ax, comparison, which):
-    from matplotlib.colors import ListedColormap
+    from matplotlib.colors import LinearSegmentedColormap, ListedColormap
     from sklearn.inspection import DecisionBoundaryDisplay
 
     X, _, y, _ = comparison.problem.split()
     colors = CLASS_COLORS[: len(np.unique(y))]
-    colormap = ListedColormap(colors)
+    style: dict[str, Any] = {"multiclass_colors": colors}
+    if len(colors) == 2:
+        first, second = colors
+        style = {"cmap": LinearSegmentedColormap.from_list("classes", [first, "white", second])}
+    # The default response method: both libraries have probabilities and no decision function.
     DecisionBoundaryDisplay.from_estimator(
-        comparison.models[which],
-        X,
-        response_method="predict",
-        plot_method="pcolormesh",
-        alpha=0.4,
-        grid_resolution=200,
-        ax=ax,
-        **({"cmap": colormap} if len(colors) == 2 else {"multiclass_colors": colors}),
+        comparison.models[which], X, grid_resolution=200, alpha=0.6, ax=ax, **style
     )
+    colormap = ListedColormap(colors)
     ax.scatter(*X.T, c=y, cmap=colormap, s=12, edgecolors="black", linewidths=0.4)
     library = ("scikit-learn", "torchmlp")[which]
     ax.set_title(f"{comparison.problem.name}, {library}: {comparison.scores[which]:.3f}")

@@ -11,6 +11,7 @@ from sklearn.base import is_regressor
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
+from torchmlp.training.compute import one_thread
 from torchmlp.validation import check_sample_weight, check_y, get_namespace_and_device, move_to
 
 _NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
@@ -96,9 +97,11 @@ def to_numpy(**arrays):
 
 
 def _to_numpy(array):
-    if isinstance(array, torch.Tensor):
-        return _tensor_to_numpy(array)
-    return array if _origin(array) is None else move_to(array, xp=np, device="cpu")
+    is_tensor = isinstance(array, torch.Tensor)
+    if not is_tensor and _origin(array) is None:
+        return array
+    with one_thread():
+        return _tensor_to_numpy(array) if is_tensor else move_to(array, xp=np, device="cpu")
 
 
 def _tensor_to_numpy(tensor):
@@ -289,7 +292,7 @@ def check_targets(encoded, loss, name):
 
     Parameters
     ----------
-    encoded : ndarray of shape (n_samples, n_outputs)
+    encoded : ndarray
     loss : Loss
     name : str or callable
         As the user names it.
@@ -299,7 +302,7 @@ def check_targets(encoded, loss, name):
     ValueError
         If one of them is too small.
     """
-    if encoded.dtype == bool:
+    if loss.lowest == -np.inf:
         return
     smallest = encoded.min()
     if smallest < loss.lowest or (loss.open_range and smallest == loss.lowest):

@@ -33,7 +33,13 @@ from torchmlp.prediction import PredictionMixin
 from torchmlp.scales import scale_warnings
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.buffers import Layout
-from torchmlp.training.compute import resolve_device, resolve_dtype, threads_for
+from torchmlp.training.compute import (
+    n_threads,
+    n_threads_for,
+    one_thread,
+    resolve_device,
+    resolve_dtype,
+)
 from torchmlp.training.lbfgs import minimise_lbfgs
 from torchmlp.training.net import run_epochs
 from torchmlp.training.parameters import Parameters, initial_weights
@@ -44,6 +50,7 @@ from torchmlp.validation import (
     check_layers,
     check_lbfgs_result,
     check_resumable,
+    describe_ignored,
     fit_context,
 )
 
@@ -176,7 +183,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         X, y, sample_weight, classes = to_numpy(
             X=X, y=y, sample_weight=sample_weight, classes=classes
         )
-        with _unchanged_by_errors(self):
+        with _unchanged_by_errors(self), one_thread():
             task, result = self._train(
                 X, y, sample_weight, incremental, classes, validation, observers
             )
@@ -206,12 +213,12 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         loss = self._loss(encoder)
         check_targets(encoded, loss, self.loss)
         data = Data(X, encoded, self._row_weights(sample_weight, X, y, incremental))
-        layer_units = (X.shape[1], *hidden, encoded.shape[1])
+        layer_units = (X.shape[1], *hidden, encoder.n_outputs(encoded))
         holdout = validation and self._validation_data(validation, encoder, loss, layer_units[-1])
         task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
         task.observers = observers
         task.notes += scale_warnings(data, holdout) if validation else []
-        with threads_for(task.work, task.layout.dtype), task.observed():
+        with n_threads(n_threads_for(task.work, task.layout.dtype)), task.observed():
             result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
         self._publish(task, encoder)
         return task, result
@@ -228,7 +235,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             encoder.check(y, same_classes=False)
             encoded = encoder.encode(y)
             check_targets(encoded, loss, self.loss)
-        if encoded.shape[1] != n_outputs:
+        if encoder.n_outputs(encoded) != n_outputs:
             raise ValueError(
                 f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}. Give the same."
             )
@@ -249,19 +256,20 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             start = initial_weights(self.init, layer_units, activations, random_state, data.X.dtype)
         if self.early_stopping and holdout is None:
             data, holdout = split(
-                data, encoder.strata(data.y), self.validation_fraction, random_state
+                data, encoder.strata(data.y), float(self.validation_fraction), random_state
             )
         batch_size = self._batch_rows(len(data))
         work = batch_size * _n_weights(layer_units)
-        device = resolve_device(self.device, work)
+        device = resolve_device(self.device)
         dtype, product_dtype = resolve_dtype(self.dtype, data.X.dtype, device, work)
+        dropout = 0.0 if self.solver == "lbfgs" else self.dropout
         layout = Layout(
             layer_units,
             dtype,
             product_dtype,
             device,
             resolve_activations(self.activation, n_hidden),
-            per_layer(self.dropout, n_hidden),
+            [float(share) for share in per_layer(dropout, n_hidden)],
         )
         return Task(
             settings=self._settings(loss, incremental),
@@ -279,16 +287,18 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             as_estimator=lambda task: self._as_if_trained(task, encoder),
             targets=encoder.targets,
             resume=resume,
-            notes=self._notes_on_batches(len(data)),
+            notes=self._notes_on_parameters(len(data)),
         )
 
-    def _notes_on_batches(self, n_rows):
+    def _notes_on_parameters(self, n_rows):
+        ignored = describe_ignored(self)
+        notes = [(ignored, UserWarning)] if ignored else []
         if self.solver == "lbfgs" or self.batch_size == "auto" or self.batch_size <= n_rows:
-            return []
+            return notes
         clipped = (
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
         )
-        return [(clipped, UserWarning)]
+        return [*notes, (clipped, UserWarning)]
 
     def _batch_rows(self, n_rows):
         if self.solver == "lbfgs":
@@ -313,8 +323,8 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
             for name, attribute in _PROGRESS.items()
             if hasattr(self, attribute)
         }
-        known.update(n_iter=0, loss_curve=list(known.get("loss_curve", [])))
-        return Progress(**known, history=History(getattr(self, "_history", [])))
+        known = {name: list(v) if isinstance(v, list) else v for name, v in known.items()}
+        return Progress(**{**known, "n_iter": 0}, history=History(getattr(self, "_history", [])))
 
     def _publish(self, task, encoder):
         """Set the fitted attributes; what only training needed goes, unless it will go on."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback
+
+from torchmlp.nesting import unwrap
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Snapshots(Callback):
 
     See Also
     --------
-    find_snapshots : The snapshots of a fitted estimator, also inside a Pipeline or a search.
+    find_snapshots : The snapshots of a fitted estimator, also inside a Pipeline, a search or a
+        TransformedTargetRegressor.
 
     Notes
     -----
@@ -190,7 +192,7 @@ def find_snapshots(estimator):
     ----------
     estimator : estimator
         A TorchMLPClassifier or TorchMLPRegressor fitted with a :class:`Snapshots` in `callbacks`,
-        a Pipeline that ends in one, or a search over one.
+        or a Pipeline, a search or a TransformedTargetRegressor with one in it.
 
     Returns
     -------
@@ -199,6 +201,8 @@ def find_snapshots(estimator):
 
     Raises
     ------
+    NotFittedError
+        If the Pipeline, the search or the TransformedTargetRegressor is not fitted.
     ValueError
         If there are none, or they are of another fit.
 
@@ -215,9 +219,7 @@ def find_snapshots(estimator):
     >>> len(find_snapshots(pipeline))
     5
     """
-    mlp = getattr(estimator, "best_estimator_", estimator)
-    while isinstance(mlp, Pipeline):
-        mlp = mlp[-1]
+    mlp = unwrap(estimator).estimator
     snapshots = recorded_snapshots(mlp)
     if not snapshots:
         raise ValueError(

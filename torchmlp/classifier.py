@@ -41,14 +41,18 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.
 
-        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data
+        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data. It ignores
+          `dropout`, `max_grad_norm` and planned rates, with a warning; `callbacks` are an error
         - 'sgd', stochastic gradient descent, with momentum
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
         - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
           `intercepts_`) by ``learning_rate * alpha``, and the loss has no penalty [2]_
-        - a class of `torch.optim`, or a `functools.partial` of one with its options (`momentum`
-          and `beta_1` are not passed on); it gets the learning rate of each epoch as ``lr``,
-          and `alpha` stays in the loss
+        - a class of `torch.optim`, a `functools.partial` of one with its options, or a function
+          ``(params, lr)`` that returns an optimizer or a list of them. `params` has the shapes
+          and the order of ``to_torch().parameters()``. The ``lr`` of every parameter group
+          follows `learning_rate`; `alpha` stays in the loss; `momentum` and `beta_1` are not
+          passed on. `torch.optim.Muon` needs such a function, since it takes matrices only;
+          `torch.optim.LBFGS` and `torch.optim.SparseAdam` are not supported
 
     alpha : float, default=0.0001
         Strength of the L2 penalty on `coefs_` (not on `intercepts_`). The loss of a batch is the
@@ -62,6 +66,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
             default='constant'
         Schedule of the learning rate. The second and third are for ``solver='sgd'`` only, and
         ignored by the others, as in scikit-learn; the last two are for every stochastic solver.
+        These are planned for `max_iter` epochs and followed to the end: `tol` and
+        `n_iter_no_change` do not stop the fit, and early stopping only keeps the best weights.
 
         - 'constant', `learning_rate_init` throughout
         - 'invscaling', ``learning_rate_init / (t + 1) ** power_t`` after t samples
@@ -131,8 +137,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         Most evaluations of the loss by 'lbfgs'.
 
     loss : {'log_loss', 'hinge', 'perceptron'}, default='log_loss'
-        What training minimises. Only 'log_loss' has probabilities. For raw outputs z and a
-        class coded as s = +1 or -1, or more than two classes of which t is the true one:
+        What training minimises. 'log_loss' has `predict_proba`, the others `decision_function`.
+        For raw outputs z, a class coded as s = +1 or -1, or the true one t of more classes:
 
         - 'log_loss', the cross-entropy
         - 'hinge', max(0, 1 - s z), or max(0, 1 + max_{j != t} z_j - z_t) [3]_
@@ -155,12 +161,15 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         A gradient of larger Euclidean norm is scaled down to it before the step.
 
     scoring : str, callable or None, default=None
-        What early stopping watches: None is what `score` computes, 'loss' the validation loss
-        (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``. It gets
-        the weights of the samples if it takes `sample_weight`.
+        What early stopping watches; ignored without it, with a warning. None is what `score`
+        computes, 'loss' the validation loss (negated); else a scorer's name, or a callable
+        ``(estimator, X, y) -> float``, which gets `sample_weight` if it takes it.
 
     time_limit : float or None, default=None
-        Seconds after which `fit` ends, with a ConvergenceWarning, when an epoch is over.
+        Seconds after which `fit` ends, with a ConvergenceWarning: after a block of batches, or
+        before another evaluation of the loss by 'lbfgs'. An epoch cut short is recorded and
+        validated as any other, with the loss of the samples that it has seen; an iteration of
+        'lbfgs' cut short is dropped.
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Called while a stochastic solver trains, as in skorch: those that work by epoch, such as
@@ -169,8 +178,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         the model's. For scikit-learn's callbacks, and for 'lbfgs', see `set_callbacks`.
 
     device : str or torch.device, default='auto'
-        Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there
-        is one and the work is worth it. Without the device, predictions are made on the CPU.
+        Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' is the CPU, also where
+        there is a GPU. Where the device is missing, predictions are made on the CPU.
 
     dtype : {'auto', 'float64', 'float32', 'bfloat16'}, default='auto'
         Type of weights and arithmetic. 'auto' is that of X on the CPU and float32 elsewhere.
@@ -192,12 +201,9 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     validation_loss_curve_ : list of float or None
         Loss of the validation data after each epoch, without the penalty; None without any.
 
-    validation_scores_ : list of float or None
-        Score of the validation samples after each epoch, with ``early_stopping=True``. Not for
-        'lbfgs' without early stopping.
-
-    best_validation_score_ : float or None
-        The largest of them. Not for 'lbfgs' without early stopping.
+    validation_scores_, best_validation_score_ : list of float or None, float or None
+        Score of the validation samples after each epoch, and the largest of them, with
+        ``early_stopping=True``. Not for 'lbfgs' without early stopping.
 
     t_ : int
         Samples that training has seen, counted once per epoch.
@@ -221,14 +227,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     n_iter_ : int
         Epochs, or iterations of 'lbfgs', of the last fit.
 
-    n_layers_ : int
-        Number of layers, input and output included.
-
-    n_outputs_ : int
-        Number of outputs.
-
-    n_parameters_ : int
-        Number of weights and biases.
+    n_layers_, n_outputs_, n_parameters_ : int
+        Number of layers, input and output included; of outputs; of weights and biases.
 
     out_activation_ : str
         Output activation: 'softmax' or 'logistic', or 'identity' without probabilities.

@@ -1,4 +1,4 @@
-"""Targets: between y as the user knows it and the array that the network is trained on."""
+"""Encoders between y as the user gives it and the array that the network is trained on."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,9 +10,12 @@ from torchmlp.training.losses import activate_outputs
 
 
 class ClassEncoder:
-    """Classes or labels, as one bool column per output.
+    """Classes as codes, or labels as columns of bool.
 
-    Two classes take one output; more take one each; a multilabel target one per label.
+    Two classes take one output and one column of bool. More classes take one output each, but
+    stay a single column of codes, the indices of the true classes: one integer per sample,
+    however many classes there are. A multilabel target takes one output and one column of bool
+    per label.
 
     Parameters
     ----------
@@ -77,15 +80,21 @@ class ClassEncoder:
             )
 
     def encode(self, y):
-        """Return a bool array of shape (n_samples, n_outputs)."""
+        """Return codes of shape (n_samples, 1), or bool of shape (n_samples, n_outputs)."""
         if self.multilabel:
             return self.binarizer.transform(y).astype(bool)
-        # The binarizer would look through y four times, and make it sparse on the way.
+        # The binarizer would make four passes over y, and a sparse matrix on the way.
         codes = np.searchsorted(self.classes, y)[:, None]
-        return codes == (np.arange(len(self.classes)) if self.exclusive else 1)
+        return codes if self.exclusive else codes == 1
+
+    def n_outputs(self, encoded):
+        """Return the number of outputs that an encoded y takes."""
+        return len(self.classes) if self.exclusive else encoded.shape[1]
 
     def targets(self, encoded):
         """Return the labels that were encoded."""
+        if self.exclusive:
+            return self.labels(encoded[:, 0])
         return self.decode(encoded - 0.5)
 
     def decode(self, raw):
@@ -97,24 +106,29 @@ class ClassEncoder:
         if self.multilabel:
             raw = raw.ravel() if raw.shape[1] == 1 else raw
             return self.binarizer.inverse_transform(raw, threshold=0.0)
-        codes = raw.argmax(axis=1) if self.exclusive else (raw[:, 0] > 0).astype(np.intp)
-        return self.classes.take(codes, mode="clip")  # there may be one class only
+        return self.labels(self._codes(raw))
+
+    def labels(self, codes):
+        """Return the labels for indices of classes."""
+        return self.classes.take(codes)
+
+    def _codes(self, raw):
+        if self.exclusive:
+            return raw.argmax(axis=1)
+        # A single class has an output too, which then decides nothing.
+        return np.minimum(raw[:, 0] > 0, len(self.classes) - 1)
 
     def strata(self, encoded):
         """Return what a split is stratified by: the class, or nothing for a multilabel target."""
-        if encoded.shape[1] == 1:
-            return encoded
-        return encoded.argmax(axis=1) if self.exclusive else None
+        return None if self.multilabel else encoded
 
     def score(self, encoded, raw, sample_weight):
-        """Accuracy, the share of the rows with all labels right; NaN if no number came out."""
+        """Return the accuracy, for several labels that of all of them; NaN if `raw` has any."""
         if not np.isfinite(raw).all():
             return np.nan
-        if self.exclusive:
-            true, predicted = encoded.argmax(axis=1), raw.argmax(axis=1)
-        else:
-            true, predicted = encoded, raw > 0
-        return accuracy_score(true, predicted, sample_weight=sample_weight)
+        if self.multilabel:
+            return accuracy_score(encoded, raw > 0, sample_weight=sample_weight)
+        return accuracy_score(encoded[:, 0], self._codes(raw), sample_weight=sample_weight)
 
 
 class ValueEncoder:
@@ -144,6 +158,10 @@ class ValueEncoder:
             )
         dtype = np.float32 if y.dtype == np.float32 else np.float64
         return y.reshape(len(y), -1).astype(dtype, copy=False)
+
+    def n_outputs(self, encoded):
+        """Return the number of outputs that an encoded y takes."""
+        return encoded.shape[1]
 
     def check(self, y, same_classes):
         """Nothing to check: every number may follow every other."""

@@ -67,15 +67,34 @@ def both_probabilities(probability):
 class ExportMixin:
     """The forms that a fitted estimator can take and be made from."""
 
-    def to_torch(self):
+    def to_torch(self, *, output="prediction"):
         """Return the network as a torch module, with a copy of the weights.
+
+        Parameters
+        ----------
+        output : {'prediction', 'logits'}, default='prediction'
+            What the module returns for a tensor of shape (n_samples, n_features) in the dtype of
+            the weights.
+
+            - 'prediction', in the same shapes as the method: `predict` of a regressor,
+              `predict_proba` of a classifier, or its `decision_function` if it has no
+              probabilities
+            - 'logits', the outputs of the last linear layer, of shape (n_samples, n_outputs):
+              those before softmax, sigmoid or, with the losses 'poisson' and 'gamma', the
+              exponential function. It is the form for further training (for example with
+              ``torch.nn.CrossEntropyLoss``) and for attributions with captum or shap, whose
+              GradientExplainer needs ``.float()``. Two classes have one output, the log-odds of
+              ``classes_[1]``.
 
         Returns
         -------
         torch.nn.Sequential
-            In evaluation mode. For a tensor of shape (n_samples, n_features) in the dtype of the
-            weights it returns what `predict` does for a regressor, `predict_proba` for a
-            classifier, or `decision_function` for one without probabilities.
+            In evaluation mode.
+
+        Raises
+        ------
+        ValueError
+            If `output` is none of these.
 
         Examples
         --------
@@ -91,8 +110,14 @@ class ExportMixin:
           (2): Linear(in_features=5, out_features=3, bias=True)
           (3): Softmax(dim=1)
         )
+        >>> network = clf.to_torch(output="logits")
+        >>> network[-1]
+        Linear(in_features=5, out_features=3, bias=True)
+        >>> loss = torch.nn.CrossEntropyLoss()(network(torch.tensor(X)), torch.tensor(y))
         """
         check_is_fitted(self)
+        if output not in ("prediction", "logits"):
+            raise ValueError(f"output={output!r} is unknown. Use 'prediction' or 'logits'.")
         n_hidden = len(self.coefs_) - 1
         check_activations(self.activation, n_hidden)
         modules: list[nn.Module] = [_linear(self.coefs_[0], self.intercepts_[0])]
@@ -105,11 +130,14 @@ class ExportMixin:
         ):
             modules.append(Apply(activation) if callable(activation) else _MODULES[activation]())
             if dropout:
-                modules.append(nn.Dropout(dropout))
+                modules.append(nn.Dropout(float(dropout)))
             modules.append(_linear(coefs, intercepts))
-        return nn.Sequential(*modules, *self._output_modules()).eval()
+        if output == "prediction":
+            modules += self._output_modules()
+        return nn.Sequential(*modules).eval()
 
     def _output_modules(self):
+        """Return the modules between the last linear layer and the prediction."""
         if self.out_activation_ == "softmax":
             return [nn.Softmax(dim=1)]
         if self.out_activation_ == "logistic":
@@ -237,7 +265,10 @@ def to_onnx(model, X, *, target_opset=None, **options):
     ----------
     model : estimator
         A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or other meta-estimator
-        that skl2onnx converts, with one of them in it.
+        that skl2onnx converts, with one of them in it. A TransformedTargetRegressor is converted
+        too, if its transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
+        FunctionTransformer whose `inverse_func` is one of NumPy's `exp`, `expm1`, `log`,
+        `log1p`, `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
     X : array-like, sparse matrix or pandas.DataFrame
         Some rows of data, for the inputs of the graph: for an array one named "X", for a
         DataFrame one for each column, of shape (n_samples, 1). The network computes in float64
@@ -250,8 +281,8 @@ def to_onnx(model, X, *, target_opset=None, **options):
 
         - `zipmap`, default False: return probabilities as dicts (onnxruntime does for float32
           only), or, with 'columns', as one output for each class
-        - `raw_scores`, default False: return scores in place of probabilities; a pipeline
-          takes it with the name of the step only
+        - `logits`, default False: return `predict_logits` in place of probabilities, those of
+          two classes as (-logit, logit); in a pipeline with the name of the step only
         - `nocl`, default False: return the index of a class in place of its label
         - `output_class_labels`, default False: return `classes_` as one more output
 
@@ -259,9 +290,8 @@ def to_onnx(model, X, *, target_opset=None, **options):
     -------
     onnx.ModelProto
         For a regressor with the output "variable", of shape (n_samples, n_outputs). For a
-        classifier with "label" and "probabilities"; with a loss that gives none, 'hinge' or
-        'perceptron', the latter has the scores of `decision_function`. Those of two classes are
-        (-score, score).
+        classifier with "label" and "probabilities"; with a loss that has none, 'hinge' or
+        'perceptron', the latter is `decision_function`, for two classes as (-score, score).
 
     Raises
     ------
@@ -270,7 +300,8 @@ def to_onnx(model, X, *, target_opset=None, **options):
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     ValueError
-        If an activation is a callable, or X has other features than the model.
+        If an activation is a callable, the transformer of a TransformedTargetRegressor is another
+        one, or X has other features than the model.
 
     Examples
     --------
@@ -296,11 +327,13 @@ def to_onnx(model, X, *, target_opset=None, **options):
         import skl2onnx
 
         from torchmlp.onnx_converter import register
+        from torchmlp.onnx_targets import register_transformed_target
     except ModuleNotFoundError as error:
         raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
     check_is_fitted(model)
     validate_data(model, X=X, reset=False, skip_check_array=True)
     register(_heirs(ExportMixin))
+    register_transformed_target()
     if is_classifier(model):
         options = {"zipmap": False, **options}
     return skl2onnx.to_onnx(model, _first_row(X), target_opset=target_opset, options=options)

@@ -11,10 +11,24 @@ from sklearn.exceptions import ConvergenceWarning
 
 
 class Observer:
-    """Looks on; each method is told of the task but the last, when the estimator is fitted."""
+    """Looks on; each method is told of the task but the last, when the estimator is fitted.
+
+    Attributes
+    ----------
+    watches_blocks : bool
+        Whether `on_block_end` is to be called.
+    """
+
+    watches_blocks = False
 
     def on_epoch_begin(self, task):
         pass
+
+    def on_block_end(self, task):
+        """Return whether training shall end; called while there is more to do in an epoch.
+
+        After each block of batches, or between two evaluations of the loss by L-BFGS.
+        """
 
     def on_epoch_end(self, task):
         """Return whether training shall end."""
@@ -111,7 +125,7 @@ def _in_notebook():
 
 
 class Clock(Observer):
-    """Ends training after the epoch in which the time is over.
+    """Ends training when the time is over.
 
     Parameters
     ----------
@@ -119,18 +133,29 @@ class Clock(Observer):
         Seconds from now.
     """
 
+    watches_blocks = True
+
     def __init__(self, limit):
-        self.limit, self.end = limit, time.monotonic() + limit
+        self.limit, self.is_over = float(limit), False
+        self.end = time.monotonic() + self.limit
+
+    def on_block_end(self, task):
+        return self._look(task, task.progress.n_iter + 1)
 
     def on_epoch_end(self, task):
-        if time.monotonic() < self.end:
-            return False
-        reached = (
-            f"time_limit={self.limit} seconds reached in epoch {task.progress.n_iter}, and the "
-            "optimization hasn't converged yet."
-        )
-        task.notes.append((reached, ConvergenceWarning))
-        return True
+        return self.is_over or self._look(task, task.progress.n_iter)
+
+    def _look(self, task, epoch):
+        """Return whether the time is over, and let the user know in which epoch."""
+        self.is_over = time.monotonic() >= self.end
+        if self.is_over:
+            unit = "iteration" if task.settings.solver == "lbfgs" else "epoch"
+            reached = (
+                f"time_limit={self.limit} seconds reached in {unit} {epoch}, and the "
+                "optimization hasn't converged yet."
+            )
+            task.notes.append((reached, ConvergenceWarning))
+        return self.is_over
 
 
 def observers_of(estimator, X, y, sample_weight):

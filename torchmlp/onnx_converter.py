@@ -1,6 +1,7 @@
 """The estimators as ONNX graphs: what skl2onnx asks of a library whose models it converts.
 
-Names, shapes and options are those of its converters for MLPClassifier and MLPRegressor.
+Names, shapes and options are those of its converters for MLPClassifier and MLPRegressor; the
+option "logits" is added.
 """
 
 from collections.abc import Callable
@@ -22,11 +23,13 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 
 from torchmlp.training.activations import SELU, check_activations, per_layer
 
+# Not "raw_scores": the converters of meta-estimators set that option wherever it exists, and would
+# take the raw outputs where scikit-learn takes probabilities.
 CLASSIFIER_OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
     "output_class_labels": [False, True],
-    "raw_scores": [True, False],
+    "logits": [True, False],
 }
 
 
@@ -140,7 +143,7 @@ def _in_double(operator):
     return any(isinstance(i.type, DoubleTensorType) for i in operator.inputs)
 
 
-def _graph(scope, operator, container):
+def graph_of(scope, operator, container):
     return Graph(scope, container, np.float64 if _in_double(operator) else np.float32)
 
 
@@ -182,21 +185,21 @@ def _classifier_shapes(operator):
     kind = StringTensorType if labels.dtype == object else Int64TensorType
     shape = [n_rows, len(labels)]
     operator.outputs[0].set_type(kind(shape if _is_multilabel(model) else shape[:1]))
-    operator.outputs[1].set_type(_values_type(operator, shape))
+    operator.outputs[1].set_type(values_type(operator, shape))
 
 
 def _regressor_shapes(operator):
     shape = [operator.inputs[0].get_first_dimension(), operator.raw_operator.n_outputs_]
-    operator.outputs[0].set_type(_values_type(operator, shape))
+    operator.outputs[0].set_type(values_type(operator, shape))
 
 
-def _values_type(operator, shape):
+def values_type(operator, shape):
     return (DoubleTensorType if _in_double(operator) else FloatTensorType)(shape)
 
 
 def _convert_classifier(scope, operator, container):
     model = operator.raw_operator
-    g = _graph(scope, operator, container)
+    g = graph_of(scope, operator, container)
     label, probabilities = (output.full_name for output in operator.outputs)
     scores = _raw_outputs(g, operator)
     if model.n_outputs_ == 1:  # one for each class: the second is predicted where it is above 0
@@ -206,13 +209,13 @@ def _convert_classifier(scope, operator, container):
     else:
         index = g("ArgMax", scores, axis=1, keepdims=0)
         g("Gather", _labels(scope, model), index, output=label)
-    raw = container.get_options(model, {"raw_scores": False})["raw_scores"]
-    activation = OUTPUT_ACTIVATIONS["identity" if raw else model.out_activation_]
+    logits = container.get_options(model, {"logits": False})["logits"]
+    activation = OUTPUT_ACTIVATIONS["identity" if logits else model.out_activation_]
     g("Identity", activation(g, scores), output=probabilities)
 
 
 def _convert_regressor(scope, operator, container):
-    g = _graph(scope, operator, container)
+    g = graph_of(scope, operator, container)
     activation = OUTPUT_ACTIVATIONS[operator.raw_operator.out_activation_]
     values = activation(g, _raw_outputs(g, operator))
     g("Identity", values, output=operator.outputs[0].full_name)

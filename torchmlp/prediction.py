@@ -1,14 +1,13 @@
 """From rows to predictions: what a fitted estimator computes."""
 
 import numpy as np
-import torch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp.arrays import check_input, in_namespace_of_X, to_numpy
 from torchmlp.training.activations import resolve_activations
-from torchmlp.training.compute import prediction_device, threads_for
-from torchmlp.training.forward import as_layers, hidden_values, raw_outputs
+from torchmlp.training.compute import one_thread, prediction_device
+from torchmlp.training.forward import as_layers, hidden_values, largest_outputs, raw_outputs
 from torchmlp.training.losses import activate_outputs
 
 
@@ -23,18 +22,13 @@ class PredictionMixin:
         dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)
         return (X.astype(dtype) if promoted.itemsize > 8 else X), dtype  # torch has no longdouble
 
-    def _raw_outputs(self, X):
-        """Return the outputs before the output activation, for X as the user gives it."""
+    def _compute(self, function, X):
+        """Call a function of `torchmlp.training.forward` for X as the user gives it."""
         X, dtype = self._checked(X)
-        work = self._multiply_adds(X)
-        device = prediction_device(self.device, work, dtype)
-        with threads_for(work, dtype):
+        with one_thread():
+            device = prediction_device(self.device, dtype)
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
-            return raw_outputs(X, layers, self._activations())
-
-    def _multiply_adds(self, X):
-        """Return the multiply-adds of a prediction for all rows of X."""
-        return X.shape[0] * sum([len(coefs) * np.shape(coefs)[1] for coefs in self.coefs_])
+            return function(X, layers, self._activations())
 
     def _activations(self):
         return resolve_activations(self.activation, len(self.coefs_) - 1)
@@ -62,10 +56,7 @@ class PredictionMixin:
         >>> [values.shape for values in clf.hidden_activations(X)]
         [(150, 5), (150, 3)]
         """
-        X, dtype = self._checked(X)
-        with threads_for(self._multiply_adds(X), dtype):
-            layers = as_layers(self.coefs_, self.intercepts_, dtype, torch.device("cpu"))
-            return hidden_values(X, layers, self._activations())
+        return self._compute(hidden_values, X)
 
     @in_namespace_of_X
     def predict(self, X):
@@ -81,16 +72,29 @@ class PredictionMixin:
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The predicted labels, or values.
         """
-        raw = self._raw_outputs(X)
-        return self._encoder.decode(raw)
+        return self._compute(self._predict_rows, X)
+
+    def _predict_rows(self, X, layers, activations):
+        return self._encoder.decode(raw_outputs(X, layers, activations))
 
 
 class ProbabilityMixin(PredictionMixin):
     """The predictions that a classifier makes besides."""
 
+    def _predict_rows(self, X, layers, activations):
+        if not self._encoder.exclusive:
+            return super()._predict_rows(X, layers, activations)
+        return self._encoder.labels(largest_outputs(X, layers, activations))
+
+    @available_if(lambda self: self._check_no_probabilities())
     @in_namespace_of_X
     def decision_function(self, X):
-        """Return the raw outputs: those before softmax or sigmoid, if the loss has one.
+        """Return the raw outputs, with a loss that has no probabilities.
+
+        Only with ``loss='hinge'`` or ``'perceptron'``. scikit-learn's MLPClassifier has no
+        `decision_function`. Tools that choose a method, such as
+        :class:`~sklearn.inspection.DecisionBoundaryDisplay` and
+        :class:`~sklearn.calibration.CalibratedClassifierCV`, prefer it to `predict_proba`.
 
         Parameters
         ----------
@@ -99,10 +103,63 @@ class ProbabilityMixin(PredictionMixin):
 
         Returns
         -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes, that of ``classes_[1]``: its log-odds with ``loss='log_loss'``.
+        scores : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            One score per sample for two classes, positive where `predict` returns
+            ``classes_[1]``; else one per class or label.
+
+        Raises
+        ------
+        AttributeError
+            With ``loss='log_loss'``. Use `predict_logits`.
+
+        See Also
+        --------
+        predict_logits : Raw outputs of a classifier with probabilities.
         """
-        raw = self._raw_outputs(X)
+        return self._scores(X)
+
+    @available_if(lambda self: self._check_probabilities())
+    @in_namespace_of_X
+    def predict_logits(self, X):
+        """Return the raw outputs, before softmax or sigmoid.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            For two classes, the log-odds of ``classes_[1]``, ``log(p / (1 - p))``. For more
+            classes one column each, whose softmax is `predict_proba`. For a multilabel target
+            the log-odds of each label.
+
+        Raises
+        ------
+        AttributeError
+            With a loss that has no probabilities. Use `decision_function`.
+
+        See Also
+        --------
+        decision_function : Raw outputs of a classifier without probabilities.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from scipy.special import softmax
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> np.allclose(softmax(clf.predict_logits(X), axis=1), clf.predict_proba(X))
+        True
+        """
+        return self._scores(X)
+
+    def _scores(self, X):
+        """Return the raw outputs, in one dimension where there is one output."""
+        raw = self._compute(raw_outputs, X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
     @available_if(lambda self: self._check_probabilities())
@@ -120,7 +177,7 @@ class ProbabilityMixin(PredictionMixin):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; for a multilabel target, of each label.
         """
-        outputs = activate_outputs(self._raw_outputs(X), self.out_activation_)
+        outputs = activate_outputs(self._compute(raw_outputs, X), self.out_activation_)
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     @available_if(lambda self: self._check_probabilities())
@@ -144,8 +201,17 @@ class ProbabilityMixin(PredictionMixin):
     def _check_probabilities(self):
         if self.loss != "log_loss":
             raise AttributeError(
-                f"loss={self.loss!r} gives no probabilities. Use loss='log_loss', or wrap the "
-                "classifier in CalibratedClassifierCV; decision_function is there."
+                f"loss={self.loss!r} has no probabilities. Use decision_function, loss='log_loss', "
+                "or CalibratedClassifierCV around the classifier."
+            )
+        return True
+
+    def _check_no_probabilities(self):
+        if self.loss == "log_loss":
+            raise AttributeError(
+                f"loss={self.loss!r} has no decision_function: scikit-learn's MLPClassifier has "
+                "none, and tools that choose a method by themselves would prefer it to "
+                "predict_proba. Use predict_logits for the raw outputs."
             )
         return True
 

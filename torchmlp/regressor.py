@@ -53,14 +53,18 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.
 
-        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data
+        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data. It ignores
+          `dropout`, `max_grad_norm` and planned rates, with a warning; `callbacks` are an error
         - 'sgd', stochastic gradient descent, with momentum
         - 'adam', Kingma and Ba's stochastic optimiser [1]_
         - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
           `intercepts_`) by ``learning_rate * alpha``, and the loss has no penalty [2]_
-        - a class of `torch.optim`, or a `functools.partial` of one with its options (`momentum`
-          and `beta_1` are not passed on); it gets the learning rate of each epoch as ``lr``,
-          and `alpha` stays in the loss
+        - a class of `torch.optim`, a `functools.partial` of one with its options, or a function
+          ``(params, lr)`` that returns an optimizer or a list of them. `params` has the shapes
+          and the order of ``to_torch().parameters()``. The ``lr`` of every parameter group
+          follows `learning_rate`; `alpha` stays in the loss; `momentum` and `beta_1` are not
+          passed on. `torch.optim.Muon` needs such a function, since it takes matrices only;
+          `torch.optim.LBFGS` and `torch.optim.SparseAdam` are not supported
 
     alpha : float, default=0.0001
         Strength of the L2 penalty on `coefs_` (not on `intercepts_`). The loss of a batch is the
@@ -74,6 +78,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
             default='constant'
         Schedule of the learning rate. The second and third are for ``solver='sgd'`` only, and
         ignored by the others, as in scikit-learn; the last two are for every stochastic solver.
+        These are planned for `max_iter` epochs and followed to the end: `tol` and
+        `n_iter_no_change` do not stop the fit, and early stopping only keeps the best weights.
 
         - 'constant', `learning_rate_init` throughout
         - 'invscaling', ``learning_rate_init / (t + 1) ** power_t`` after t samples
@@ -142,7 +148,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         Most evaluations of the loss by 'lbfgs'.
 
     quantile : float, default=0.5
-        Which quantile ``loss='quantile'`` predicts, in (0, 1).
+        Which quantile ``loss='quantile'`` predicts, in (0, 1). Other losses ignore it, with a
+        warning.
 
     dropout : float or list of float, default=0.0
         Share of the units of each hidden layer that each batch drops while training, in [0, 1);
@@ -157,12 +164,15 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         A gradient of larger Euclidean norm is scaled down to it before the step.
 
     scoring : str, callable or None, default=None
-        What early stopping watches: None is what `score` computes, 'loss' the validation loss
-        (negated); else a scorer's name, or a callable ``(estimator, X, y) -> float``. It gets
-        the weights of the samples if it takes `sample_weight`.
+        What early stopping watches; ignored without it, with a warning. None is what `score`
+        computes, 'loss' the validation loss (negated); else a scorer's name, or a callable
+        ``(estimator, X, y) -> float``, which gets `sample_weight` if it takes it.
 
     time_limit : float or None, default=None
-        Seconds after which `fit` ends, with a ConvergenceWarning, when an epoch is over.
+        Seconds after which `fit` ends, with a ConvergenceWarning: after a block of batches, or
+        before another evaluation of the loss by 'lbfgs'. An epoch cut short is recorded and
+        validated as any other, with the loss of the samples that it has seen; an iteration of
+        'lbfgs' cut short is dropped.
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Called while a stochastic solver trains, as in skorch: those that work by epoch, such as
@@ -171,8 +181,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         the model's. For scikit-learn's callbacks, and for 'lbfgs', see `set_callbacks`.
 
     device : str or torch.device, default='auto'
-        Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' takes CUDA where there
-        is one and the work is worth it. Without the device, predictions are made on the CPU.
+        Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' is the CPU, also where
+        there is a GPU. Where the device is missing, predictions are made on the CPU.
 
     dtype : {'auto', 'float64', 'float32', 'bfloat16'}, default='auto'
         Type of weights and arithmetic. 'auto' is that of X on the CPU and float32 elsewhere.
@@ -191,12 +201,9 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     validation_loss_curve_ : list of float or None
         Loss of the validation data after each epoch, without the penalty; None without any.
 
-    validation_scores_ : list of float or None
-        Score of the validation samples after each epoch, with ``early_stopping=True``. Not for
-        'lbfgs' without early stopping.
-
-    best_validation_score_ : float or None
-        The largest of them. Not for 'lbfgs' without early stopping.
+    validation_scores_, best_validation_score_ : list of float or None, float or None
+        Score of the validation samples after each epoch, and the largest of them, with
+        ``early_stopping=True``. Not for 'lbfgs' without early stopping.
 
     t_ : int
         Samples that training has seen, counted once per epoch.
@@ -220,14 +227,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     n_iter_ : int
         Epochs, or iterations of 'lbfgs', of the last fit.
 
-    n_layers_ : int
-        Number of layers, input and output included.
-
-    n_outputs_ : int
-        Number of outputs.
-
-    n_parameters_ : int
-        Number of weights and biases.
+    n_layers_, n_outputs_, n_parameters_ : int
+        Number of layers, input and output included; of outputs; of weights and biases.
 
     out_activation_ : str
         Output activation: 'exp' for 'poisson' and 'gamma', else 'identity'.
@@ -351,7 +352,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         return ValueEncoder(self._loss(None))
 
     def _loss(self, encoder):
-        return resolve_loss(self.loss, self.quantile)
+        return resolve_loss(self.loss, float(self.quantile))
 
     @available_if(lambda self: self._check_solver())
     @fit_context

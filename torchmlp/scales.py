@@ -34,7 +34,7 @@ def scale_warnings(data, validation_data):
     warnings = []
     for name, remedy in _REMEDIES.items():
         ours, theirs = getattr(data, name), getattr(validation_data, name)
-        if ours.dtype == bool:  # classes
+        if ours.dtype.kind != "f":  # classes
             continue
         column = column_on_other_scale(ours, theirs)
         if column is not None:

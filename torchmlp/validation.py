@@ -29,6 +29,7 @@ __all__ = [
     "check_resumable",
     "check_sample_weight",
     "check_y",
+    "describe_ignored",
     "fit_context",
     "get_namespace_and_device",
     "is_first_partial_fit",
@@ -150,11 +151,6 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
             f"solver={solver!r} sets lr, but the rate of each epoch comes from learning_rate_init="
             f"{estimator.learning_rate_init} and learning_rate={rate!r}. Leave lr out."
         )
-    if getattr(solver, "func", solver) is torch.optim.LBFGS:
-        raise ValueError(
-            f"solver={solver!r} evaluates the loss several times for one step, which the batches "
-            "of a stochastic solver do not allow. Use solver='lbfgs'."
-        )
     if estimator.callbacks:
         if solver == "lbfgs":
             raise ValueError(
@@ -164,35 +160,44 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
         validated = validated or estimator.early_stopping
         schedule = schedule_of(solver, rate)
         check_callbacks(estimator.callbacks, schedule, validated, incremental or resumed)
-    if solver == "lbfgs":
-        for name in ("dropout", "max_grad_norm"):
-            if np.any(getattr(estimator, name)):
-                raise ValueError(
-                    f"{name}={getattr(estimator, name)!r} has no meaning for solver='lbfgs', which "
-                    f"needs the exact loss of all samples. Use solver='adam', or leave {name} out."
-                )
-        if rate in PLANNED:
-            raise ValueError(
-                f"learning_rate={rate!r} has no meaning for solver='lbfgs', which has no learning "
-                "rate. Use solver='adam' or 'sgd', or learning_rate='constant'."
-            )
     if incremental and rate in PLANNED:
         raise ValueError(
             f"learning_rate={rate!r} needs to know where training ends, and partial_fit does not "
             "tell. Use fit, or learning_rate='constant'."
         )
-    if estimator.scoring is not None and not estimator.early_stopping:
-        raise ValueError(
-            f"scoring={estimator.scoring!r} is what early stopping watches. Set "
-            "early_stopping=True, or leave scoring out."
-        )
-    loss = getattr(estimator, "loss", None)
-    quantile = getattr(estimator, "quantile", 0.5)
-    if quantile != 0.5 and loss != "quantile":
-        raise ValueError(
-            f"quantile={quantile} has no meaning for loss={loss!r}. Set loss='quantile', or leave "
-            "quantile out."
-        )
+
+
+def describe_ignored(estimator):
+    """Name the parameters that others make ineffective, beyond those that scikit-learn ignores.
+
+    As there they are no error, so that a search can combine all values.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+
+    Returns
+    -------
+    str
+        The text of a warning; empty if every parameter has an effect.
+    """
+    lbfgs, quantile = estimator.solver == "lbfgs", getattr(estimator, "quantile", 0.5)
+    scored = estimator.scoring is not None
+    rules = [
+        ("dropout", "solver", lbfgs and np.any(estimator.dropout)),
+        ("max_grad_norm", "solver", lbfgs and estimator.max_grad_norm is not None),
+        ("learning_rate", "solver", lbfgs and estimator.learning_rate in PLANNED),
+        ("quantile", "loss", quantile != 0.5 and estimator.loss != "quantile"),
+        ("scoring", "early_stopping", scored and not estimator.early_stopping),
+    ]
+    ignored = [
+        f"{name}={getattr(estimator, name)!r} with {other}={getattr(estimator, other)!r}"
+        for name, other, is_ignored in rules
+        if is_ignored
+    ]
+    if not ignored:
+        return ""
+    return f"These parameters have no effect and are ignored: {', '.join(ignored)}."
 
 
 def _check_dropout(dropout, n_hidden):

@@ -173,8 +173,9 @@ class TrainingAnimation(PlayerMixin):
         ----------
         estimator : estimator
             An MLP of torchmlp fitted with a :class:`~torchmlp.callbacks.Snapshots` among its
-            `callbacks`, a Pipeline that ends in one, or a search over one. The features are those
-            that the Pipeline gets.
+            `callbacks`, or a Pipeline, a search or a TransformedTargetRegressor with one in it.
+            The features are those that the estimator gets, and predictions are values of y. The
+            loss is that of the network, for transformed targets if they are.
         X : array-like of shape (n_samples, 1) or (n_samples, 2)
             Data to show, whose range is drawn.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)

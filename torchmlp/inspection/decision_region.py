@@ -113,8 +113,8 @@ class DecisionRegionDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted MLP classifier of torchmlp or scikit-learn, a Pipeline that ends in one, or a
-            search over one. The features are those that the Pipeline gets.
+            A fitted MLP classifier of torchmlp or scikit-learn, or a Pipeline or a search with
+            one in it. The features are those that the estimator gets.
         X : array-like of shape (n_samples, 2)
             Data whose range is drawn.
         layer : int or None, default=0

@@ -110,4 +110,4 @@ def _output_name(model, output):
     name = model.output_names()[output]
     if is_classifier(model.mlp) or model.mlp.out_activation_ != "identity":
         return f"raw output, {name}"
-    return "prediction" if model.mlp.n_outputs_ == 1 else f"prediction, {name}"
+    return "prediction" if name == "y" else f"prediction, {name}"

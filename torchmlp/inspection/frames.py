@@ -5,7 +5,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_array, check_consistent_length
 
 from torchmlp.callbacks import find_snapshots
-from torchmlp.inspection.models import feature_axes, grid_points, on_grid
+from torchmlp.inspection.models import feature_axes, grid_points, on_grid, target_names
 from torchmlp.inspection.regions import check_one_class_per_point
 
 
@@ -34,13 +34,19 @@ def training_frames(model, X, y, *, grid_resolution, margin):
     """
     mlp, snapshots = model.mlp, find_snapshots(model.mlp)
     axes = feature_axes(X, (1, 2), grid_resolution, margin)
-    y = _checked_targets(mlp, X, y, len(axes))
+    check_consistent_length(X, y)
     inputs = model.inputs(grid_points(axes, X))
     networks = [model.at(snapshot) for snapshot in snapshots]
+    class_names = output_names = None
     if is_classifier(mlp):
+        y = _class_indices(mlp, np.asarray(y))
         predicted = [network.predict_proba(inputs) for network in networks]
+        class_names = list(map(str, mlp.classes_))
     else:
-        predicted = [np.atleast_2d(network.predict(inputs).T).T for network in networks]
+        predicted = [model.in_units_of_y(network.predict(inputs)) for network in networks]
+        n_targets = predicted[0].shape[1]
+        y = _target_columns(np.asarray(y), n_targets, len(axes))
+        output_names = target_names(n_targets)
     return {
         "grid": axes,
         "predictions": np.stack([on_grid(values, axes) for values in predicted]),
@@ -48,33 +54,32 @@ def training_frames(model, X, y, *, grid_resolution, margin):
         "loss": np.array(mlp.loss_curve_),
         "X": check_array(X),
         "y": y,
-        "class_names": list(map(str, mlp.classes_)) if is_classifier(mlp) else None,
-        "output_names": None if is_classifier(mlp) else model.output_names(),
+        "class_names": class_names,
+        "output_names": output_names,
     }
 
 
-def _checked_targets(mlp, X, y, n_features):
-    """Return classes as their indices, or real targets as columns."""
-    check_consistent_length(X, y)
-    y = np.asarray(y)
-    if is_classifier(mlp):
-        check_one_class_per_point(mlp)
-        unknown = np.setdiff1d(y, mlp.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y has classes {unknown.tolist()} that the estimator does not know. Give the "
-                f"targets that it was fitted on; its classes are {mlp.classes_.tolist()}."
-            )
-        return np.searchsorted(mlp.classes_, y.ravel())
-    if n_features == 2 and mlp.n_outputs_ > 1:
+def _class_indices(mlp, y):
+    check_one_class_per_point(mlp)
+    unknown = np.setdiff1d(y, mlp.classes_)
+    if len(unknown):
         raise ValueError(
-            f"estimator has {mlp.n_outputs_} outputs, which one map of two features cannot show. "
+            f"y has classes {unknown.tolist()} that the estimator does not know. Give the "
+            f"targets that it was fitted on; its classes are {mlp.classes_.tolist()}."
+        )
+    return np.searchsorted(mlp.classes_, y.ravel())
+
+
+def _target_columns(y, n_targets, n_features):
+    if n_features == 2 and n_targets > 1:
+        raise ValueError(
+            f"estimator has {n_targets} outputs, which one map of two features cannot show. "
             "Fit one regressor per output, or on one feature."
         )
     y = y.reshape(len(y), -1)
-    if y.shape[1] != mlp.n_outputs_:
+    if y.shape[1] != n_targets:
         raise ValueError(
-            f"y has {y.shape[1]} columns, but the estimator {mlp.n_outputs_} outputs. Give the "
-            "targets that it was fitted on."
+            f"y has {y.shape[1]} columns, but the estimator predicts {n_targets}. Give one column "
+            "for each of its targets."
         )
     return y

@@ -144,8 +144,10 @@ class HiddenFeaturesDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted MLP of torchmlp or scikit-learn, a Pipeline that ends in one, or a search
-            over one. The features are those that the Pipeline gets.
+            A fitted MLP of torchmlp or scikit-learn, or a Pipeline, a search or a
+            TransformedTargetRegressor with one in it. The features are those that the estimator
+            gets, and the output is that of the network, before the inverse transformation of a
+            TransformedTargetRegressor.
         X : array-like of shape (n_samples, 1) or (n_samples, 2), default=None
             Data whose range is drawn. Not used with `image_shape`.
         layer : int, default=-1

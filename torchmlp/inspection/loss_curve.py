@@ -153,8 +153,10 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimator : estimator, or dict of str to estimator
-            Fitted MLPs of torchmlp or scikit-learn, Pipelines that end in one, or searches over
-            one; several by the names they get in the legend.
+            Fitted MLPs of torchmlp or scikit-learn, or Pipelines, searches or
+            TransformedTargetRegressors with one in it; several by the names they get in the
+            legend. Losses and scores are those of the network, for transformed targets if they
+            are.
         ax : matplotlib Axes, or array-like of two, default=None
             Where to draw, as in :meth:`plot`.
         **kwargs : dict

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.base import MetaEstimatorMixin, is_classifier
+from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp.classifier import TorchMLPClassifier
+from torchmlp.nesting import unwrap
 from torchmlp.regressor import TorchMLPRegressor
 
 _OURS_FOR: dict[type, Any] = {MLPClassifier: TorchMLPClassifier, MLPRegressor: TorchMLPRegressor}
@@ -20,17 +20,21 @@ _OURS_FOR: dict[type, Any] = {MLPClassifier: TorchMLPClassifier, MLPRegressor: T
 
 @dataclass(frozen=True)
 class Model:
-    """A network, and the steps that X goes through before it.
+    """A network, and what X and y go through before it.
 
     Attributes
     ----------
     mlp : TorchMLPClassifier or TorchMLPRegressor
         Fitted; a copy, if the estimator was scikit-learn's.
     steps : list of transformers
+        Of X.
+    target_transformers : list of transformers
+        Of y, those of each TransformedTargetRegressor around the network.
     """
 
     mlp: Any
     steps: list = field(default_factory=list)
+    target_transformers: list = field(default_factory=list)
 
     def inputs(self, X):
         """Return what the network gets for X."""
@@ -47,12 +51,30 @@ class Model:
                 names = self.steps[-1].get_feature_names_out()
         return names
 
+    def in_units_of_y(self, predictions):
+        """Return predictions of the network as values of y, with one column for each target.
+
+        Parameters
+        ----------
+        predictions : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_targets)
+        """
+        values = predictions.reshape(len(predictions), -1)
+        for transformer in reversed(self.target_transformers):
+            values = np.asarray(transformer.inverse_transform(values))
+            values = values.reshape(len(predictions), -1)
+        return values
+
     def output_names(self):
         """Return one name per output: the classes (for two, the second), or y."""
         n_outputs = self.mlp.n_outputs_
         if is_classifier(self.mlp):
             return [str(label) for label in self.mlp.classes_[-n_outputs:]]
-        return ["y"] if n_outputs == 1 else [f"y{i}" for i in range(n_outputs)]
+        transformed = "transformed " if self.target_transformers else ""
+        return [transformed + name for name in target_names(n_outputs)]
 
     def hidden_layer(self, layer):
         """Return the index of a hidden layer, which may be counted from the end.
@@ -95,12 +117,13 @@ class Model:
 
 
 def find_model(estimator):
-    """Return the network of an estimator, inside whatever pipelines and searches.
+    """Return the network of an estimator, and what is around it.
 
     Parameters
     ----------
     estimator : estimator
-        Of torchmlp or scikit-learn, fitted; or a Pipeline that ends in one, or a search over one.
+        An MLP of torchmlp or scikit-learn, fitted, or a Pipeline, a search or a
+        TransformedTargetRegressor with one in it.
 
     Returns
     -------
@@ -113,26 +136,28 @@ def find_model(estimator):
     TypeError
         If there is no multilayer perceptron in it.
     """
-    if isinstance(estimator, MetaEstimatorMixin) and hasattr(estimator, "refit"):
-        remedy = "This %(name)s has no best_estimator_. Call 'fit' first, with refit=True."
-        check_is_fitted(estimator, "best_estimator_", msg=remedy)
-        return find_model(estimator.best_estimator_)
-    if isinstance(estimator, Pipeline):
-        check_is_fitted(estimator)
-        model = find_model(estimator[-1])
-        before = [estimator[:-1]] if len(estimator) > 1 else []
-        return Model(model.mlp, before + model.steps)
-    if isinstance(estimator, (TorchMLPClassifier, TorchMLPRegressor)):
-        check_is_fitted(estimator)
-        return Model(estimator)
+    nested = unwrap(estimator)
+    mlp = nested.estimator
+    if not isinstance(mlp, (TorchMLPClassifier, TorchMLPRegressor)):
+        mlp = _as_ours(mlp)
+    check_is_fitted(mlp)
+    return Model(mlp, nested.steps, nested.target_transformers)
+
+
+def _as_ours(estimator):
     for theirs, ours in _OURS_FOR.items():
         if isinstance(estimator, theirs):
-            return Model(ours.from_sklearn(estimator))
+            return ours.from_sklearn(estimator)
     raise TypeError(
         f"estimator={estimator!r} is no multilayer perceptron. Give a fitted TorchMLPClassifier or "
-        "TorchMLPRegressor, scikit-learn's MLPClassifier or MLPRegressor, a Pipeline that ends in "
-        "one of them, or a search over one."
+        "TorchMLPRegressor, scikit-learn's MLPClassifier or MLPRegressor, or a Pipeline, a search "
+        "or a TransformedTargetRegressor with one of them in it."
     )
+
+
+def target_names(n_targets):
+    """Return the names of the targets of a regressor: "y", or "y0", "y1" and so on."""
+    return ["y"] if n_targets == 1 else [f"y{i}" for i in range(n_targets)]
 
 
 def checked_names(parameter, names, n, default=None):

@@ -96,14 +96,14 @@ class NetworkDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted MLP of torchmlp or scikit-learn, a Pipeline that ends in one, or a search
-            over one.
+            A fitted MLP of torchmlp or scikit-learn, or a Pipeline, a search or a
+            TransformedTargetRegressor with one in it.
         feature_names : list of str, default=None
             Names of the network's inputs: by default those of the columns it was fitted on, or
             "x0", "x1" and so on.
         output_names : list of str, default=None
             Names of the network's outputs: by default the classes (of two the second, as there is
-            one output for both), or "y".
+            one output for both), or "y", or "transformed y".
         ax : matplotlib Axes, default=None
             Where to draw; None is a new figure.
         **kwargs : dict

@@ -102,9 +102,10 @@ class WeightsDisplay:
         ----------
         estimator : estimator
             An MLP of torchmlp fitted with a :class:`~torchmlp.callbacks.Snapshots` among its
-            `callbacks`, a Pipeline that ends in one, or a search over one. Without snapshots, and
-            for scikit-learn's MLPs, the fitted weights and their activations are drawn; there are
-            no gradients then.
+            `callbacks`, or a Pipeline, a search or a TransformedTargetRegressor with one in it.
+            Predictions are those of the network, before the inverse transformation of a
+            TransformedTargetRegressor. Without snapshots, and for scikit-learn's MLPs, the fitted
+            weights and their activations are drawn; there are no gradients then.
         X : array-like of shape (n_samples, n_features)
             Samples whose activations are drawn.
         n_bins : int, default=60

@@ -90,13 +90,8 @@ class CallbackView:
 
     def _shared_memory(self, module):
         """Return (parameter, weights, gradient) for each parameter of a module."""
-        layers = zip(self.task.weights.layers, self.kernel.gradient.layers, strict=True)
-        own = [
-            (weights.t(), gradient.t())
-            for layer in layers
-            for weights, gradient in zip(*layer, strict=True)
-        ]
-        return [(p, *pair) for p, pair in zip(module.parameters(), own, strict=True)]
+        weights, gradient = self.task.weights.torch_views(), self.kernel.gradient.torch_views()
+        return list(zip(module.parameters(), weights, gradient, strict=True))
 
     def take_over_weights(self):
         """Copy what a callback has put in the place of the weights in the module."""
@@ -158,11 +153,13 @@ class CallbackView:
     def predict(self, X):
         return self.task.model().predict(X)
 
-    def predict_proba(self, X):
-        return self.task.model().predict_proba(X)
+    @property
+    def predict_proba(self):  # as properties: there only where the estimator has them
+        return self.task.model().predict_proba
 
-    def decision_function(self, X):
-        return self.task.model().decision_function(X)
+    @property
+    def decision_function(self):
+        return self.task.model().decision_function
 
     def score(self, X, y):
         return self.task.model().score(X, y)

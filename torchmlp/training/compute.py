@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Below these a second thread costs more than it brings, starting the kernels of a step on a GPU
-# takes longer than the step on a CPU, and rounding to bfloat16 on a CPU longer than it saves.
+# Below these a second thread costs more than it brings, and rounding to bfloat16 on a CPU takes
+# longer than it saves.
 THREADS_PAY_OFF = 1 << 24  # multiply-adds of one product, times the bytes of a number
-ACCELERATOR_PAYS_OFF = 1 << 25  # multiply-adds of the forward pass of a step
-BFLOAT16_PAYS_OFF = 1 << 25  # the same
+BFLOAT16_PAYS_OFF = 1 << 25  # multiply-adds of the forward pass of a step
 
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
 _PROBES: dict[str, Callable[[], bool]] = {
@@ -25,37 +24,32 @@ _PROBES: dict[str, Callable[[], bool]] = {
 }
 
 
-def resolve_device(device, work):
+def resolve_device(device):
     """Return the torch.device for ``device``, which may be "auto".
 
     Parameters
     ----------
     device : str or torch.device
-        "auto" picks CUDA where there is one and `work` is worth it, else the CPU.
-    work : int
-        Multiply-adds of the forward pass of one step.
+        "auto" is the CPU, also where there is a GPU: the tests have not run on one yet.
 
     Raises
     ------
     ValueError
         If torch does not know the device, or it is not there.
     """
-    if device == "auto":
-        worth_it = work >= ACCELERATOR_PAYS_OFF and torch.cuda.is_available()
-        return torch.device("cuda" if worth_it else "cpu")
     resolved = _known_device(device)
     if not is_available(resolved):
         raise ValueError(
             f"device={str(device)!r} was asked for, but torch {torch.__version__} finds no such "
-            "device on this machine. Use device='auto' or device='cpu', or install a build of "
-            "torch that supports the device."
+            "device on this machine. Use device='cpu', or install a build of torch that supports "
+            "the device."
         )
     return resolved
 
 
 def _known_device(device):
     try:
-        return torch.device(device)
+        return torch.device("cpu" if device == "auto" else device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"device={device!r} is not a device that torch knows; use 'auto', 'cpu', 'cuda', "
@@ -70,18 +64,14 @@ def is_available(device):
     return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
 
 
-def prediction_device(device, work, dtype):
+def prediction_device(device, dtype):
     """Return the torch.device to predict on: the CPU where the one asked for is not here.
 
     Parameters
     ----------
     device : str or torch.device
-    work : int
-        Multiply-adds of the whole prediction.
     dtype : numpy.dtype
     """
-    if device == "auto":
-        return resolve_device(device, work)
     wanted = _known_device(device)
     usable = is_available(wanted) and not (wanted.type == "mps" and dtype == np.float64)
     return wanted if usable else torch.device("cpu")
@@ -122,48 +112,77 @@ def _bfloat16_pays_off(device, work):
     return has_instructions and work >= BFLOAT16_PAYS_OFF
 
 
-_imported_in = os.getpid()
 _lock = threading.Lock()
-_local = threading.local()
-_running = 0
-_default = 1
+_local = threading.local()  # found: what this Python thread restores, or 0 outside `one_thread`
+_running = 0  # bodies of `one_thread`, in all Python threads
+_found = 1  # number of threads that the first of them found
+_forked = False
+
+
+def _after_fork_in_child():
+    # OpenMP's threads do not exist in the child, and torch would wait for them forever. The lock
+    # may have been held by a Python thread that does not exist either.
+    global _forked, _running, _lock
+    _forked, _running, _lock = True, 0, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @contextlib.contextmanager
-def threads_for(work, dtype):
-    """Run the body on one thread if its products are small, and put the number back.
+def one_thread():
+    """Run the body with a single thread of torch, and restore the number of threads.
 
-    torch keeps a count per thread, and one that new threads inherit. While several fits run in
-    threads of one process a new thread may inherit the "one" of a neighbour, so what to put
-    back is what the first of them found.
+    Every call of torch in `fit` and `predict` runs inside it: kernels that use several threads
+    hang in a forked child, and are slower for small tensors. `threads_for` raises the number for
+    large work.
+
+    torch keeps one number per Python thread, and new Python threads inherit the last one set. A
+    new Python thread may thus inherit the 1 of a fit that runs beside it, so the number to
+    restore is the one that the first of several concurrent fits found.
+    """
+    global _running, _found
+    if getattr(_local, "found", 0):
+        yield
+        return
+    found = torch.get_num_threads()
+    try:
+        with _lock:
+            _found = found = _found if _running else found
+            _running += 1
+            _local.found = found
+        torch.set_num_threads(1)
+        yield
+    finally:
+        with _lock:
+            _running -= bool(_local.found)
+            _local.found = 0
+            torch.set_num_threads(found)
+
+
+def n_threads_for(work, dtype):
+    """Return how many threads are worth using, inside `one_thread`.
 
     Parameters
     ----------
     work : int
-        Multiply-adds of the largest product, or of a whole prediction.
+        Multiply-adds of the largest product of a step, or of a whole prediction.
     dtype : torch.dtype or numpy.dtype
     """
-    global _running, _default
-    forked = os.getpid() != _imported_in  # where torch's threads are gone, and waited for
-    worth_it = work * dtype.itemsize >= THREADS_PAY_OFF and not forked
-    if worth_it or getattr(_local, "inside", False):
-        yield
-        return
-    counted, before = False, torch.get_num_threads()
+    worth_it = work * dtype.itemsize >= THREADS_PAY_OFF and not _forked
+    return _local.found if worth_it else 1
+
+
+@contextlib.contextmanager
+def n_threads(number):
+    """Run the body with this number of torch's threads, inside `one_thread`."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
-        with _lock:
-            if _running == 0:
-                _default = before
-            before = _default
-            _running += 1
-            counted = _local.inside = True
-        torch.set_num_threads(1)
         yield
     finally:
-        _local.inside = False
-        with _lock:
-            _running -= counted
-            torch.set_num_threads(before)
+        torch.set_num_threads(before)
 
 
 _limited = 0

@@ -57,6 +57,8 @@ class Kernel:
     ----------
     on_grad_computed, on_batch_end : callable or None
         Called after the gradient of each batch, which they may change, and after its update.
+    on_block_end : callable or None
+        Called after each block of batches; the epoch ends there if it returns true.
     replay : Replay or None
         Trains on blocks whose steps may be recorded.
     """
@@ -67,6 +69,7 @@ class Kernel:
         self.generator, self.max_grad_norm = generator, max_grad_norm
         self.on_grad_computed: Any = None
         self.on_batch_end: Any = None
+        self.on_block_end: Any = None
         self.replay: Any = None
         self._total = layout.empty(())
         self._activate_outputs = OUTPUT_ACTIVATIONS[self.loss.out_activation]
@@ -134,20 +137,26 @@ class Kernel:
 
         Returns
         -------
-        float
+        loss : float
             Mean over the rows of the loss, penalty included, each row and the penalty taken
             at the weights before the update that it entered.
+        n_rows : int
+            How many rows that were: fewer than those of the epoch if `on_block_end` ended it.
         """
         replay = self.replay if self.replay and self._recordable(epoch, solver) else None
-        n_rows = 0
+        n_rows = n_weighted_rows = 0
         self._total.zero_()
         for block in epoch.blocks(order):
             if replay is None:
                 self._train(block, solver, rate)
             else:
                 replay(self._train, block, solver, rate)
-            n_rows += block.n_weighted_rows
-        return float(self._total) / n_rows  # here, and not before, a device is waited for
+            n_rows += block.n_rows
+            n_weighted_rows += block.n_weighted_rows
+            if self.on_block_end is not None and n_weighted_rows and self.on_block_end():
+                break
+        # Here, and not before, a device is waited for.
+        return float(self._total) / n_weighted_rows, n_rows
 
     def _train(self, block, solver, rate):
         """Go forward, backward and one step further with every batch of a block."""

@@ -1,9 +1,14 @@
 """From rows to outputs, in training and in prediction."""
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
 import numpy as np
 import torch
 
 from torchmlp.training.buffers import Layout, Workspace
+from torchmlp.training.compute import n_threads, n_threads_for, one_thread
 from torchmlp.training.inputs import DenseInput, SparseInput, as_tensor
 from torchmlp.training.parameters import Layer, by_columns
 
@@ -51,7 +56,7 @@ def as_layers(coefs, intercepts, dtype, device):
 
 
 def raw_outputs(X, layers, activations):
-    """Return the raw outputs for all rows of X, computed a block of rows at a time.
+    """Return the raw outputs for all rows of X.
 
     Parameters
     ----------
@@ -64,24 +69,116 @@ def raw_outputs(X, layers, activations):
     ndarray of shape (n_rows, n_outputs)
         In the dtype of the weights.
     """
-    like, layout = layers[0].coefs, _layout(X, layers, activations)
-    units, on_cpu, n_rows = layout.layer_units, like.device.type == "cpu", X.shape[0]
+    raw = np.empty((X.shape[0], len(layers[-1].intercepts)), _numpy_dtype(layers))
+
+    def copy(rows, hidden, out):
+        torch.from_numpy(raw[rows]).copy_(out)
+
+    _propagate(X, layers, activations, copy)
+    return raw
+
+
+def largest_outputs(X, layers, activations):
+    """Return the index of the largest raw output of each row, an int array of shape (n_rows,).
+
+    Unlike `raw_outputs` it needs no memory for the outputs of all rows.
+    """
+    codes = np.empty(X.shape[0], dtype=np.int64)
+
+    def largest(rows, hidden, out):
+        torch.from_numpy(codes[rows]).copy_(out.argmax(1))
+
+    _propagate(X, layers, activations, largest)
+    return codes
+
+
+def hidden_values(X, layers, activations):
+    """Return the values of each hidden layer, arrays of shape (n_rows, n_units).
+
+    Parameters
+    ----------
+    X : ndarray or csr matrix of shape (n_rows, n_features)
+    layers : list of Layer
+    activations : sequence of Activation
+    """
+    dtype = _numpy_dtype(layers)
+    values = [np.empty((X.shape[0], len(layer.intercepts)), dtype) for layer in layers[:-1]]
+
+    def copy(rows, hidden, out):
+        for array, layer in zip(values, hidden, strict=True):
+            torch.from_numpy(array[rows]).copy_(layer.values)
+
+    _propagate(X, layers, activations, copy)
+    return values
+
+
+def _propagate(X, layers, activations, visit):
+    """Propagate all rows of X, a block at a time, on as many threads as are worth it.
+
+    Each thread takes the next block and computes it alone. Threads inside the products instead
+    would wait for each other at the end of every product: for a page of a memory-mapped X, or on
+    a busy processor for their turn.
+
+    Parameters
+    ----------
+    X, layers, activations
+        As for `raw_outputs`.
+    visit : callable (rows, hidden, out) -> None
+        Takes what it needs of a block: a slice of the rows, the `HiddenLayer` objects and the
+        raw outputs. The memory of both is used again.
+    """
+    layout, n_rows = _layout(X, layers, activations), X.shape[0]
+    if n_rows >= COPY_PAYS_OFF:
+        layers = _in_memory_order(layers, sparse_input=not isinstance(X, np.ndarray))
+    n_workers = _n_workers(n_rows, layout)
+    n_block = min(_block_rows(layout), -(-n_rows // n_workers))
+    pending = deque(range(0, n_rows, n_block))
+
+    def work():
+        with one_thread(), n_threads(1):
+            space, out = Workspace(n_block, layout), layout.empty_outputs(n_block)
+            for start in _drain(pending):
+                rows = slice(start, min(start + n_block, n_rows))
+                n = rows.stop - start
+                if len(out) != n:
+                    space, out = Workspace(n, layout), layout.empty_outputs(n)
+                forward(layers, _inputs(X[rows], layers[0].coefs), space, out)
+                visit(rows, space.hidden, out)
+
+    if n_workers == 1:
+        work()
+        return
+    with ThreadPoolExecutor(n_workers) as pool:
+        try:
+            for worker in [pool.submit(work) for _ in range(n_workers)]:
+                worker.result()
+        finally:
+            pending.clear()  # after an error or an interrupt the others stop too
+
+
+def _drain(pending):
+    """Yield items of a deque from the left until it is empty, also if others take some."""
+    while True:
+        try:
+            item = pending.popleft()
+        except IndexError:
+            return
+        yield item
+
+
+def _block_rows(layout):
+    units, on_cpu = layout.layer_units, layout.device.type == "cpu"
     # On the CPU rows of X are used where they are; elsewhere they are copied, dense.
     widest = max(units[1:] if on_cpu else units)
     limit = BLOCK_BYTES if on_cpu else DEVICE_BLOCK_BYTES
-    n_block = max(1, min(n_rows, limit // (widest * like.itemsize)))
-    if n_rows >= COPY_PAYS_OFF:
-        layers = _in_memory_order(layers, sparse_input=not isinstance(X, np.ndarray))
-    raw = torch.empty(n_rows, units[-1], dtype=like.dtype, device="cpu")
-    space = Workspace(n_block, layout)
-    out = layout.empty_outputs(n_block)
-    for start in range(0, n_rows, n_block):
-        target = raw[start : start + n_block]
-        if len(target) != n_block:
-            space, out = Workspace(len(target), layout), layout.empty_outputs(len(target))
-        forward(layers, _inputs(X[start : start + n_block], like), space, out)
-        target.copy_(out)
-    return raw.numpy()
+    return max(1, limit // (widest * layout.dtype.itemsize))
+
+
+def _n_workers(n_rows, layout):
+    if layout.device.type != "cpu":
+        return 1
+    work = n_rows * sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
+    return min(n_threads_for(work, layout.dtype), n_rows)
 
 
 def _in_memory_order(layers, sparse_input):
@@ -94,28 +191,16 @@ def _in_memory_order(layers, sparse_input):
     ]
 
 
-def hidden_values(X, layers, activations):
-    """Return the values of each hidden layer, arrays of shape (n_rows, n_units).
-
-    Parameters
-    ----------
-    X : ndarray or csr matrix of shape (n_rows, n_features)
-    layers : list of Layer
-        On the CPU.
-    activations : sequence of Activation
-    """
-    layout, n_rows = _layout(X, layers, activations), X.shape[0]
-    space = Workspace(n_rows, layout)
-    forward(layers, _inputs(X, layers[0].coefs), space, layout.empty_outputs(n_rows))
-    return [np.ascontiguousarray(layer.values.numpy()) for layer in space.hidden]
-
-
 def _layout(X, layers, activations):
     """Describe a prediction: products in the dtype of the weights, and no dropout."""
     like = layers[0].coefs
     units = (X.shape[1], *(len(bias) for _, bias in layers))
     no_dropout = [0.0] * len(activations)
     return Layout(units, like.dtype, like.dtype, like.device, activations, no_dropout)
+
+
+def _numpy_dtype(layers):
+    return np.dtype(str(layers[0].coefs.dtype).removeprefix("torch."))
 
 
 def _inputs(rows, like):

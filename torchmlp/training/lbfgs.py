@@ -7,6 +7,7 @@ import torch
 from torchmlp.training.compute import one_blas_thread
 from torchmlp.training.epoch import Kernel
 from torchmlp.training.rows import Epoch
+from torchmlp.training.task import StopTraining
 
 
 class Objective:
@@ -15,9 +16,11 @@ class Objective:
     Parameters
     ----------
     task : Task
+        Its observers are told between two evaluations, and may end training by `StopTraining`.
     """
 
     def __init__(self, task):
+        self.task, self.evaluated = task, False
         settings, data, layout = task.settings, task.data, task.layout
         self.kernel = Kernel(task.weights, layout, settings.loss, settings.alpha)
         self.n_rows = len(data)
@@ -31,6 +34,9 @@ class Objective:
 
     @torch.inference_mode()  # as in Kernel.run
     def __call__(self, flat):
+        if self.evaluated and self.task.notify_block_end():
+            raise StopTraining
+        self.evaluated = True
         self.kernel.weights.flat.copy_(torch.from_numpy(flat))
         self.kernel.compute_gradient(self.batch)
         loss = float(self.kernel.loss_of(self.block)) / self.n_rows
@@ -85,6 +91,8 @@ def minimise_lbfgs(task):
                 options=options,
             )
         accepted, task.progress.loss = result.x, float(result.fun)
+    except StopTraining:
+        pass
     except KeyboardInterrupt:
         task.notes.append(("Training interrupted by user.", UserWarning))
     weights.flat.copy_(torch.from_numpy(accepted))

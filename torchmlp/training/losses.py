@@ -4,7 +4,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+
+from torchmlp.training.compute import one_thread
+from torchmlp.training.inputs import as_tensor
+
+BLOCK_SIZE = 1 << 18  # outputs that `row_losses` activates at a time
 
 
 def _output_minus_target(outputs, y, out):
@@ -20,7 +26,8 @@ class Loss:
     out_activation : str
         Key of `OUTPUT_ACTIVATIONS`.
     values : callable (outputs, y) -> tensor of shape (n_rows,)
-        Loss of each row, for activated outputs.
+        Loss of each row, for activated outputs. The losses of more than two classes take codes
+        y of shape (n_rows, 1), the others targets of shape (n_rows, n_outputs).
     residual : callable (outputs, y, out) -> None
         Write d loss / dz, the derivative with respect to the raw outputs z. For a canonical pair
         of loss and output activation, output - y.
@@ -66,8 +73,35 @@ OUTPUT_ACTIVATIONS: dict[str, Callable[[torch.Tensor], object]] = {
 
 def activate_outputs(raw, out_activation):
     """Apply an output activation to an array of raw outputs in place, and return it."""
-    OUTPUT_ACTIVATIONS[out_activation](torch.from_numpy(raw))
+    with one_thread():
+        OUTPUT_ACTIVATIONS[out_activation](torch.from_numpy(raw))
     return raw
+
+
+def row_losses(loss, raw, y):
+    """Return the loss of each row, a block of rows at a time.
+
+    Parameters
+    ----------
+    loss : Loss
+    raw : ndarray of shape (n_rows, n_outputs)
+        Raw outputs.
+    y : ndarray of shape (n_rows, n_outputs), or (n_rows, 1) for class codes
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+    """
+    losses = np.empty(len(raw), raw.dtype)
+    n_block = max(1, BLOCK_SIZE // raw.shape[1])
+    for start in range(0, len(raw), n_block):
+        rows = slice(start, start + n_block)
+        outputs = torch.from_numpy(activate_outputs(raw[rows].copy(), loss.out_activation))
+        targets = as_tensor(y[rows])
+        if targets.dtype != torch.int64:
+            targets = targets.to(outputs.dtype)
+        losses[rows] = loss.values(outputs, targets).numpy()
+    return losses
 
 
 def _clipped(probability):
@@ -76,9 +110,15 @@ def _clipped(probability):
     return probability.clamp(eps, 1 - eps)
 
 
-def _log_loss(outputs, y):
-    # One logarithm per row, that of the true class.
-    return _clipped((outputs * y).sum(1)).log_().neg_()
+def _log_loss(probabilities, codes):
+    return _clipped(probabilities.gather(1, codes)).log_().neg_().squeeze(1)
+
+
+def _log_loss_residual(probabilities, codes, out):
+    if out.dtype == probabilities.dtype:
+        torch.scatter(probabilities, 1, codes, -1.0, reduce="add", out=out)
+    else:  # rounded once, after the subtraction
+        out.copy_(torch.scatter(probabilities, 1, codes, -1.0, reduce="add"))
 
 
 def _binary_log_loss(outputs, y):
@@ -160,39 +200,39 @@ def _perceptron_residual(outputs, y, out):
     out.copy_(-sign * (sign * outputs <= 0))
 
 
-def _lead_of_rival(outputs, y):
-    """By how much the best wrong class leads the true one, and which it is."""
-    rival, index = outputs.masked_fill(y > 0, -math.inf).max(1)
-    return rival - (outputs * y).sum(1), index
+def _lead_of_rival(outputs, codes):
+    """Return by how much the best wrong class leads the true one, and which it is."""
+    rival, index = outputs.scatter(1, codes, -math.inf).max(1, keepdim=True)
+    return rival - outputs.gather(1, codes), index
 
 
-def _correct(wrong, rival, y, out):
-    """Push the unit of the true class up and that of its rival down, in the wrong rows."""
-    out.copy_((-y).scatter_(1, rival[:, None], 1.0) * wrong[:, None])
+def _correct(wrong, rival, codes, out):
+    """Write the derivative of the lead of the rival, in the rows that are wrong."""
+    out.zero_().scatter_(1, codes, -1.0).scatter_(1, rival, 1.0).mul_(wrong)
 
 
-def _multiclass_hinge(outputs, y):
-    lead, _ = _lead_of_rival(outputs, y)
-    return lead.add_(1).clamp_min_(0)
+def _multiclass_hinge(outputs, codes):
+    lead, _ = _lead_of_rival(outputs, codes)
+    return lead.add_(1).clamp_min_(0).squeeze(1)
 
 
-def _multiclass_hinge_residual(outputs, y, out):
-    lead, rival = _lead_of_rival(outputs, y)
-    _correct(lead > -1, rival, y, out)
+def _multiclass_hinge_residual(outputs, codes, out):
+    lead, rival = _lead_of_rival(outputs, codes)
+    _correct(lead > -1, rival, codes, out)
 
 
-def _multiclass_perceptron(outputs, y):
-    lead, _ = _lead_of_rival(outputs, y)
-    return lead.clamp_min_(0)
+def _multiclass_perceptron(outputs, codes):
+    lead, _ = _lead_of_rival(outputs, codes)
+    return lead.clamp_min_(0).squeeze(1)
 
 
-def _multiclass_perceptron_residual(outputs, y, out):
-    lead, rival = _lead_of_rival(outputs, y)
-    _correct(lead >= 0, rival, y, out)
+def _multiclass_perceptron_residual(outputs, codes, out):
+    lead, rival = _lead_of_rival(outputs, codes)
+    _correct(lead >= 0, rival, codes, out)
 
 
 LOSSES = {
-    "log_loss": Loss("softmax", _log_loss),
+    "log_loss": Loss("softmax", _log_loss, _log_loss_residual),
     "binary_log_loss": Loss("logistic", _binary_log_loss),
     "hinge": Loss("identity", _hinge, _hinge_residual),
     # Crammer and Singer, Journal of Machine Learning Research 2, 2001.

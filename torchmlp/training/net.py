@@ -15,10 +15,8 @@ from torchmlp.training.replay import replay_on
 from torchmlp.training.rows import Epoch
 from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
 from torchmlp.training.solvers import make_solver
-
-
-class StopTraining(Exception):
-    """Raised at the end of the last epoch."""
+from torchmlp.training.task import StopTraining
+from torchmlp.training.transfer import wait_for
 
 
 class TrainingNet(CallbackView, NeuralNet):
@@ -57,6 +55,7 @@ class TrainingNet(CallbackView, NeuralNet):
         """Set up the solver, the schedule and the kernel; go on from the task's state if any."""
         task, settings = self.task, self.task.settings
         schedule = schedule_of(settings.solver, settings.learning_rate)
+        self.planned = schedule in PLANNED
         self.solver = make_solver(settings, task.weights)
         # What another solver left behind is of no use to this one.
         resume = task.resume if task.resume.get("solver_name") == self.solver.name else {}
@@ -74,6 +73,8 @@ class TrainingNet(CallbackView, NeuralNet):
             settings.max_grad_norm,
         )
         self.kernel.replay = replay_on(task.layout.device, self.kernel.generator, task.notes)
+        if task.block_observers:
+            self.kernel.on_block_end = self._block_ends
         n_rows = len(task.data)
         order = task.resume.get("order")
         self.order = order if order is not None and len(order) == n_rows else np.arange(n_rows)
@@ -111,6 +112,11 @@ class TrainingNet(CallbackView, NeuralNet):
     def _batch_ends(self, training=True):
         self.notify("on_batch_end", batch=(None, None), y_pred=None, training=training)
 
+    def _block_ends(self):
+        # A device works through what is launched later than the host launches it.
+        wait_for(self.task.layout.device)
+        return self.task.notify_block_end()
+
     def get_split_datasets(self, X, y=None, **fit_params):
         """Return what callbacks see of the task's data: they are split already."""
         task = self.task
@@ -139,8 +145,8 @@ class TrainingNet(CallbackView, NeuralNet):
         """Train for one epoch, or score the holdout if there is one."""
         if training:
             self._shuffle()
-            loss = self.kernel.run(iterator, self.order, self.solver, self.rate)
-            self.task.epoch_ends(loss, len(self.order))
+            loss, n_rows = self.kernel.run(iterator, self.order, self.solver, self.rate)
+            self.task.epoch_ends(loss, n_rows)
             return
         self.task.judge()
         if iterator is not None and self.kernel.on_batch_end is not None:
@@ -177,7 +183,11 @@ class TrainingNet(CallbackView, NeuralNet):
             raise StopTraining
 
     def _rule_stops(self):
-        """Return whether scikit-learn's rules end training; else they may change the rate."""
+        """Return whether scikit-learn's rules end training; else they may change the rate.
+
+        A planned schedule is followed to its end: its rates are large until shortly before, so
+        a plateau on the way says little.
+        """
         task, progress, rate = self.task, self.task.progress, self.schedule.rate
         self.schedule.epoch_ends(progress.n_iter, progress.t)
         stop = task.diverged()
@@ -186,7 +196,7 @@ class TrainingNet(CallbackView, NeuralNet):
             task.notes.append(
                 (f"Training diverged in epoch {progress.n_iter}; {kept}", ConvergenceWarning)
             )
-        elif not stop and task.out_of_patience:
+        elif not stop and not self.planned and task.out_of_patience:
             stop, consequence = self.schedule.plateau()
             task.tell_out_of_patience(consequence)
             if not stop:
@@ -205,7 +215,7 @@ class TrainingNet(CallbackView, NeuralNet):
         except KeyboardInterrupt:
             self.task.notes.append(("Training interrupted by user.", UserWarning))
         else:
-            if not (self.task.incremental or settings.learning_rate in PLANNED):
+            if not (self.task.incremental or self.planned):
                 reached = (
                     f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
                     "reached and the optimization hasn't converged yet."

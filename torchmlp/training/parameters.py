@@ -74,6 +74,19 @@ class Parameters:
         """One `Layer` each, input side first."""
         return [Layer(*views) for views in zip(self.coefs, self.intercepts, strict=True)]
 
+    def torch_views(self, vector=None):
+        """View a vector that is laid out like `flat`, or `flat` itself, as torch's modules do.
+
+        Returns
+        -------
+        list of tensors
+            Of each ``nn.Linear`` the weight, of shape (fan_out, fan_in), and the bias, of shape
+            (fan_out,): the order of ``module.parameters()``.
+        """
+        views = self._views_of(self.flat if vector is None else vector)
+        coefs, intercepts = views[: len(self.coefs)], views[len(self.coefs) :]
+        return [view.t() for layer in zip(coefs, intercepts, strict=True) for view in layer]
+
     def like(self, dtype=None):
         """Zeros for the same layers."""
         dtype, device = dtype or self.flat.dtype, self.flat.device

@@ -1,6 +1,7 @@
 """The rows of an epoch, gathered a block of batches at a time."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,24 @@ import torch
 
 from torchmlp.training.buffers import TrainingSpace
 from torchmlp.training.inputs import DenseInput, as_input, as_tensor
-from torchmlp.training.transfer import Buffers, Resident, gather, shares_memory, staging_for
+from torchmlp.training.transfer import (
+    Buffers,
+    Resident,
+    empty_targets,
+    gather,
+    shares_memory,
+    staging_for,
+)
 
-BLOCK_BYTES = 1 << 22  # of gathered rows: about what a processor's cache holds
+BLOCK_BYTES = 1 << 22  # of gathered rows and their outputs: about what a processor's cache holds
 # A device has no use for the cache of another. Blocks are large enough there for copies at full
 # speed and few launches, and small beside its memory.
 DEVICE_BLOCK_BYTES = 1 << 26
 BLOCK_BATCHES = 256
+# Multiply-adds of the forward passes of a block, which is trained without a look at the time:
+# some tenths of a second.
+BLOCK_WORK = 1 << 32
+DEVICE_BLOCK_WORK = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -24,8 +36,8 @@ class Data:
     Attributes
     ----------
     X : ndarray or csr matrix of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples, n_outputs)
-        Bool for classes.
+    y : ndarray of shape (n_samples, n_outputs), or (n_samples, 1) for class codes
+        Targets, or bool for two classes and for labels; codes are integers.
     sample_weight : ndarray of shape (n_samples,) or None
     rows : int array of shape (n_rows,) or None
         The rows that count; None stands for all of them.
@@ -47,7 +59,8 @@ class Batch:
     Attributes
     ----------
     inputs : DenseInput or SparseInput
-    y, outputs : tensors of shape (n_rows, n_outputs)
+    y : tensor of shape (n_rows, n_outputs), or (n_rows, 1) for class codes
+    outputs : tensor of shape (n_rows, n_outputs)
     row_weights : tensor of shape (n_rows, 1) or None
         Each row's share of the weight of the batch.
     weight_sum : float
@@ -86,6 +99,7 @@ class Block:
     Attributes
     ----------
     batches : list of Batch
+    n_rows : int
     n_weighted_rows : int
         Rows in batches that carry any weight.
     """
@@ -95,7 +109,7 @@ class Block:
         self.staging, self.resident = staging, resident
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
-        self.n_weighted_rows = sum(sizes)
+        self.n_rows = self.n_weighted_rows = sum(sizes)
         self.penalties = layout.empty(len(sizes)).zero_()
         self.batches = [
             self._batch(slice(start, stop), penalty, layout)
@@ -227,14 +241,16 @@ class Epoch:
 
     def _batches_of_a_block(self):
         X, layout = self.data.X, self.layout
-        if self.ordered and not self.gathers:
-            return BLOCK_BATCHES
-        if self.gathers or isinstance(X, np.ndarray):
-            row_bytes = X.shape[1] * layout.product_dtype.itemsize
-        else:
-            row_bytes = 1 + X.data.nbytes // X.shape[0]
-        limit = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
-        return min(max(limit // (self.batch_size * row_bytes), 1), BLOCK_BATCHES)
+        row_bytes = layout.layer_units[-1] * layout.dtype.itemsize
+        if self.gathers:
+            row_bytes += X.shape[1] * layout.product_dtype.itemsize
+        elif not isinstance(X, np.ndarray):
+            row_bytes += X.data.nbytes // X.shape[0]
+        row_work = sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
+        max_bytes = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
+        max_work = BLOCK_WORK if self.on_host else DEVICE_BLOCK_WORK
+        n_rows = min(max_bytes // row_bytes, max_work // row_work)
+        return min(max(n_rows // self.batch_size, 1), BLOCK_BATCHES)
 
     def _usable_in_place(self):
         """Whether slices of the data, or rows of a CSR matrix, can enter the products so."""
@@ -272,7 +288,7 @@ class Epoch:
             X, y = self.resident.X, self.resident.y
         else:
             X = layout.empty_operand(n_rows, data.X.shape[1]) if self.gathers else None
-            y = layout.empty(n_rows, layout.layer_units[-1])
+            y = empty_targets(data.y, n_rows, layout)
         if data.sample_weight is None:
             return Buffers(X, y)
         return Buffers(X, y, layout.empty(n_rows, 1), layout.empty(n_rows), layout.empty(n_batches))

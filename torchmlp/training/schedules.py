@@ -92,7 +92,8 @@ SCHEDULES: dict[str, type[Constant]] = {
     "cosine": Cosine,
     "one_cycle": OneCycle,
 }
-# These two know where a fit ends, and serve every stochastic solver; the others only "sgd".
+# These two are planned for `n_epochs`, which a fit follows to the end, and serve every stochastic
+# solver; the others only "sgd".
 PLANNED = {"cosine", "one_cycle"}
 
 

@@ -1,5 +1,6 @@
 """Stochastic solvers: name -> update of one flat vector of weights."""
 
+import inspect
 import math
 from typing import Any
 
@@ -149,11 +150,13 @@ class AdamW(Adam):
 
 
 class TorchSolver(Solver):
-    """Any torch optimizer, over the flat vector.
+    """Optimizers of torch, over the weights in the shapes that torch's modules give them.
 
     Parameters
     ----------
-    factory : callable (parameters, lr) -> torch.optim.Optimizer
+    factory : callable (params, lr) -> torch.optim.Optimizer, or a list of them
+        `params` are views of the weights: those of each layer, of shape (fan_out, fan_in), then
+        its intercepts, of shape (fan_out,), as ``module.parameters()`` orders them.
     settings : Settings
     weights : Parameters
     """
@@ -161,88 +164,124 @@ class TorchSolver(Solver):
     recordable = False  # some read their state on the host
 
     def __init__(self, factory, settings, weights):
-        self.parameters, self.parameter = weights, torch.nn.Parameter(weights.flat)
-        self.optimizer = _created(factory, self.parameter, settings.learning_rate_init)
-        self.name = type(self.optimizer).__name__
+        rate = settings.learning_rate_init
+        self.layers = weights
+        self.params = [torch.nn.Parameter(view) for view in weights.torch_views()]
+        self.optimizers = _make_optimizers(factory, self.params, rate)
+        self.name = " and ".join(type(optimizer).__name__ for optimizer in self.optimizers)
+        self._rate_factors = [group["lr"] / rate for group in self._groups()]
+        self._gradient, self._gradient_views = None, []
+
+    def _groups(self):
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
 
     @torch.inference_mode(False)
     def update(self, gradient, rate):
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.parameter.grad = gradient
-        self.optimizer.step()
+        if gradient is not self._gradient:
+            self._gradient, self._gradient_views = gradient, self.layers.torch_views(gradient)
+        for group, factor in zip(self._groups(), self._rate_factors, strict=True):
+            group["lr"] = rate * factor
+        for parameter, view in zip(self.params, self._gradient_views, strict=True):
+            parameter.grad = view
+        for optimizer in self.optimizers:
+            optimizer.step()
 
     def state(self):
-        return {"optimizer": without_tensors(self.optimizer.state_dict(), self._to_array)}
-
-    def _to_array(self, tensor):
-        whole = tensor.shape == self.parameter.shape
-        return self.parameters.by_rows(tensor) if whole else _to_array(tensor)
-
-    def _to_tensor(self, array):
-        whole = array.shape == self.parameter.shape
-        return self.parameters.from_rows(array) if whole else _to_tensor(array)
+        return {
+            "optimizers": [without_tensors(o.state_dict()) for o in self.optimizers],
+            "dtype": str(self.layers.flat.dtype),
+        }
 
     def restore(self, state):
-        state = with_tensors(state["optimizer"], self._to_tensor)
-        self.optimizer.load_state_dict(state)
-        # torch casts what it loads to the dtype of the weights, and would go on less exactly.
-        own = self.optimizer.state[self.parameter]
-        for key, value in state["state"].get(0, {}).items():
-            if isinstance(value, torch.Tensor):
-                own[key] = value.to(own[key].device)
+        for optimizer, arrays in zip(self.optimizers, state["optimizers"], strict=True):
+            loaded = with_tensors(arrays)
+            optimizer.load_state_dict(loaded)
+            params = [p for group in optimizer.param_groups for p in group["params"]]
+            for i, parameter in enumerate(params):
+                own = optimizer.state[parameter]
+                for key, value in loaded["state"].get(i, {}).items():
+                    if isinstance(value, torch.Tensor):
+                        own[key] = _as_made(value, parameter, state["dtype"]).to(own[key].device)
 
 
-def _created(factory, parameter, rate):
-    """Return the optimizer that a callable makes for a parameter.
+def _as_made(value, parameter, stored_dtype):
+    """Return a tensor of a stored state as the optimizer would have made it for a parameter.
+
+    `Optimizer.load_state_dict` casts it to the dtype of the parameter, also where the optimizer
+    keeps another dtype, and does not give it the memory order of the parameter.
+    """
+    follows = value.ndim > 0 and str(value.dtype) == stored_dtype
+    dtype = parameter.dtype if follows else value.dtype
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=dtype, requires_grad=False).copy_(value)
+    return value.to(dtype)
+
+
+def _make_optimizers(factory, params, rate):
+    """Return the optimizers that ``factory(params, lr=rate)`` makes, as a list.
 
     Raises
     ------
     ValueError
-        If it fails, or does not return an optimizer of this parameter.
+        If it fails, or returns what cannot step with the dense gradients of a batch.
     """
     try:
-        optimizer = factory([parameter], lr=rate)
+        made = factory(params, lr=rate)
     except Exception as error:
         raise ValueError(
-            f"solver={factory!r} could not be created: {str(error).rstrip('.')}. It is called with "
-            f"a list of parameters and lr={rate}. Pass a class of torch.optim, or a "
-            "functools.partial of one."
+            f"solver={factory!r} could not be created: {error}. It is called as solver(params, "
+            "lr=...), where params are the weights, of shape (fan_out, fan_in), and the "
+            "intercepts, of shape (fan_out,), of each layer. Where an optimizer takes only some "
+            "of them, give a function that splits params and returns a list of optimizers."
         ) from error
-    groups = optimizer.param_groups if isinstance(optimizer, torch.optim.Optimizer) else []
-    if not any(held is parameter for group in groups for held in group["params"]):
+    optimizers = list(made) if isinstance(made, (list, tuple)) else [made]
+    for optimizer in optimizers:
+        _check_optimizer(optimizer, factory)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    if held.isdisjoint(map(id, params)):
         raise ValueError(
-            f"solver={factory!r} must return a torch.optim.Optimizer of the parameters that it is "
-            f"called with, got {optimizer!r}. Pass a class of torch.optim, or a functools.partial "
-            "of one."
+            f"solver={factory!r} must return an optimizer of the parameters that it is called "
+            f"with, got one of others: {optimizers}. Pass params on to it."
         )
-    return optimizer
+    return optimizers
 
 
-def _to_array(tensor):
-    return tensor.detach().cpu().numpy().copy()
+def _check_optimizer(optimizer, factory):
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(
+            f"solver={factory!r} must return a torch.optim.Optimizer or a list of them, got "
+            f"{type(optimizer).__name__}."
+        )
+    if isinstance(optimizer, torch.optim.SparseAdam):
+        raise ValueError(
+            f"solver={factory!r} takes sparse gradients only, and those of a network are dense. "
+            "Use solver='adam'."
+        )
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise ValueError(
+            f"solver={factory!r} evaluates the loss several times for one step, which the batches "
+            "of a stochastic solver do not allow. Use solver='lbfgs'."
+        )
 
 
-def _to_tensor(array):
-    return torch.from_numpy(np.array(array))
-
-
-def without_tensors(state, to_array=_to_array):
+def without_tensors(state):
     """Return what a solver's state holds with NumPy arrays for tensors: what an estimator keeps."""
-    if isinstance(state, dict):
-        return {key: without_tensors(value, to_array) for key, value in state.items()}
-    if isinstance(state, list):
-        return [without_tensors(value, to_array) for value in state]
-    return to_array(state) if isinstance(state, torch.Tensor) else state
+    return _converted(state, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy())
 
 
-def with_tensors(state, to_tensor=_to_tensor):
+def with_tensors(state):
     """Return it with tensors again."""
+    return _converted(state, np.ndarray, lambda array: torch.from_numpy(np.array(array)))
+
+
+def _converted(state, kind, convert):
     if isinstance(state, dict):
-        return {key: with_tensors(value, to_tensor) for key, value in state.items()}
-    if isinstance(state, list):
-        return [with_tensors(value, to_tensor) for value in state]
-    return to_tensor(state) if isinstance(state, np.ndarray) else state
+        return {key: _converted(value, kind, convert) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(_converted(value, kind, convert) for value in state)
+    return convert(state) if isinstance(state, kind) else state
 
 
 SOLVERS: dict[str, type[SGD] | type[Adam]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}

@@ -2,21 +2,22 @@
 
 import contextlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.history import History
 
 from torchmlp.training.buffers import Layout
 from torchmlp.training.forward import raw_outputs
-from torchmlp.training.inputs import as_tensor
-from torchmlp.training.losses import Loss, activate_outputs
+from torchmlp.training.losses import Loss, row_losses
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.rows import Data
+
+# Type of a field of `Settings` -> what converts a number to it.
+_NUMBERS: dict[Any, Any] = {bool: bool, int: int, float: float, float | None: float}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,18 @@ class Settings:
     n_iter_no_change: float
     max_fun: int
     max_grad_norm: float | None
+
+    def __post_init__(self):
+        """Convert NumPy scalars, whose arithmetic overflows or rounds, to Python numbers."""
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            convert = _NUMBERS.get(setting.type)
+            if convert is not None and value is not None:
+                object.__setattr__(self, setting.name, convert(value))
+
+
+class StopTraining(Exception):
+    """Raised to end training."""
 
 
 @dataclass
@@ -98,11 +111,16 @@ class Progress:
     def record_loss(self, name, loss):
         """Write a loss into the history, and whether it is the lowest so far, as skorch does."""
         if name not in self.lowest:
-            earlier = (row[name] for row in self.history if name in row)
-            self.lowest[name] = min(earlier, default=math.inf)
+            self.lowest[name] = self._lowest_of_earlier_fits(name)
         self.row[name] = loss
         self.row[name + "_best"] = loss < self.lowest[name]
         self.lowest[name] = min(loss, self.lowest[name])
+
+    def _lowest_of_earlier_fits(self, name):
+        for row in reversed(self.history):
+            if row.get(name + "_best"):
+                return row[name]
+        return math.inf
 
     def judge_loss(self, tol):
         """Count the epochs in which the loss does not fall by `tol`."""
@@ -113,7 +131,8 @@ class Progress:
     def judge_score(self, score, tol):
         """Count the epochs in which the score does not rise by `tol`; true if it is the best."""
         best = -math.inf if self.best_validation_score is None else self.best_validation_score
-        self.validation_scores = [*(self.validation_scores or []), score]
+        self.validation_scores = self.validation_scores or []
+        self.validation_scores.append(score)
         self.no_improvement_count = self.no_improvement_count + 1 if score < best + tol else 0
         self.best_validation_score = score if score > best else best
         self.best_loss = None
@@ -149,7 +168,8 @@ class Task:
         skorch's, for the stochastic solvers.
     observers : list
         Each with `on_epoch_begin(task)`, `on_epoch_end(task)`, which may return true to end
-        training, and `on_train_end(task)`; for every solver.
+        training, and `on_train_end(task)`; where `watches_blocks` is true, also with
+        `on_block_end(task)`, which may return true as well. For every solver.
     as_estimator : callable (task) -> estimator
         See `model`.
     targets : callable
@@ -234,19 +254,27 @@ class Task:
         """Return the estimator as it would be if training ended now, for rows in an array."""
         return self.as_estimator(self)
 
+    @property
+    def block_observers(self):
+        """The observers that may end training within an epoch."""
+        return [observer for observer in self.observers if observer.watches_blocks]
+
+    def notify_block_end(self):
+        """Tell them that a block is over; return whether one of them ends training."""
+        ends = [observer.on_block_end(self) for observer in self.block_observers]
+        return any(ends)
+
     def notify_epoch_end(self):
         """Tell the observers that an epoch is over; return whether one of them ends training."""
         ends = [observer.on_epoch_end(self) for observer in self.observers]
         return any(ends)
 
     def _evaluate(self):
-        holdout, loss = self.holdout, self.settings.loss
+        holdout = self.holdout
         raw = raw_outputs(holdout.X, self.weights.layers, self.layout.activations)
-        outputs = torch.from_numpy(activate_outputs(raw.copy(), loss.out_activation))
-        y = as_tensor(holdout.y).to(outputs.dtype)
-        value = np.average(loss.values(outputs, y).numpy(), weights=holdout.sample_weight)
-        score = self.score(raw, value, self.model) if self.monitors_score else None
-        return float(value), score
+        losses = row_losses(self.settings.loss, raw, holdout.y)
+        loss = float(np.average(losses, weights=holdout.sample_weight))
+        return loss, self.score(raw, loss, self.model) if self.monitors_score else None
 
     def judge(self):
         """Evaluate the validation data, if any, and compare the epoch with the best so far.
@@ -258,7 +286,8 @@ class Task:
         if self.holdout is not None:
             loss, score = self._evaluate()
             progress.record_loss("valid_loss", loss)
-            progress.validation_loss_curve = [*(progress.validation_loss_curve or []), loss]
+            progress.validation_loss_curve = progress.validation_loss_curve or []
+            progress.validation_loss_curve.append(loss)
         if score is None:
             progress.judge_loss(settings.tol)
             return

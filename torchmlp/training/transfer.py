@@ -21,7 +21,7 @@ class Buffers(NamedTuple):
     Attributes
     ----------
     X : tensor of shape (n_rows, n_features)
-    y : tensor of shape (n_rows, n_outputs)
+    y : tensor of shape (n_rows, n_outputs), or (n_rows, 1) for class codes
     row_weights : tensor of shape (n_rows, 1)
         Each row's share of the weight of its batch.
     loss_weights : tensor of shape (n_rows,)
@@ -33,6 +33,13 @@ class Buffers(NamedTuple):
     row_weights: Any = None
     loss_weights: Any = None
     penalty_weights: Any = None
+
+
+def empty_targets(y, n_rows, layout):
+    """Return memory for rows of y: int64 for class codes, else the dtype of the weights."""
+    if y.dtype.kind == "i":
+        return torch.empty(n_rows, y.shape[1], dtype=torch.int64, device=layout.device)
+    return layout.empty(n_rows, y.shape[1])
 
 
 def gather(X, rows, out):
@@ -64,6 +71,12 @@ def upload(tensor, target):
     if target.is_cuda:
         tensor = tensor.pin_memory()
     target.copy_(tensor, non_blocking=target.is_cuda)
+
+
+def wait_for(device):
+    """Wait until a device has computed all that was launched on it."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 _idle: dict[int, list] = defaultdict(list)
@@ -112,7 +125,7 @@ class Resident:
     def __init__(self, data, layout):
         n_rows = len(data)
         self.X = layout.empty_operand(n_rows, data.X.shape[1])
-        self.y = layout.empty(n_rows, layout.layer_units[-1])
+        self.y = empty_targets(data.y, n_rows, layout)
         self.order = None
         step = max(1, CHUNK_BYTES // (8 * data.X.shape[1]))
         for start in range(0, n_rows, step):
@@ -125,8 +138,8 @@ class Resident:
     @staticmethod
     def fits(data, layout):
         """Whether the rows take no more than their share of the memory."""
-        n_features, n_outputs = layout.layer_units[0], layout.layer_units[-1]
-        row = n_features * layout.product_dtype.itemsize + n_outputs * layout.dtype.itemsize
+        row = data.X.shape[1] * layout.product_dtype.itemsize
+        row += empty_targets(data.y, 1, layout).nbytes
         return len(data) * row <= SHARE * free_memory(layout.device)
 
     def begin_epoch(self, order):
