@@ -10,7 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
-    {"training", "training.inputs", "training.parameters", "training.activations"},
+    {
+        "training",
+        "training.inputs",
+        "training.parameters",
+        "training.activations",
+        "training.divergence",
+    },
     {"training.compute"},
     {"training.losses", "training.schedules", "training.solvers"},
     {"training.buffers", "training.callback_view", "training.transfer"},
