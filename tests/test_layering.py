@@ -15,6 +15,7 @@ LEVELS = [
         "training.inputs",
         "training.parameters",
         "training.activations",
+        "training.callable_loss",
         "training.divergence",
     },
     {"training.compute"},

@@ -33,7 +33,9 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         - 'gamma', y / p - log(y / p) - 1, for y > 0, with the same link
         - a callable takes the raw outputs and the targets, tensors of shape
           (n_samples, n_outputs), and returns a tensor of shape (n_samples,); torch's autograd
-          differentiates it
+          differentiates it. In the first batch its value and gradient must be finite, and it must
+          depend on the raw outputs; a gradient of zero is allowed where other outputs have one
+          that is not zero, as for a hinge loss
 
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units in each hidden layer. ``()`` is a linear model; an int is one layer.
