@@ -17,11 +17,20 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 
+from torchmlp.arrays import (
+    check_targets,
+    check_together,
+    check_training_input,
+    check_weights,
+    naming,
+    to_numpy,
+)
 from torchmlp.export import ExportMixin
 from torchmlp.hints import hint
 from torchmlp.holdout import score_to_monitor, split
 from torchmlp.observers import observers_of
 from torchmlp.prediction import PredictionMixin
+from torchmlp.scales import scale_warnings
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.buffers import Layout
 from torchmlp.training.compute import (
@@ -41,13 +50,8 @@ from torchmlp.validation import (
     check_layers,
     check_lbfgs_result,
     check_resumable,
-    check_targets,
-    check_together,
-    check_training_input,
-    check_weights,
     describe_ignored,
     fit_context,
-    to_numpy,
 )
 
 # field of Progress -> fitted attribute
@@ -89,7 +93,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The input data. Sparse input stays sparse; every other format becomes CSR.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
             The targets: class labels, a binary indicator per label, or real numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample, not negative. A batch's loss is the weighted mean over its
@@ -97,11 +101,11 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features), \
                 default=None
             Validation data, for `validation_loss_curve_` and, with ``early_stopping=True``,
-            instead of a part of X. In a Pipeline, ``transform_input=["X_val"]`` takes them
-            through the same steps as X.
+            instead of a part of X. They must be on the scale of X: in a Pipeline,
+            ``transform_input=["X_val"]`` takes them through the same steps.
         y_val : array-like of shape (n_validation_samples,) or (n_validation_samples, n_outputs), \
                 default=None
-            Their targets.
+            Their targets, on the scale of y. A TransformedTargetRegressor does not transform them.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
             Their weights.
 
@@ -112,9 +116,18 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
 
         Raises
         ------
+        TypeError
+            If the input holds dates, or other values that cannot be converted to numbers.
         ValueError
-            If the input is not what a network can learn from, or if training diverges. The
+            If another check of the input or the parameters fails, or if training diverges. The
             estimator is then as it was before.
+
+        Warns
+        -----
+        UserWarning
+            If X_val or y_val seem to be on another scale than X or y.
+        ConvergenceWarning
+            If `max_iter` or `time_limit` is reached.
 
         Examples
         --------
@@ -160,13 +173,16 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         ...     mlp.predict(X[:2])
         tensor([1, 1])
         """
-        check_together(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        validation = None if X_val is None else to_numpy(X_val, y_val, sample_weight_val)
+        given = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        check_together(**given)
+        validation = None if X_val is None else to_numpy(**given)
         return self._fit(X, y, sample_weight, validation=validation)
 
     def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
         observers = [] if incremental else observers_of(self, X, y, sample_weight)
-        X, y, sample_weight, classes = to_numpy(X, y, sample_weight, classes)
+        X, y, sample_weight, classes = to_numpy(
+            X=X, y=y, sample_weight=sample_weight, classes=classes
+        )
         with _unchanged_by_errors(self), one_thread():
             task, result = self._train(
                 X, y, sample_weight, incremental, classes, validation, observers
@@ -191,14 +207,17 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
         check_combinations(self, len(hidden), incremental, resumed, validation is not None)
         X, y = check_training_input(self, X, y, reset=not resumed)
-        encoder = self._target_encoder(y, incremental, classes)
-        encoded, loss = encoder.encode(y), self._loss(encoder)
+        with naming("y", "classes"):
+            encoder = self._target_encoder(y, incremental, classes)
+            encoded = encoder.encode(y)
+        loss = self._loss(encoder)
         check_targets(encoded, loss, self.loss)
         data = Data(X, encoded, self._row_weights(sample_weight, X, y, incremental))
         layer_units = (X.shape[1], *hidden, encoder.n_outputs(encoded))
-        holdout = self._validation_data(validation, encoder, loss) if validation else None
+        holdout = validation and self._validation_data(validation, encoder, loss, layer_units[-1])
         task = self._task(data, holdout, layer_units, encoder, loss, resumed, incremental)
         task.observers = observers
+        task.notes += scale_warnings(data, holdout) if validation else []
         with n_threads(n_threads_for(task.work, task.layout.dtype)), task.observed():
             result = minimise_lbfgs(task) if self.solver == "lbfgs" else run_epochs(task)
         self._publish(task, encoder)
@@ -208,17 +227,19 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         """Return what each row counts in the loss, or None for all alike."""
         return check_weights(sample_weight, X)
 
-    def _validation_data(self, validation, encoder, loss):
-        """Check and encode the validation data that the user brought."""
+    def _validation_data(self, validation, encoder, loss, n_outputs):
+        """Check and encode the validation data that the user passed."""
         X, y, sample_weight = validation
-        try:
-            X, y = check_training_input(self, X, y, reset=False)
+        X, y = check_training_input(self, X, y, reset=False, names=("X_val", "y_val"))
+        with naming("y_val"):
             encoder.check(y, same_classes=False)
             encoded = encoder.encode(y)
             check_targets(encoded, loss, self.loss)
-            return Data(X, encoded, check_weights(sample_weight, X))
-        except ValueError as error:
-            raise ValueError(f"X_val, y_val or sample_weight_val: {error}") from error
+        if encoder.n_outputs(encoded) != n_outputs:
+            raise ValueError(
+                f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}. Give the same."
+            )
+        return Data(X, encoded, check_weights(sample_weight, X, "sample_weight_val"))
 
     def _task(self, data, holdout, layer_units, encoder, loss, resumed, incremental):
         """Put together what the engine needs, drawing random numbers in scikit-learn's order."""

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from torchmlp.encoding import ClassEncoder, ValueEncoder
-from torchmlp.training.activations import per_layer
+from torchmlp.training.activations import check_activations, per_layer
 from torchmlp.training.losses import resolve_loss
 from torchmlp.training.task import Progress
 from torchmlp.validation import accepts
@@ -119,6 +119,7 @@ class ExportMixin:
         if output not in ("prediction", "logits"):
             raise ValueError(f"output={output!r} is unknown. Use 'prediction' or 'logits'.")
         n_hidden = len(self.coefs_) - 1
+        check_activations(self.activation, n_hidden)
         modules: list[nn.Module] = [_linear(self.coefs_[0], self.intercepts_[0])]
         for activation, dropout, coefs, intercepts in zip(
             per_layer(self.activation, n_hidden),

@@ -21,7 +21,7 @@ from skl2onnx.common.data_types import (
 from skl2onnx.common.utils_classifier import get_label_classes
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from torchmlp.training.activations import SELU, per_layer
+from torchmlp.training.activations import SELU, check_activations, per_layer
 
 # Not "raw_scores": the converters of meta-estimators set that option wherever it exists, and would
 # take the raw outputs where scikit-learn takes probabilities.
@@ -152,6 +152,7 @@ def _raw_outputs(g, operator):
     # One input, or the columns of a DataFrame.
     values = g("Concat", *(g.cast(i.full_name, g.dtype) for i in operator.inputs), axis=1)
     *hidden, last = zip(model.coefs_, model.intercepts_, strict=True)
+    check_activations(model.activation, len(hidden))
     activations = per_layer(model.activation, len(hidden))
     for layer, activation in zip(hidden, activations, strict=True):
         values = _activation(activation)(g, g("Gemm", values, *layer))

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.history import History
 
 from torchmlp.training.buffers import Layout
+from torchmlp.training.divergence import remedy
 from torchmlp.training.forward import raw_outputs
 from torchmlp.training.losses import Loss, row_losses
 from torchmlp.training.parameters import Parameters
@@ -341,7 +342,7 @@ class Task:
             self.notes.append(
                 (
                     "No validation score was a number; the initial weights are kept. "
-                    f"{self._remedy()}",
+                    f"{remedy(self.data, self.settings)}",
                     ConvergenceWarning,
                 )
             )
@@ -349,15 +350,9 @@ class Task:
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
                 "values and need to be preprocessed. Training diverged in epoch "
-                f"{len(self.progress.loss_curve)} (loss {self.progress.loss}). {self._remedy()}"
+                f"{len(self.progress.loss_curve)} (loss {self.progress.loss}). "
+                f"{remedy(self.data, self.settings)}"
             )
 
     def _finite(self):
         return bool(self.weights.flat.isfinite().all())
-
-    def _remedy(self):
-        settings = self.settings
-        remedy = "Scale the data, for example with StandardScaler in a Pipeline"
-        if settings.solver != "lbfgs":
-            remedy += f", or lower learning_rate_init={settings.learning_rate_init}"
-        return f"{remedy}."
