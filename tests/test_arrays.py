@@ -155,3 +155,86 @@ def test_scikit_learns_own_support_is_the_same_switch():
         theirs = LogisticRegression(solver="lbfgs").fit(X, y).predict(X)
         ours = fit_quietly(TorchMLPClassifier(max_iter=2), X, y).predict(X)
     assert (type(ours), ours.dtype, ours.device) == (type(theirs), theirs.dtype, theirs.device)
+
+
+def variant(kind, array):
+    """A tensor that NumPy does not take as it is."""
+    tensor = torch.asarray(array, dtype=torch.float32)
+    return {
+        "gradient": lambda: tensor.clone().requires_grad_(),
+        "parameter": lambda: torch.nn.Parameter(tensor),
+        "bfloat16": tensor.bfloat16,
+        "float8": lambda: tensor.to(torch.float8_e5m2),
+        "negative bit": lambda: torch._neg_view(-tensor),
+        "on a GPU": tensor.cuda,
+    }[kind]()
+
+
+DENSE = ["gradient", "parameter", "bfloat16", "float8", "negative bit"]
+if torch.cuda.is_available():
+    DENSE.append("on a GPU")
+
+
+@pytest.mark.parametrize("dispatch", [False, True])
+@pytest.mark.parametrize("kind", DENSE)
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_every_dense_tensor_is_taken(task, kind, dispatch):
+    model, X, y = numbers(task)
+    X, y, weights = (variant(kind, a) for a in (X[:, :12], y, np.linspace(0.1, 1, len(X))))
+    plain_X, plain_y, plain_weights = (np.array(a.tolist(), np.float32) for a in (X, y, weights))
+    plain = fit_quietly(
+        clone(model),
+        *(plain_X, plain_y, plain_weights),
+        **dict(X_val=plain_X, y_val=plain_y, sample_weight_val=plain_weights),
+    )
+    with config_context(array_api_dispatch=dispatch):
+        fit_quietly(model, X, y, weights, X_val=X, y_val=y, sample_weight_val=weights)
+        assert_identical(model, plain)
+        assert model.validation_loss_curve_ == plain.validation_loss_curve_
+        expected = plain.score(plain_X, plain_y, plain_weights)
+        assert model.score(X, y, weights) == expected
+        assert model.score(plain_X, y, weights) == expected
+        assert model.score(X, plain_y, plain_weights) == expected
+        predicted = model.predict(X)
+    assert isinstance(predicted, torch.Tensor if dispatch else np.ndarray)
+    predicted = predicted.cpu().numpy() if dispatch else predicted
+    np.testing.assert_array_equal(predicted, plain.predict(plain_X))
+
+
+SPARSE = {
+    "coo": lambda array: torch.asarray(array).to_sparse(),
+    "csr": lambda array: torch.asarray(np.atleast_2d(array)).to_sparse_csr(),
+    "meta": lambda array: torch.empty(array.shape, device="meta"),
+    "nested": lambda array: torch.nested.nested_tensor([torch.asarray(array)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("dispatch", [False, True])
+@pytest.mark.parametrize("kind", SPARSE)
+@pytest.mark.parametrize("ours", OURS)
+def test_tensors_that_are_not_dense_raise(ours, kind, dispatch):
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
+    weights, make = np.ones(10), SPARSE[kind]
+    model = fit_quietly(ours(max_iter=2), X, y)
+    calls = {
+        "X": [lambda: model.fit(make(X), y), lambda: model.predict(make(X))],
+        "y": [lambda: model.fit(X, make(y)), lambda: model.score(X, make(y))],
+        "sample_weight": [
+            lambda: model.fit(X, y, make(weights)),
+            lambda: model.score(X, y, make(weights)),
+        ],
+        "X_val": [lambda: model.fit(X, y, X_val=make(X), y_val=y)],
+        "y_val": [lambda: model.fit(X, y, X_val=X, y_val=make(y))],
+        "sample_weight_val": [
+            lambda: model.fit(X, y, X_val=X, y_val=y, sample_weight_val=make(weights))
+        ],
+    }
+    with config_context(array_api_dispatch=dispatch):
+        for name, uses in calls.items():
+            for use in uses:
+                with pytest.raises(
+                    ValueError, match=rf"^{name}: Got a tensor of layout .*to_dense"
+                ):
+                    use()

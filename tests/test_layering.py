@@ -10,7 +10,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
-    {"training", "training.inputs", "training.parameters", "training.activations"},
+    {
+        "training",
+        "training.inputs",
+        "training.parameters",
+        "training.activations",
+        "training.callable_loss",
+        "training.divergence",
+    },
     {"training.compute"},
     {"training.losses", "training.schedules", "training.solvers"},
     {"training.buffers", "training.callback_view", "training.transfer"},
@@ -21,6 +28,7 @@ LEVELS = [
     {"callbacks", "encoding", "onnx_converter", "onnx_names", "callback_checks"},
     {"onnx_targets"},
     {"validation"},
+    {"arrays", "scales"},
     {"export", "hints", "holdout", "prediction", "observers"},
     {"base"},
     {"classifier", "regressor"},

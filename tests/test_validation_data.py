@@ -130,13 +130,16 @@ def test_through_a_pipeline_that_transforms_them():
         ({"X_val": X_VAL}, "X_val was given without y_val; pass both"),
         ({"y_val": Y_VAL}, "y_val was given without X_val; pass both"),
         ({"sample_weight_val": Y_VAL}, "sample_weight_val was given without X_val and y_val"),
-        ({"X_val": X_VAL[:, :3], "y_val": Y_VAL}, "X_val, y_val.*: X has 3 features, but .* 4"),
-        ({"X_val": X_VAL, "y_val": Y_VAL[:-1]}, "X_val, y_val.*inconsistent numbers of samples"),
-        ({"X_val": X_VAL, "y_val": Y_VAL + 5}, "X_val, y_val.*`y` has classes not in"),
-        ({"X_val": X_VAL * np.nan, "y_val": Y_VAL}, "X_val, y_val.*contains NaN"),
+        ({"X_val": X_VAL[:, :3], "y_val": Y_VAL}, "X_val: X has 3 features, but .* 4"),
+        (
+            {"X_val": X_VAL, "y_val": Y_VAL[:-1]},
+            "X_val and y_val: .*inconsistent numbers of samples",
+        ),
+        ({"X_val": X_VAL, "y_val": Y_VAL + 5}, "y_val: `y` has classes not in"),
+        ({"X_val": X_VAL * np.nan, "y_val": Y_VAL}, "X_val: .*contains NaN"),
         (
             {"X_val": X_VAL, "y_val": Y_VAL, "sample_weight_val": -np.ones(50)},
-            "sample_weight must not be negative",
+            "sample_weight_val must not be negative",
         ),
     ],
 )

@@ -14,12 +14,21 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from torchmlp.arrays import (
+    check_targets,
+    check_together,
+    check_training_input,
+    check_weights,
+    naming,
+    to_numpy,
+)
 from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
 from torchmlp.early_stopping import score_to_monitor
 from torchmlp.export.forms import ExportMixin
 from torchmlp.hints import hint
 from torchmlp.prediction import PredictionMixin
 from torchmlp.preparation import prepare
+from torchmlp.scales import scale_warnings
 from torchmlp.training.batches import Dataset
 from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
 from torchmlp.training.fit_state import Progress, SavedState, Settings
@@ -29,13 +38,8 @@ from torchmlp.validation import (
     check_layers,
     check_lbfgs_result,
     check_resumable,
-    check_targets,
-    check_together,
-    check_training_input,
-    check_weights,
     describe_ignored,
     fit_context,
-    to_numpy,
 )
 
 # field of Progress -> fitted attribute
@@ -84,7 +88,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The input data. Sparse input stays sparse; every other format becomes CSR.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
             The targets: class labels, a binary indicator per label, or real numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample, not negative. A batch's loss is the weighted mean over its
@@ -92,11 +96,11 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features), \
                 default=None
             Validation data, for `validation_loss_curve_` and, with ``early_stopping=True``,
-            instead of a part of X. In a Pipeline, ``transform_input=["X_val"]`` takes them
-            through the same steps as X.
+            instead of a part of X. They must be on the scale of X: in a Pipeline,
+            ``transform_input=["X_val"]`` takes them through the same steps.
         y_val : array-like of shape (n_validation_samples,) or (n_validation_samples, n_outputs), \
                 default=None
-            Their targets.
+            Their targets, on the scale of y. A TransformedTargetRegressor does not transform them.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
             Their weights.
 
@@ -107,9 +111,18 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
 
         Raises
         ------
+        TypeError
+            If the input holds dates, or other values that cannot be converted to numbers.
         ValueError
-            If the input is not what a network can learn from, or if training diverges. The
+            If another check of the input or the parameters fails, or if training diverges. The
             estimator is then as it was before.
+
+        Warns
+        -----
+        UserWarning
+            If X_val or y_val seem to be on another scale than X or y.
+        ConvergenceWarning
+            If `max_iter` or `time_limit` is reached.
 
         Examples
         --------
@@ -155,13 +168,16 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         ...     mlp.predict(X[:2])
         tensor([1, 1])
         """
-        check_together(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        validation = None if X_val is None else to_numpy(X_val, y_val, sample_weight_val)
+        given = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        check_together(**given)
+        validation = None if X_val is None else to_numpy(**given)
         return self._fit(X, y, sample_weight, validation=validation)
 
     def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
         callbacks = [] if incremental else sklearn_callbacks_of(self, X, y, sample_weight)
-        X, y, sample_weight, classes = to_numpy(X, y, sample_weight, classes)
+        X, y, sample_weight, classes = to_numpy(
+            X=X, y=y, sample_weight=sample_weight, classes=classes
+        )
         with _unchanged_by_errors(self), one_thread():
             state, result = self._train(
                 X, y, sample_weight, incremental, classes, validation, callbacks
@@ -182,14 +198,16 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         hidden = self._check_parameters(incremental, resumed, validation is not None)
         X, y = check_training_input(self, X, y, reset=not resumed)
 
-        encoder = self._target_encoder(y, incremental, classes)
+        with naming("y", "classes"):
+            encoder = self._target_encoder(y, incremental, classes)
+            encoded = encoder.encode(y)
         loss = self._loss(encoder)
-        row_weights = self._row_weights(sample_weight, X, y, incremental)
-        data = self._encode(X, y, row_weights, encoder, loss)
+        check_targets(encoded, loss, self.loss)
+        data = Dataset(X, encoded, self._row_weights(sample_weight, X, y, incremental))
+        layer_units = (X.shape[1], *hidden, encoder.n_outputs(encoded))
         if validation is not None:
-            validation = self._validation_data(validation, encoder, loss)
+            validation = self._validation_data(validation, encoder, loss, layer_units[-1])
 
-        layer_units = (X.shape[1], *hidden, encoder.n_outputs(data.y))
         inputs, state = self._prepare(
             data, validation, layer_units, encoder, loss, resumed, incremental
         )
@@ -209,24 +227,23 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         check_combinations(self, len(hidden), incremental, resumed, validated)
         return hidden
 
-    def _encode(self, X, y, row_weights, encoder, loss):
-        encoded = encoder.encode(y)
-        check_targets(encoded, loss, self.loss)
-        return Dataset(X, encoded, row_weights)
-
     def _row_weights(self, sample_weight, X, y, incremental):
         """Return the weight of each row in the loss, or None if all are equal."""
         return check_weights(sample_weight, X)
 
-    def _validation_data(self, validation, encoder, loss):
+    def _validation_data(self, validation, encoder, loss, n_outputs):
         """Check and encode the validation data that the user passed."""
         X, y, sample_weight = validation
-        try:
-            X, y = check_training_input(self, X, y, reset=False)
+        X, y = check_training_input(self, X, y, reset=False, names=("X_val", "y_val"))
+        with naming("y_val"):
             encoder.check(y, same_classes=False)
-            return self._encode(X, y, check_weights(sample_weight, X), encoder, loss)
-        except ValueError as error:
-            raise ValueError(f"X_val, y_val or sample_weight_val: {error}") from error
+            encoded = encoder.encode(y)
+            check_targets(encoded, loss, self.loss)
+        if encoder.n_outputs(encoded) != n_outputs:
+            raise ValueError(
+                f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}. Pass as many."
+            )
+        return Dataset(X, encoded, check_weights(sample_weight, X, "sample_weight_val"))
 
     def _prepare(self, data, validation, layer_units, encoder, loss, resumed, incremental):
         """Return the inputs of a fit and its state before the first epoch."""
@@ -252,6 +269,8 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         )
         if ignored := describe_ignored(self):
             state.pending_warnings.append((ignored, UserWarning))
+        if validation is not None:
+            state.pending_warnings += scale_warnings(data, validation)
         return inputs, state
 
     def _settings(self, loss, incremental):

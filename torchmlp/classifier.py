@@ -5,19 +5,15 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
+from torchmlp.arrays import check_weights
 from torchmlp.base import BaseTorchMLP
 from torchmlp.encoding import ClassEncoder
-from torchmlp.prediction import ProbabilityMixin
+from torchmlp.prediction import ProbabilityMixin, ScoreMixin
 from torchmlp.training.losses import resolve_loss
-from torchmlp.validation import (
-    CLASSIFIER_CONSTRAINTS,
-    check_weights,
-    fit_context,
-    is_first_partial_fit,
-)
+from torchmlp.validation import CLASSIFIER_CONSTRAINTS, fit_context, is_first_partial_fit
 
 
-class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
+class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
     """Multilayer perceptron classifier.
 
     Minimises the cross-entropy between the classes and a softmax over the outputs, or a sigmoid
@@ -40,7 +36,7 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
         - 'leaky_relu', 'elu', 'selu', 'silu', 'gelu', 'softplus', 'mish', those of
           `torch.nn.functional` with its defaults
         - a callable takes a tensor and returns one of the same shape; torch's autograd
-          differentiates it
+          differentiates it. A torch module must not have trainable parameters
 
     solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.
@@ -376,7 +372,7 @@ class TorchMLPClassifier(ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
         balance = compute_sample_weight(self.class_weight, y)
         if sample_weight is not None:
             balance = balance * check_weights(sample_weight, X)
-        return check_weights(balance, X)
+        return check_weights(balance, X, "class_weight")
 
     @available_if(lambda self: self._check_solver())
     @fit_context

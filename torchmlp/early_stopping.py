@@ -1,11 +1,14 @@
 """What early stopping watches: the rows that it keeps from training, and their score."""
 
+import contextlib
+
 import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
+from torchmlp.arrays import check_any_weight
 from torchmlp.training.batches import Dataset
-from torchmlp.validation import check_any_weight, takes_weights
+from torchmlp.validation import takes_weights
 
 
 def split(data, strata, fraction, random_state):
@@ -76,4 +79,27 @@ def score_to_monitor(estimator, encoder, validation):
     scorer, targets = check_scoring(estimator, estimator.scoring), encoder.inverse_transform(y)
     weighted = sample_weight is not None and takes_weights(scorer)
     options = {"sample_weight": sample_weight} if weighted else {}
-    return lambda raw, loss, model: float(scorer(model(), X, targets, **options))
+
+    def score(raw, loss, model):
+        fitted = model()
+        try:
+            value = scorer(fitted, X, targets, **options)
+        except Exception as error:
+            raise ValueError(
+                f"scoring={estimator.scoring!r} failed on the validation data: "
+                f"{type(error).__name__}: {str(error).rstrip('.')}. It is called as "
+                "scoring(estimator, X, y)."
+            ) from error
+        return _as_number(value, estimator.scoring)
+
+    return score
+
+
+def _as_number(score, scoring):
+    if not isinstance(score, str):
+        with contextlib.suppress(TypeError, ValueError):
+            return float(score)
+    raise ValueError(
+        f"scoring={scoring!r} must return a number, larger for a better model, got {score!r} of "
+        f"type {type(score).__name__}."
+    )

@@ -1,6 +1,7 @@
 """Encoders between y as the user gives it and the array that the network is trained on."""
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
@@ -149,6 +150,7 @@ class ValueEncoder:
         ValueError
             If y does not hold numbers.
         """
+        y = y.toarray() if sp.issparse(y) else y
         if y.dtype.kind not in "biuf":
             raise ValueError(
                 f"y must hold numbers, got an array of dtype {y.dtype}. Use TorchMLPClassifier for "

@@ -4,11 +4,11 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from torchmlp.arrays import check_input, in_namespace_of_X, to_numpy
 from torchmlp.training.activations import resolve_activations
 from torchmlp.training.device.placement import one_thread, prediction_device
 from torchmlp.training.inference import as_layers, hidden_values, largest_outputs, raw_outputs
 from torchmlp.training.losses import activate_outputs
-from torchmlp.validation import check_input, in_namespace_of_X
 
 
 class PredictionMixin:
@@ -214,3 +214,28 @@ class ProbabilityMixin(PredictionMixin):
                 "predict_proba. Use predict_logits for the raw outputs."
             )
         return True
+
+
+class ScoreMixin:
+    """The score of scikit-learn's mixins, for torch tensors too."""
+
+    def score(self, X, y, sample_weight=None):
+        """Return the mean accuracy of a classifier, or R² of a regressor.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The true labels, or values. For a multilabel target a sample counts as correct where
+            all its labels are.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        Returns
+        -------
+        score : float
+            At most 1; larger is better.
+        """
+        X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
+        return super().score(X, y, sample_weight)  # type: ignore[misc]

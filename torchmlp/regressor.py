@@ -5,11 +5,12 @@ from sklearn.utils.metaestimators import available_if
 
 from torchmlp.base import BaseTorchMLP
 from torchmlp.encoding import ValueEncoder
+from torchmlp.prediction import ScoreMixin
 from torchmlp.training.losses import resolve_loss
 from torchmlp.validation import REGRESSOR_CONSTRAINTS, fit_context
 
 
-class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
+class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     """Multilayer perceptron regressor.
 
     Minimises half the squared error or another `loss`. With several targets, `loss_curve_` holds
@@ -32,7 +33,9 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         - 'gamma', y / p - log(y / p) - 1, for y > 0, with the same link
         - a callable takes the raw outputs and the targets, tensors of shape
           (n_samples, n_outputs), and returns a tensor of shape (n_samples,); torch's autograd
-          differentiates it
+          differentiates it. In the first batch its value and gradient must be finite, and it must
+          depend on the raw outputs; a gradient of zero is allowed where other outputs have one
+          that is not zero, as for a hinge loss
 
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units in each hidden layer. ``()`` is a linear model; an int is one layer.
@@ -47,7 +50,7 @@ class TorchMLPRegressor(RegressorMixin, BaseTorchMLP):
         - 'leaky_relu', 'elu', 'selu', 'silu', 'gelu', 'softplus', 'mish', those of
           `torch.nn.functional` with its defaults
         - a callable takes a tensor and returns one of the same shape; torch's autograd
-          differentiates it
+          differentiates it. A torch module must not have trainable parameters
 
     solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
         How the weights are found.

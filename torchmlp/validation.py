@@ -1,23 +1,20 @@
-"""Checks of parameters and input: the only home of imports that scikit-learn calls private."""
+"""Checks of parameters: the only module that imports what scikit-learn calls private."""
 
-import functools
 import inspect
-from numbers import Integral, Number, Real
+import operator
+from numbers import Real
 
 import numpy as np
 import torch
-from sklearn import get_config
-from sklearn.base import _fit_context, is_regressor
+from sklearn.base import _fit_context
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.utils import column_or_1d
 from sklearn.utils._array_api import get_namespace_and_device, move_to
 from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, _check_y
 
-from torchmlp.training.activations import ACTIVATIONS
-from torchmlp.training.device.placement import one_thread
+from torchmlp.training.activations import ACTIVATIONS, check_activations
 from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
 from torchmlp.training.solvers import SOLVERS
 
@@ -25,26 +22,24 @@ __all__ = [
     "CLASSIFIER_CONSTRAINTS",
     "REGRESSOR_CONSTRAINTS",
     "accepts",
-    "check_any_weight",
     "check_combinations",
-    "check_input",
     "check_layers",
     "check_lbfgs_result",
     "check_resumable",
-    "check_targets",
-    "check_together",
-    "check_training_input",
-    "check_weights",
+    "check_sample_weight",
+    "check_y",
     "describe_ignored",
     "fit_context",
-    "in_namespace_of_X",
+    "get_namespace_and_device",
     "is_first_partial_fit",
+    "move_to",
     "takes_weights",
-    "to_numpy",
 ]
 
 fit_context = _fit_context(prefer_skip_nested_validation=True)
 is_first_partial_fit = _check_partial_fit_first_call
+check_sample_weight = _check_sample_weight
+check_y = _check_y
 
 _OWN_CONSTRAINTS = {
     "activation": [StrOptions(set(ACTIVATIONS)), callable, list, tuple],
@@ -83,142 +78,11 @@ def accepts(estimator, name, value):
     return any(make_constraint(constraint).is_satisfied_by(value) for constraint in constraints)
 
 
-def to_numpy(*arrays):
-    """Return arrays of array-API libraries as NumPy's, where scikit-learn dispatches by them.
-
-    Without a copy where memory can be shared. Data frames, lists, sparse matrices and None stay
-    what they are.
-    """
-    if not get_config()["array_api_dispatch"]:
-        return arrays
-    with one_thread():
-        return [move_to(_plain(a), xp=np, device="cpu") if _origin(a) else a for a in arrays]
-
-
-def _plain(array):
-    """Return a tensor that NumPy can share: without a gradient, in a dtype that it knows."""
-    if not isinstance(array, torch.Tensor):
-        return array
-    return array.detach().float() if array.dtype is torch.bfloat16 else array.detach()
-
-
-def _origin(array):
-    """Return (namespace, device) of an array that is not NumPy's, else None."""
-    if isinstance(array, Number):  # a weight for all, which scikit-learn's inspection refuses
-        return None
-    namespace, is_array, device = get_namespace_and_device(array)
-    return (namespace, device) if is_array and not isinstance(array, np.ndarray) else None
-
-
-def in_namespace_of_X(method):
-    """Make a method of X return arrays of the library and device of X, where they dispatch.
-
-    Labels that are not numbers stay in NumPy's.
-    """
-
-    @functools.wraps(method)
-    def wrapper(estimator, X):
-        if not get_config()["array_api_dispatch"]:
-            return method(estimator, X)
-        origin, (X,) = _origin(X), to_numpy(X)
-        result = method(estimator, X)
-        if origin is None:
-            return result
-        namespace, device = origin
-        if isinstance(result, list):
-            return [move_to(part, xp=namespace, device=device) for part in result]
-        numeric = result.dtype.kind in "biuf"
-        return move_to(result, xp=namespace, device=device) if numeric else result
-
-    return wrapper
-
-
-def check_training_input(estimator, X, y, *, reset):
-    """Return X as floats, dense or CSR, and y as an array, or say what is wrong with them."""
-    try:
-        X, y = validate_data(
-            estimator,
-            X,
-            y,
-            accept_sparse="csr",
-            multi_output=True,
-            y_numeric=is_regressor(estimator),
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-    except ValueError as error:
-        if "could not convert" not in str(error):
-            raise
-        raise ValueError(
-            f"X or y holds values that are not numbers: {error}. Encode categories of X first, for "
-            "example with OneHotEncoder in a ColumnTransformer; labels in y are for "
-            "TorchMLPClassifier."
-        ) from error
-    column = y.ndim == 2 and y.shape[1] == 1
-    return X, column_or_1d(y, warn=True) if column else y
-
-
-def check_input(estimator, X):
-    """Return X as a dense or CSR array of the width that the estimator was fitted on."""
-    return (
-        X
-        if _is_right(estimator, X)
-        else validate_data(estimator, X, accept_sparse="csr", reset=False)
-    )
-
-
-def _is_right(estimator, X):
-    """Whether scikit-learn would return X as it is: for a single row its checks take longest."""
-    with np.errstate(over="ignore", invalid="ignore"):  # its own checks then say what is wrong
-        return _is_plain(estimator, X)
-
-
-def _is_plain(estimator, X):
-    return (
-        type(X) is np.ndarray
-        and X.ndim == 2
-        and X.dtype in (np.float32, np.float64)
-        and X.shape[0] > 0
-        and X.shape[1] == estimator.n_features_in_
-        and not hasattr(estimator, "feature_names_in_")
-        and np.isfinite(X.sum())
-    )
-
-
 def takes_weights(scorer):
     """Whether a scorer, scikit-learn's or a function, takes sample weights."""
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
     return "sample_weight" in inspect.signature(scorer).parameters
-
-
-def check_weights(sample_weight, X):
-    """Return the weights of the rows as a float array, or None if there are none.
-
-    Raises
-    ------
-    ValueError
-        If a weight is negative or not finite, their number is wrong, or all of them are zero.
-    """
-    if sample_weight is None:
-        return None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, allow_all_zero_weights=True)
-    if weights.min() < 0:
-        raise ValueError(
-            f"sample_weight must not be negative, got {weights.min()}. A weight of 0 leaves a "
-            "row out."
-        )
-    check_any_weight(weights)
-    return weights
-
-
-def check_any_weight(weights):
-    """Raise a ValueError if all weights are zero."""
-    if not weights.any():
-        raise ValueError(
-            "Sample weights must contain at least one non-zero number. Got sample_weight with "
-            f"{len(weights)} zeros; give the rows to learn from a positive weight."
-        )
 
 
 def check_layers(hidden_layer_sizes):
@@ -227,12 +91,13 @@ def check_layers(hidden_layer_sizes):
     Raises
     ------
     ValueError
-        If one of them is no whole number or less than 1.
+        If one of them is not an integer, or less than 1.
     """
-    if not hasattr(hidden_layer_sizes, "__iter__"):
-        hidden_layer_sizes = [hidden_layer_sizes]
-    sizes = list(hidden_layer_sizes)
-    if not all(isinstance(size, Integral) for size in sizes):
+    # An array of no dimension has __iter__, but cannot be iterated.
+    iterable = hasattr(hidden_layer_sizes, "__iter__")
+    several = iterable and getattr(hidden_layer_sizes, "ndim", 1) > 0
+    sizes = list(hidden_layer_sizes) if several else [hidden_layer_sizes]
+    if not all(_is_integer(size) for size in sizes):
         raise ValueError(
             f"hidden_layer_sizes must be whole numbers, one per hidden layer, got {sizes}."
         )
@@ -242,6 +107,14 @@ def check_layers(hidden_layer_sizes):
             "is a linear model."
         )
     return [int(size) for size in sizes]
+
+
+def _is_integer(size):
+    """Whether a value is an integer, or an array or tensor of no dimension that holds one."""
+    try:
+        return type(size) is not bool and operator.index(size) is not None
+    except TypeError:
+        return False
 
 
 def check_combinations(estimator, n_hidden, incremental, resumed, validated):
@@ -264,7 +137,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
     ValueError
         If one of them asks for what another rules out.
     """
-    _check_activations(estimator.activation, n_hidden)
+    check_activations(estimator.activation, n_hidden)
     _check_dropout(estimator.dropout, n_hidden)
     if estimator.init == "zeros" and n_hidden and not resumed:
         raise ValueError(
@@ -328,22 +201,6 @@ def describe_ignored(estimator):
     return f"These parameters have no effect and are ignored: {', '.join(ignored)}."
 
 
-def _check_activations(activation, n_hidden):
-    if not isinstance(activation, (list, tuple)):
-        return
-    if len(activation) != n_hidden:
-        raise ValueError(
-            f"activation={activation!r} names {len(activation)} functions for {n_hidden} hidden "
-            "layers. Give one per hidden layer, or one for all."
-        )
-    for name in activation:
-        if not callable(name) and name not in ACTIVATIONS:
-            raise ValueError(
-                f"activation={activation!r} has {name!r}, which is none of {sorted(ACTIVATIONS)} "
-                "and no callable."
-            )
-
-
 def _check_dropout(dropout, n_hidden):
     if not isinstance(dropout, (list, tuple)):
         return
@@ -354,47 +211,6 @@ def _check_dropout(dropout, n_hidden):
         )
     if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in dropout):
         raise ValueError(f"dropout={dropout!r} must hold shares in [0, 1), one per hidden layer.")
-
-
-def check_targets(encoded, loss, name):
-    """Make sure that a loss is defined for the targets.
-
-    Parameters
-    ----------
-    encoded : ndarray
-    loss : Loss
-    name : str or callable
-        As the user names it.
-
-    Raises
-    ------
-    ValueError
-        If one of them is too small.
-    """
-    if loss.lowest == -np.inf:
-        return
-    smallest = encoded.min()
-    if smallest < loss.lowest or (loss.open_range and smallest == loss.lowest):
-        sign = ">" if loss.open_range else ">="
-        raise ValueError(
-            f"loss={name!r} needs y {sign} {loss.lowest:g}, got {smallest}. Use "
-            "loss='squared_error' for targets outside that range."
-        )
-
-
-def check_together(X_val, y_val, sample_weight_val):
-    """Make sure that validation data come with their targets.
-
-    Raises
-    ------
-    ValueError
-        If something of them is missing.
-    """
-    if (X_val is None) != (y_val is None):
-        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
-        raise ValueError(f"{given} was given without {missing}; pass both, or neither.")
-    if sample_weight_val is not None and X_val is None:
-        raise ValueError("sample_weight_val was given without X_val and y_val; pass all three.")
 
 
 def check_resumable(coefs, layer_units):

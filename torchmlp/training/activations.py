@@ -182,11 +182,45 @@ def resolve_activations(activation, n_hidden):
     activation : str, callable, or list of them
         A callable takes a tensor and returns one of the same shape; autograd differentiates it.
     n_hidden : int
+
+    Raises
+    ------
+    ValueError
+        If an activation is not known, or their number is not that of the hidden layers.
     """
+    check_activations(activation, n_hidden)
     return [
         differentiated(f) if callable(f) else ACTIVATIONS[f]
         for f in per_layer(activation, n_hidden)
     ]
+
+
+def check_activations(activation, n_hidden):
+    """Raise a ValueError if there is not one activation, known or callable, per hidden layer."""
+    several = isinstance(activation, (list, tuple))
+    if several and len(activation) != n_hidden:
+        raise ValueError(
+            f"activation={activation!r} names {len(activation)} functions for {n_hidden} hidden "
+            "layers. Pass one per hidden layer, or one for all."
+        )
+    for function in activation if several else [activation]:
+        if isinstance(function, torch.nn.Module):
+            _check_module(function)
+        elif not (callable(function) or (isinstance(function, str) and function in ACTIVATIONS)):
+            wrong = f" has {function!r}, which" if several else ""
+            raise ValueError(
+                f"activation={activation!r}{wrong} is none of {sorted(ACTIVATIONS)}, and not a "
+                "callable."
+            )
+
+
+def _check_module(module):
+    if any(parameter.requires_grad for parameter in module.parameters()):
+        raise ValueError(
+            f"activation={module!r} has parameters of its own, which are not trained. Pass a "
+            "function without parameters, such as torch.nn.LeakyReLU(), or keep them as they are "
+            "with requires_grad_(False)."
+        )
 
 
 def per_layer(value, n_hidden):
@@ -198,14 +232,19 @@ def differentiated(function):
     """Return the `Activation` of a callable on tensors, which autograd differentiates."""
 
     def apply(z, out):
-        with torch.inference_mode(False):  # the function may keep tensors, or use autograd
-            values = function(z.clone())
+        try:
+            with torch.inference_mode(False):  # the function may keep tensors, or use autograd
+                values = function(z.clone())
+        except Exception as error:
+            raise ValueError(
+                f"activation={function!r} could not be computed: {str(error).rstrip('.')}. It "
+                f"is called with a tensor of shape {tuple(z.shape)} and dtype {z.dtype}. {_REMEDY}"
+            ) from error
         if not isinstance(values, torch.Tensor) or values.shape != z.shape:
             raise ValueError(
                 f"activation={function!r} must take a tensor and return one of the same shape; for "
                 f"one of shape {tuple(z.shape)} it returned {type(values).__name__} "
-                f"{tuple(getattr(values, 'shape', ()))}. Pass a function such as "
-                "torch.nn.functional.relu6, not a class of modules."
+                f"{tuple(getattr(values, 'shape', ()))}. {_REMEDY}"
             )
         out.copy_(values)
 
@@ -217,8 +256,8 @@ def differentiated(function):
                 (gradient,) = torch.autograd.grad(function(z), z, flow)
         except RuntimeError as error:
             raise ValueError(
-                f"activation={function!r} could not be differentiated: {error} Write it with "
-                "torch's functions, not with NumPy's."
+                f"activation={function!r} could not be differentiated: {str(error).rstrip('.')}. "
+                "Write it with torch's functions, not with NumPy's."
             ) from error
         delta.copy_(gradient)
 
@@ -229,3 +268,6 @@ def differentiated(function):
         keeps_input=True,
         capturable=False,
     )
+
+
+_REMEDY = "Pass a function such as torch.nn.functional.relu6, not a class of modules."

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training import lbfgs
+from torchmlp.training.divergence import remedy
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
 from torchmlp.training.schedules import PLANNED
@@ -214,20 +215,13 @@ class _Loop:
         self._notify("on_train_end")
         if self.inputs.monitors_score and progress.best_validation_score == -math.inf:
             message = "No validation score was finite; the initial weights are kept."
-            state.pending_warnings.append((f"{message} {self._remedy()}", ConvergenceWarning))
+            state.pending_warnings.append((f"{message} {remedy(self.inputs)}", ConvergenceWarning))
         if not state.weights_are_finite():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
                 "values and need to be preprocessed. Training diverged in epoch "
-                f"{len(progress.loss_curve)} (loss {progress.loss}). {self._remedy()}"
+                f"{len(progress.loss_curve)} (loss {progress.loss}). {remedy(self.inputs)}"
             )
-
-    def _remedy(self):
-        settings = self.inputs.settings
-        remedy = "Scale the data, for example with StandardScaler in a Pipeline"
-        if settings.solver != "lbfgs":
-            remedy += f", or lower learning_rate_init={settings.learning_rate_init}"
-        return f"{remedy}."
 
 
 def evaluate(inputs, state):

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from torchmlp.training.activations import Apply, Call
+from torchmlp.training.callable_loss import CallableLoss
 from torchmlp.training.device.placement import one_thread
 from torchmlp.training.products import as_tensor
 
@@ -306,34 +307,6 @@ def resolve_loss(loss, quantile=0.5):
         For "quantile".
     """
     if callable(loss):
-        return _differentiated(loss)
+        own = CallableLoss(loss)
+        return Loss("identity", own.values, _bound(own.residual), capturable=False)
     return quantile_loss(quantile) if loss == "quantile" else LOSSES[loss]
-
-
-def _differentiated(function):
-    def values(outputs, y):
-        try:
-            with torch.inference_mode(False):  # the function may keep tensors, or use autograd
-                result = function(outputs.clone(), y.clone())
-        except RuntimeError as error:
-            raise ValueError(
-                f"loss={function!r} could not be computed: {error} It gets two tensors, raw "
-                "outputs and targets; write it with torch's functions, not with NumPy's, and "
-                "pass a function, not a class of modules."
-            ) from error
-        if not isinstance(result, torch.Tensor) or result.shape != outputs.shape[:1]:
-            got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
-            raise ValueError(
-                f"loss={function!r} must return one loss per sample, a tensor of shape "
-                f"({len(outputs)},), got {got}. Sum or average over the outputs, dim=1."
-            )
-        return result
-
-    def residual(outputs, y, out):
-        with torch.inference_mode(False), torch.enable_grad():
-            # Copies, for autograd takes no tensor that was made in inference mode.
-            outputs, y = outputs.clone().requires_grad_(), y.clone()
-            (gradient,) = torch.autograd.grad(values(outputs, y).sum(), outputs)
-        out.copy_(gradient)
-
-    return Loss("identity", values, _bound(residual), capturable=False)

@@ -258,7 +258,7 @@ def _make_optimizers(factory, params, rate):
     """
     try:
         made = factory(params, lr=rate)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except Exception as error:
         raise ValueError(
             f"solver={factory!r} could not be created: {error}. It is called as solver(params, "
             "lr=...), where params are the weights, of shape (fan_out, fan_in), and the "
@@ -268,6 +268,13 @@ def _make_optimizers(factory, params, rate):
     optimizers = list(made) if isinstance(made, (list, tuple)) else [made]
     for optimizer in optimizers:
         _check_optimizer(optimizer, factory)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    held = {id(parameter) for group in groups for parameter in group["params"]}
+    if held.isdisjoint(map(id, params)):
+        raise ValueError(
+            f"solver={factory!r} must return an optimizer of the parameters that it is called "
+            f"with, got one of others: {optimizers}. Pass params on to it."
+        )
     return optimizers
 
 

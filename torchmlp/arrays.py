@@ -1,0 +1,328 @@
+"""Checks of the arrays that users pass: features, targets and weights."""
+
+import contextlib
+import functools
+import re
+
+import numpy as np
+import torch
+from sklearn import get_config
+from sklearn.base import is_regressor
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import validate_data
+
+from torchmlp.training.device.placement import one_thread
+from torchmlp.validation import check_sample_weight, check_y, get_namespace_and_device, move_to
+
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+# What NumPy, pandas and torch say of values that they cannot convert or compare.
+_UNUSABLE_VALUES = (
+    "could not convert",
+    "cannot convert",
+    "can't convert",
+    "cannot cast",
+    "must be a string or a real number",
+    "must be a numpy dtype",
+    "too large to convert",
+    "with a sequence",
+    "not supported between",
+    "unhashable",
+    "is ambiguous",
+    "unknown label type: (",
+)
+_REMEDIES = {
+    "X": (
+        "Pass numbers, in rows of the same length. Encode categories first, for example with "
+        "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
+    ),
+    "y": (
+        "Targets of a regressor must be numbers. Labels of a classifier must all be of one type, "
+        "such as str or int, and none may be missing."
+    ),
+    "sample_weight": "Give one number per sample, or one number for all samples.",
+}
+
+
+@contextlib.contextmanager
+def naming(argument, *others):
+    """Name an argument in the errors of the body, and the remedy for values of a wrong type.
+
+    Parameters
+    ----------
+    argument : str
+        Argument of `fit` that the body checks.
+    *others : str
+        Arguments that the body also checks, by checks that name them.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        text = str(error)
+        if any(phrase in text.lower() for phrase in _UNUSABLE_VALUES):
+            remedy = _REMEDIES[argument.removesuffix("_val")]
+            text = f"{argument} cannot be used: {text.rstrip('.')}. {remedy}"
+        elif any(re.search(rf"\b{name}\b", text) for name in (argument, *others)):
+            raise
+        else:
+            text = f"{argument}: {text}"
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(text) from error
+
+
+def to_numpy(**arrays):
+    """Return arrays of other libraries as NumPy arrays, on the CPU.
+
+    Torch tensors always; arrays of other libraries that follow the array API only with
+    scikit-learn's ``array_api_dispatch=True``. Everything else is returned as it is. Memory is
+    shared where possible.
+
+    Parameters
+    ----------
+    **arrays : array-like or None
+        By the names of the arguments.
+
+    Returns
+    -------
+    list of array-like or None
+
+    Raises
+    ------
+    ValueError
+        If a tensor cannot be converted, such as a sparse one.
+    """
+    converted = []
+    for name, array in arrays.items():
+        with naming(name):
+            converted.append(_to_numpy(array))
+    return converted
+
+
+def _to_numpy(array):
+    is_tensor = isinstance(array, torch.Tensor)
+    if not is_tensor and _origin(array) is None:
+        return array
+    with one_thread():
+        return _tensor_to_numpy(array) if is_tensor else move_to(array, xp=np, device="cpu")
+
+
+def _tensor_to_numpy(tensor):
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
+        raise ValueError(
+            f"Got a tensor of layout {tensor.layout} on device {tensor.device}, which cannot be "
+            "converted to a NumPy array. Pass a dense tensor, such as that of to_dense(), or a "
+            "SciPy sparse matrix."
+        )
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:
+        tensor = tensor.float()
+    return tensor.numpy()
+
+
+def _origin(array):
+    """Return (namespace, device) of an array that is not NumPy's and is dispatched, else None."""
+    if not get_config()["array_api_dispatch"] or np.isscalar(array):
+        return None
+    namespace, is_array, device = get_namespace_and_device(array)
+    return (namespace, device) if is_array and not isinstance(array, np.ndarray) else None
+
+
+def in_namespace_of_X(method):
+    """Make a method of X return arrays of the library and device of X, where they dispatch.
+
+    Labels that are not numbers stay in NumPy's.
+    """
+
+    @functools.wraps(method)
+    def wrapper(estimator, X):
+        origin = _origin(X)
+        result = method(estimator, *to_numpy(X=X))
+        if origin is None:
+            return result
+        namespace, device = origin
+        if isinstance(result, list):
+            return [move_to(part, xp=namespace, device=device) for part in result]
+        numeric = result.dtype.kind in "biuf"
+        return move_to(result, xp=namespace, device=device) if numeric else result
+
+    return wrapper
+
+
+def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
+    """Return X as floats, dense or CSR, and y as an array.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+    X, y : array-like
+    reset : bool
+        Whether the number and names of the features are set, or compared with those known.
+    names : tuple of str
+        What errors call X and y.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value, or the shape, is not valid.
+    """
+    with naming(names[0]):
+        _check_values(X, numeric=True)
+        X = validate_data(
+            estimator,
+            X,
+            None if y is None else "no_validation",  # None is an error
+            accept_sparse="csr",
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+    with naming(names[1]):
+        numeric = is_regressor(estimator)
+        _check_values(y, numeric)
+        y = check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+    with naming(" and ".join(names)):
+        check_consistent_length(X, y)
+    return X, y
+
+
+def _check_values(array, numeric):
+    """Refuse values that NumPy would silently take for others: masked ones, dates as numbers."""
+    if isinstance(array, np.ma.MaskedArray) and array.mask.any():
+        raise ValueError(
+            f"Got {array.mask.sum()} masked values, which would be used as if they were not "
+            "masked. Impute them, for example with SimpleImputer after filled(np.nan), or leave "
+            "these samples out."
+        )
+    if not numeric:
+        return
+    if hasattr(array, "columns"):
+        columns = zip(array.columns, array.dtypes, strict=True)
+        dates = [f"column {name!r}" for name, dtype in columns if _is_date(dtype)]
+    else:
+        dtype = getattr(array, "dtype", None)
+        dates = [f"dtype {dtype}"] if _is_date(dtype) else []
+    if dates:
+        raise TypeError(
+            f"Got dates or durations ({', '.join(dates)}). Convert them to numbers, for example "
+            "to days since a fixed date, or to year, month and weekday."
+        )
+
+
+def _is_date(dtype):
+    """Whether a dtype of NumPy, pandas or polars is of dates or durations."""
+    temporal = getattr(dtype, "is_temporal", None)  # polars
+    return getattr(dtype, "kind", None) in ("m", "M") or (temporal is not None and temporal())
+
+
+def check_input(estimator, X):
+    """Return X as a dense or CSR array of the width that the estimator was fitted on."""
+    if _is_right(estimator, X):
+        return X
+    with naming("X"):
+        _check_values(X, numeric=True)
+        # Integers need no copy. What holds no numbers is converted as in `fit`, or refused.
+        kind = getattr(getattr(X, "dtype", None), "kind", None)
+        numeric = hasattr(X, "columns") or kind in ("b", "i", "u", "f")
+        dtype = "numeric" if numeric else np.float64
+        X = validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=False)
+        if X.dtype.kind == "O":  # from a data frame
+            X = check_array(X, dtype=np.float64, input_name="X", estimator=estimator)
+    return X
+
+
+def _is_right(estimator, X):
+    """Whether scikit-learn would return X as it is: for a single row its checks take longest."""
+    with np.errstate(over="ignore", invalid="ignore"):  # its own checks then say what is wrong
+        return _is_plain(estimator, X)
+
+
+def _is_plain(estimator, X):
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype in (np.float32, np.float64)
+        and X.shape[0] > 0
+        and X.shape[1] == estimator.n_features_in_
+        and not hasattr(estimator, "feature_names_in_")
+        and np.isfinite(X.sum())
+    )
+
+
+def check_weights(sample_weight, X, name="sample_weight"):
+    """Return the weights of the rows as a float array, or None if there are none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a weight is not a number, negative or not finite, their number is wrong, or all of them
+        are zero.
+    """
+    if sample_weight is None:
+        return None
+    with naming(name):
+        _check_values(sample_weight, numeric=True)
+        weights = check_sample_weight(
+            sample_weight, X, dtype=np.float64, allow_all_zero_weights=True
+        )
+    if weights.min() < 0:
+        raise ValueError(
+            f"{name} must not be negative, got {weights.min()}. A weight of 0 leaves a row out."
+        )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"{name} must be finite, and so must the sum of all weights, got {weights.max()}. "
+            "Divide the weights by their mean."
+        )
+    check_any_weight(weights, name)
+    return weights
+
+
+def check_any_weight(weights, name="sample_weight"):
+    """Raise a ValueError if all weights are zero."""
+    if not weights.any():
+        raise ValueError(
+            f"Sample weights must contain at least one non-zero number. Got {name} with "
+            f"{len(weights)} zeros; give the rows to learn from a positive weight."
+        )
+
+
+def check_targets(encoded, loss, name):
+    """Make sure that a loss is defined for the targets.
+
+    Parameters
+    ----------
+    encoded : ndarray
+    loss : Loss
+    name : str or callable
+        As the user names it.
+
+    Raises
+    ------
+    ValueError
+        If one of them is too small.
+    """
+    if loss.lowest == -np.inf:
+        return
+    smallest = encoded.min()
+    if smallest < loss.lowest or (loss.open_range and smallest == loss.lowest):
+        sign = ">" if loss.open_range else ">="
+        raise ValueError(
+            f"loss={name!r} needs y {sign} {loss.lowest:g}, got {smallest}. Use "
+            "loss='squared_error' for targets outside that range."
+        )
+
+
+def check_together(X_val, y_val, sample_weight_val):
+    """Make sure that validation data come with their targets.
+
+    Raises
+    ------
+    ValueError
+        If something of them is missing.
+    """
+    if (X_val is None) != (y_val is None):
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was given without {missing}; pass both, or neither.")
+    if sample_weight_val is not None and X_val is None:
+        raise ValueError("sample_weight_val was given without X_val and y_val; pass all three.")

@@ -1,0 +1,104 @@
+"""A loss that a user passes as a function of tensors."""
+
+import torch
+
+
+class CallableLoss:
+    """The values of a callable loss, and its derivative by autograd.
+
+    In the first batch the derivative is checked: see `residual`.
+
+    Parameters
+    ----------
+    function : callable (raw_outputs, y) -> tensor of shape (n_rows,)
+    """
+
+    def __init__(self, function):
+        self.function, self._checked = function, False
+
+    def values(self, outputs, y):
+        """Return the loss of each row.
+
+        Raises
+        ------
+        ValueError
+            If the function fails, or does not return one value per row.
+        """
+        try:
+            with torch.inference_mode(False):  # the function may keep tensors, or use autograd
+                result = self.function(outputs.clone(), y.clone())
+        except Exception as error:
+            raise ValueError(
+                f"loss={self.function!r} could not be computed: {error} It gets two tensors, raw "
+                "outputs and targets; write it with torch's functions, not with NumPy's, and "
+                "pass a function, not a class of modules."
+            ) from error
+        if not isinstance(result, torch.Tensor) or result.shape != outputs.shape[:1]:
+            got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
+            raise ValueError(
+                f"loss={self.function!r} must return one loss per sample, a tensor of shape "
+                f"({len(outputs)},), got {got}. Sum or average over the outputs, dim=1."
+            )
+        return result
+
+    def residual(self, outputs, y, out):
+        """Write the derivative with respect to the raw outputs.
+
+        Raises
+        ------
+        ValueError
+            At the first call, if the loss or its derivative is not finite, or if the loss does
+            not depend on the outputs. The derivative may be zero for a batch, as that of a hinge
+            loss is where every row has its margin. Where it is zero everywhere it is computed
+            for other outputs too, and has to be zero for all of them.
+        """
+        values, gradient = self._differentiate(outputs, y)
+        if not self._checked:
+            self._check_finite(outputs, y, values, gradient)
+            self._check_dependence(outputs, y, gradient)
+            self._checked = True
+        out.copy_(gradient)
+
+    def _differentiate(self, outputs, y):
+        with torch.inference_mode(False), torch.enable_grad():
+            # Copies, for autograd takes no tensor that was made in inference mode.
+            outputs, y = outputs.clone().requires_grad_(), y.clone()
+            values = self.values(outputs, y)
+            try:
+                (gradient,) = torch.autograd.grad(values.sum(), outputs)
+            except RuntimeError as error:
+                raise ValueError(
+                    f"loss={self.function!r} could not be differentiated with respect to the raw "
+                    f"outputs: {error} Compute it from the raw outputs, with torch's "
+                    "differentiable functions and without detach()."
+                ) from error
+        return values.detach(), gradient
+
+    def _check_finite(self, outputs, y, values, gradient):
+        for name, numbers in (("value", values[:, None]), ("gradient", gradient)):
+            wrong = (~numbers.isfinite()).any(dim=1).nonzero().flatten().tolist()
+            if wrong:
+                first = wrong[0]
+                raise ValueError(
+                    f"The {name} of loss={self.function!r} is not finite for {len(wrong)} of "
+                    f"{len(values)} samples of the first batch: {numbers[first].tolist()} for raw "
+                    f"outputs {outputs[first].tolist()} and targets {y[first].tolist()}. Check "
+                    "the loss for logarithms, roots and divisions by zero, and scale y if it is "
+                    "large."
+                )
+
+    def _check_dependence(self, outputs, y, gradient):
+        if gradient.any():
+            return
+        pattern = torch.linspace(-1, 1, outputs.numel(), dtype=outputs.dtype, device=outputs.device)
+        shift = pattern.view_as(outputs) * (1 + y.abs().max())
+        for scale in (1e-2, 1.0, 1e2, 1e4):
+            for sign in (-scale, scale):
+                if self._differentiate(outputs + sign * shift, y)[1].any():
+                    return
+        raise ValueError(
+            f"loss={self.function!r} does not depend on the raw outputs: its gradient is zero for "
+            f"all samples of the first batch, and for other outputs. It gets raw outputs of shape "
+            f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)}. Check which columns "
+            "it uses, and that its functions have a derivative other than zero."
+        )

@@ -1,0 +1,60 @@
+"""What to change after training diverged."""
+
+import math
+
+import numpy as np
+
+LARGE = 10.0  # root mean square; that of standardised values is 1
+
+
+def remedy(inputs):
+    """Return what to change, in one or more sentences.
+
+    Features and targets with large values are named; the root mean square of each is compared
+    with `LARGE`.
+
+    Parameters
+    ----------
+    inputs : FitInputs
+        Of the fit that diverged.
+
+    Returns
+    -------
+    str
+    """
+    data, settings, advice = inputs.data, inputs.settings, []
+    if _is_large(data.X):
+        advice.append(
+            f"X has values up to {_largest(data.X):.3g}. Scale X, for example with StandardScaler "
+            "in a Pipeline."
+        )
+    if _is_large(data.y):
+        how = (
+            "Scale y, for example with TransformedTargetRegressor and StandardScaler."
+            if settings.loss.lowest == -math.inf
+            else "Divide y by its mean."
+        )
+        advice.append(f"y has values up to {_largest(data.y):.3g}. {how}")
+    if settings.solver != "lbfgs":
+        advice.append(f"Lower learning_rate_init={settings.learning_rate_init}.")
+    elif not advice:
+        advice.append(f"Scale X and y, or increase alpha={settings.alpha}.")
+    return " ".join(advice)
+
+
+def _values(array):
+    """Return the values of an array, or those that a sparse matrix stores."""
+    return array if isinstance(array, np.ndarray) else array.data
+
+
+def _is_large(array):
+    values = _values(array)
+    if values.dtype.kind != "f" or not values.size:  # classes, or an empty sparse matrix
+        return False
+    with np.errstate(over="ignore"):
+        return bool(np.linalg.norm(values) > LARGE * math.sqrt(values.size))
+
+
+def _largest(array):
+    values = _values(array)
+    return max(values.max(), -values.min())
