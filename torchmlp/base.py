@@ -14,32 +14,31 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from torchmlp.arrays import (
+from torchmlp._sklearn_compat import ParameterChecks, check_lbfgs_result, fit_context
+from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
+from torchmlp.constraints import (
+    check_combinations,
+    check_layers,
+    check_resumable,
+    describe_ignored,
+    suggestion,
+)
+from torchmlp.early_stopping import score_to_monitor
+from torchmlp.export.forms import ExportMixin
+from torchmlp.prediction import PredictionMixin
+from torchmlp.preparation import prepare
+from torchmlp.scales import scale_warnings
+from torchmlp.training.batches import Dataset
+from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
+from torchmlp.training.fit_state import FitInputs, Progress, SavedState, Settings
+from torchmlp.training.loop import train
+from torchmlp.validation import (
     check_targets,
     check_together,
     check_training_input,
     check_weights,
     naming,
     to_numpy,
-)
-from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
-from torchmlp.early_stopping import score_to_monitor
-from torchmlp.export.forms import ExportMixin
-from torchmlp.hints import hint
-from torchmlp.prediction import PredictionMixin
-from torchmlp.preparation import prepare
-from torchmlp.scales import scale_warnings
-from torchmlp.training.batches import Dataset
-from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
-from torchmlp.training.fit_state import Progress, SavedState, Settings
-from torchmlp.training.loop import train
-from torchmlp.validation import (
-    check_combinations,
-    check_layers,
-    check_lbfgs_result,
-    check_resumable,
-    describe_ignored,
-    fit_context,
 )
 
 # field of Progress -> fitted attribute
@@ -57,20 +56,13 @@ _PROGRESS = {
 }
 
 
-class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseTorchMLP(
+    PredictionMixin, ExportMixin, ParameterChecks, CallbackSupportMixin, BaseEstimator, ABC
+):
     """Base of both estimators; not for direct use."""
 
-    def _store(self, parameters):
-        """Set what a constructor was given, as it is: the local variables of `__init__`."""
-        for name in self._get_param_names():
-            setattr(self, name, parameters[name])
-
-    def _validate_params(self):
-        """Check the parameters by scikit-learn's table, and add what may have been meant."""
-        try:
-            super()._validate_params()
-        except ValueError as error:
-            raise type(error)(f"{error}{hint(self)}") from None
+    def _suggestion(self):
+        return suggestion(self)
 
     @abstractmethod
     def _target_encoder(self, y, incremental, classes):
@@ -247,10 +239,11 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
 
     def _prepare(self, data, validation, layer_units, encoder, loss, resumed, incremental):
         """Return the inputs of a fit and its state before the first epoch."""
-        saved = getattr(self, "_saved_state", SavedState()) if incremental else SavedState()
+        saved = (incremental and getattr(self, "_saved_state", None)) or SavedState()
         continues = saved.seed is not None and saved.seed == self.random_state
         if resumed:
             check_resumable(self.coefs_, layer_units)
+        inputs: FitInputs
         inputs, state = prepare(
             self._settings(loss, incremental),
             data,
@@ -293,20 +286,21 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
 
     def _publish(self, inputs, state, encoder):
         """Set the fitted attributes."""
-        vars(self).update(_fitted_attributes(inputs, state, encoder))
+        self.__dict__.update(_fitted_attributes(inputs, state, encoder))
         if self.solver == "lbfgs" and not self.early_stopping:  # as in scikit-learn
             del self.best_loss_, self.validation_scores_, self.best_validation_score_
-        self._saved_state = state.save() if inputs.resumable else SavedState()
-        if inputs.resumable and isinstance(self.random_state, Integral):
-            self._saved_state.seed = self.random_state
-            self._saved_state.random_state = state.random_state
+        self._saved_state = None
+        if inputs.resumable:
+            self._saved_state = saved = state.save()
+            if isinstance(self.random_state, Integral):
+                saved.seed, saved.random_state = self.random_state, state.random_state
 
     def _as_if_trained(self, inputs, state, encoder):
         """Return a copy, fitted as if training ended now, for rows in an array."""
         model = copy.copy(self)
         attributes = _fitted_attributes(inputs, state, encoder)
-        vars(model).update({name: copy.copy(value) for name, value in attributes.items()})
-        vars(model).pop("feature_names_in_", None)
+        model.__dict__.update({name: copy.copy(value) for name, value in attributes.items()})
+        model.__dict__.pop("feature_names_in_", None)
         return model
 
     @property
@@ -362,13 +356,14 @@ def _unchanged_by_errors(estimator):
     before = dict(vars(estimator))
     # A fit that continues another one appends to its curves.
     lengths = {name: len(value) for name, value in before.items() if isinstance(value, list)}
-    saved = before.get("_saved_state", SavedState())
-    generator = saved.random_state and saved.random_state.get_state()
+    saved = before.get("_saved_state")
+    random_state = saved and saved.random_state
+    drawn = random_state and random_state.get_state()
     try:
         yield
     except BaseException:
-        if generator:
-            saved.random_state.set_state(generator)
+        if random_state:
+            random_state.set_state(drawn)
         for name, length in lengths.items():
             del before[name][length:]
         vars(estimator).clear()

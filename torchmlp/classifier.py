@@ -5,12 +5,13 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
-from torchmlp.arrays import check_weights
+from torchmlp._sklearn_compat import fit_context, is_first_partial_fit
 from torchmlp.base import BaseTorchMLP
+from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
 from torchmlp.prediction import ProbabilityMixin, ScoreMixin
 from torchmlp.training.losses import resolve_loss
-from torchmlp.validation import CLASSIFIER_CONSTRAINTS, fit_context, is_first_partial_fit
+from torchmlp.validation import check_weights
 
 
 class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorchMLP):

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import train_test_split
 
-from torchmlp.arrays import check_any_weight
+from torchmlp._sklearn_compat import takes_weights
 from torchmlp.training.batches import Dataset
-from torchmlp.validation import takes_weights
+from torchmlp.validation import check_any_weight
 
 
 def split(data, strata, fraction, random_state):

@@ -110,11 +110,11 @@ def _layout(settings, layer_units, batch_size, X_dtype):
     n_hidden = len(layer_units) - 2
     n_multiply_adds = batch_size * sum(a * b for a, b in pairwise(layer_units))
     device = resolve_device(settings.device)
-    dtypes = resolve_dtype(settings.dtype, X_dtype, device, n_multiply_adds)
+    dtype, product_dtype = resolve_dtype(settings.dtype, X_dtype, device, n_multiply_adds)
     dropout = 0.0 if settings.solver == "lbfgs" else settings.dropout
     activations = resolve_activations(settings.activation, n_hidden)
     dropouts = [float(share) for share in per_layer(dropout, n_hidden)]
-    return Layout(layer_units, *dtypes, device, activations, dropouts)
+    return Layout(layer_units, dtype, product_dtype, device, activations, dropouts)
 
 
 def _prepare_steps(inputs, state, saved):

@@ -3,11 +3,12 @@
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
+from torchmlp._sklearn_compat import fit_context
 from torchmlp.base import BaseTorchMLP
+from torchmlp.constraints import REGRESSOR_CONSTRAINTS
 from torchmlp.encoding import ValueEncoder
 from torchmlp.prediction import ScoreMixin
 from torchmlp.training.losses import resolve_loss
-from torchmlp.validation import REGRESSOR_CONSTRAINTS, fit_context
 
 
 class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):

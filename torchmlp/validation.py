@@ -1,235 +1,333 @@
-"""Checks of parameters: the only module that imports what scikit-learn calls private."""
+"""Checks of the arrays that users pass: features, targets and weights."""
 
-import inspect
-import operator
-from numbers import Real
+import contextlib
+import functools
+import re
 
 import numpy as np
 import torch
-from sklearn.base import _fit_context
-from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.utils._array_api import get_namespace_and_device, move_to
-from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
-from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight, _check_y
+from sklearn import get_config
+from sklearn.base import is_regressor
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import validate_data
 
-from torchmlp.training.activations import ACTIVATIONS, check_activations
-from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
-from torchmlp.training.solvers import SOLVERS
+from torchmlp._sklearn_compat import (
+    check_sample_weight,
+    check_y,
+    get_namespace_and_device,
+    move_to,
+)
+from torchmlp.training.device.placement import one_thread
 
-__all__ = [
-    "CLASSIFIER_CONSTRAINTS",
-    "REGRESSOR_CONSTRAINTS",
-    "accepts",
-    "check_combinations",
-    "check_layers",
-    "check_lbfgs_result",
-    "check_resumable",
-    "check_sample_weight",
-    "check_y",
-    "describe_ignored",
-    "fit_context",
-    "get_namespace_and_device",
-    "is_first_partial_fit",
-    "move_to",
-    "takes_weights",
-]
-
-fit_context = _fit_context(prefer_skip_nested_validation=True)
-is_first_partial_fit = _check_partial_fit_first_call
-check_sample_weight = _check_sample_weight
-check_y = _check_y
-
-_OWN_CONSTRAINTS = {
-    "activation": [StrOptions(set(ACTIVATIONS)), callable, list, tuple],
-    "solver": [StrOptions({"lbfgs", *SOLVERS}), callable],
-    "learning_rate": [StrOptions(set(SCHEDULES))],
-    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
-    "init": [StrOptions({"glorot", "torch", "zeros"})],
-    "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
-    "scoring": [str, callable, None],
-    "verbose": [*MLPClassifier._parameter_constraints["verbose"], StrOptions({"bar"})],
-    "time_limit": [Interval(Real, 0, None, closed="neither"), None],
-    "callbacks": [list, tuple, None],
-    "device": [str, torch.device],
-    "dtype": [StrOptions({"auto", "float64", "float32", "bfloat16"})],
-}
-CLASSIFIER_CONSTRAINTS: dict = {
-    **MLPClassifier._parameter_constraints,
-    **_OWN_CONSTRAINTS,
-    "loss": [StrOptions({"log_loss", "hinge", "perceptron"})],
-    "class_weight": [StrOptions({"balanced"}), dict, None],
-}
-REGRESSOR_CONSTRAINTS: dict = {
-    **MLPRegressor._parameter_constraints,
-    **_OWN_CONSTRAINTS,
-    "loss": [
-        StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma"}),
-        callable,
-    ],
-    "quantile": [Interval(Real, 0, 1, closed="neither")],
+_NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+# What NumPy, pandas and torch say of values that they cannot convert or compare.
+_UNUSABLE_VALUES = (
+    "could not convert",
+    "cannot convert",
+    "can't convert",
+    "cannot cast",
+    "must be a string or a real number",
+    "must be a numpy dtype",
+    "too large to convert",
+    "with a sequence",
+    "not supported between",
+    "unhashable",
+    "is ambiguous",
+    "unknown label type: (",
+)
+_REMEDIES = {
+    "X": (
+        "Pass numbers, in rows of the same length. Encode categories first, for example with "
+        "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
+    ),
+    "y": (
+        "Targets of a regressor must be numbers. Labels of a classifier must all be of one type, "
+        "such as str or int, and none may be missing."
+    ),
+    "sample_weight": "Give one number per sample, or one number for all samples.",
 }
 
 
-def accepts(estimator, name, value):
-    """Whether an estimator of scikit-learn's has this parameter and takes this value."""
-    constraints = type(estimator)._parameter_constraints.get(name, [])
-    return any(make_constraint(constraint).is_satisfied_by(value) for constraint in constraints)
+@contextlib.contextmanager
+def naming(argument, *others):
+    """Name an argument in the errors of the body, and the remedy for values of a wrong type.
 
-
-def takes_weights(scorer):
-    """Whether a scorer, scikit-learn's or a function, takes sample weights."""
-    if hasattr(scorer, "_accept_sample_weight"):
-        return scorer._accept_sample_weight()
-    return "sample_weight" in inspect.signature(scorer).parameters
-
-
-def check_layers(hidden_layer_sizes):
-    """Return the widths of the hidden layers as a list of int.
-
-    Raises
-    ------
-    ValueError
-        If one of them is not an integer, or less than 1.
+    Parameters
+    ----------
+    argument : str
+        Argument of `fit` that the body checks.
+    *others : str
+        Arguments that the body also checks, by checks that name them.
     """
-    # An array of no dimension has __iter__, but cannot be iterated.
-    iterable = hasattr(hidden_layer_sizes, "__iter__")
-    several = iterable and getattr(hidden_layer_sizes, "ndim", 1) > 0
-    sizes = list(hidden_layer_sizes) if several else [hidden_layer_sizes]
-    if not all(_is_integer(size) for size in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes must be whole numbers, one per hidden layer, got {sizes}."
-        )
-    if any(size <= 0 for size in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes must be > 0, got {sizes}. Leave a layer without units out; () "
-            "is a linear model."
-        )
-    return [int(size) for size in sizes]
-
-
-def _is_integer(size):
-    """Whether a value is an integer, or an array or tensor of no dimension that holds one."""
     try:
-        return type(size) is not bool and operator.index(size) is not None
-    except TypeError:
-        return False
+        yield
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        text = str(error)
+        if any(phrase in text.lower() for phrase in _UNUSABLE_VALUES):
+            remedy = _REMEDIES[argument.removesuffix("_val")]
+            text = f"{argument} cannot be used: {text.rstrip('.')}. {remedy}"
+        elif any(re.search(rf"\b{name}\b", text) for name in (argument, *others)):
+            raise
+        else:
+            text = f"{argument}: {text}"
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(text) from error
 
 
-def check_combinations(estimator, n_hidden, incremental, resumed, validated):
-    """Make sure that the parameters make sense together.
+def to_numpy(**arrays):
+    """Return arrays of other libraries as NumPy arrays, on the CPU.
 
-    Parameters
-    ----------
-    estimator : BaseTorchMLP
-    n_hidden : int
-        Number of hidden layers.
-    incremental : bool
-        Whether this is a step of `partial_fit`.
-    resumed : bool
-        Whether training goes on with a fitted network.
-    validated : bool
-        Whether the user brought validation data.
-
-    Raises
-    ------
-    ValueError
-        If one of them asks for what another rules out.
-    """
-    check_activations(estimator.activation, n_hidden)
-    _check_dropout(estimator.dropout, n_hidden)
-    if estimator.init == "zeros" and n_hidden and not resumed:
-        raise ValueError(
-            "init='zeros' is for linear models, hidden_layer_sizes=(): hidden units that begin "
-            "alike stay alike. Use init='glorot'."
-        )
-    rate, solver = estimator.learning_rate, estimator.solver
-    if "lr" in getattr(solver, "keywords", {}):
-        raise ValueError(
-            f"solver={solver!r} sets lr, but the rate of each epoch comes from learning_rate_init="
-            f"{estimator.learning_rate_init} and learning_rate={rate!r}. Leave lr out."
-        )
-    if estimator.callbacks:
-        if solver == "lbfgs":
-            raise ValueError(
-                "callbacks are those of skorch's loop over epochs, which solver='lbfgs' has not. "
-                "Use solver='adam'; or, with lbfgs, set_callbacks(), verbose='bar' or time_limit."
-            )
-        validated = validated or estimator.early_stopping
-        schedule = schedule_of(solver, rate)
-        from torchmlp.callbacks.skorch_checks import check_callbacks  # imports skorch
-
-        check_callbacks(estimator.callbacks, schedule, validated, incremental or resumed)
-    if incremental and rate in PLANNED:
-        raise ValueError(
-            f"learning_rate={rate!r} needs to know where training ends, and partial_fit does not "
-            "tell. Use fit, or learning_rate='constant'."
-        )
-
-
-def describe_ignored(estimator):
-    """Name the parameters that others make ineffective, beyond those that scikit-learn ignores.
-
-    As there they are no error, so that a search can combine all values.
+    Torch tensors always; arrays of other libraries that follow the array API only with
+    scikit-learn's ``array_api_dispatch=True``. Everything else is returned as it is. Memory is
+    shared where possible.
 
     Parameters
     ----------
-    estimator : BaseTorchMLP
+    **arrays : array-like or None
+        By the names of the arguments.
 
     Returns
     -------
-    str
-        The text of a warning; empty if every parameter has an effect.
-    """
-    lbfgs, quantile = estimator.solver == "lbfgs", getattr(estimator, "quantile", 0.5)
-    scored = estimator.scoring is not None
-    rules = [
-        ("dropout", "solver", lbfgs and np.any(estimator.dropout)),
-        ("max_grad_norm", "solver", lbfgs and estimator.max_grad_norm is not None),
-        ("learning_rate", "solver", lbfgs and estimator.learning_rate in PLANNED),
-        ("quantile", "loss", quantile != 0.5 and estimator.loss != "quantile"),
-        ("scoring", "early_stopping", scored and not estimator.early_stopping),
-    ]
-    ignored = [
-        f"{name}={getattr(estimator, name)!r} with {other}={getattr(estimator, other)!r}"
-        for name, other, is_ignored in rules
-        if is_ignored
-    ]
-    if not ignored:
-        return ""
-    return f"These parameters have no effect and are ignored: {', '.join(ignored)}."
-
-
-def _check_dropout(dropout, n_hidden):
-    if not isinstance(dropout, (list, tuple)):
-        return
-    if len(dropout) != n_hidden:
-        raise ValueError(
-            f"dropout={dropout!r} has {len(dropout)} values for {n_hidden} hidden layers. Give one "
-            "per hidden layer, or one for all."
-        )
-    if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in dropout):
-        raise ValueError(f"dropout={dropout!r} must hold shares in [0, 1), one per hidden layer.")
-
-
-def check_resumable(coefs, layer_units):
-    """Make sure that training can go on from these weights.
+    list of array-like or None
 
     Raises
     ------
     ValueError
-        If the network asked for has another shape.
+        If a tensor cannot be converted, such as a sparse one.
     """
-    fitted = (*(np.shape(w)[0] for w in coefs), np.shape(coefs[-1])[1])
-    if fitted != tuple(layer_units):
+    converted = []
+    for name, array in arrays.items():
+        with naming(name):
+            converted.append(_to_numpy(array))
+    return converted
+
+
+def _to_numpy(array):
+    is_tensor = isinstance(array, torch.Tensor)
+    if not is_tensor and _origin(array) is None:
+        return array
+    with one_thread():
+        return _tensor_to_numpy(array) if is_tensor else move_to(array, xp=np, device="cpu")
+
+
+def _tensor_to_numpy(tensor):
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
         raise ValueError(
-            f"Training cannot go on: the fitted network has layers of {fitted} units, but X, y "
-            f"and hidden_layer_sizes ask for {tuple(layer_units)}. Set warm_start=False and "
-            "call fit to start anew."
+            f"Got a tensor of layout {tensor.layout} on device {tensor.device}, which cannot be "
+            "converted to a NumPy array. Pass a dense tensor, such as that of to_dense(), or a "
+            "SciPy sparse matrix."
+        )
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    if tensor.is_floating_point() and tensor.dtype not in _NUMPY_FLOATS:
+        tensor = tensor.float()
+    return tensor.numpy()
+
+
+def _origin(array):
+    """Return (namespace, device) of an array that is not NumPy's and is dispatched, else None."""
+    if not get_config()["array_api_dispatch"] or np.isscalar(array):
+        return None
+    namespace, is_array, device = get_namespace_and_device(array)
+    return (namespace, device) if is_array and not isinstance(array, np.ndarray) else None
+
+
+def in_namespace_of_X(method):
+    """Make a method of X return arrays of the library and device of X, where they dispatch.
+
+    Labels that are not numbers stay in NumPy's.
+    """
+
+    @functools.wraps(method)
+    def wrapper(estimator, X):
+        origin = _origin(X)
+        result = method(estimator, *to_numpy(X=X))
+        if origin is None:
+            return result
+        namespace, device = origin
+        if isinstance(result, list):
+            return [move_to(part, xp=namespace, device=device) for part in result]
+        numeric = result.dtype.kind in "biuf"
+        return move_to(result, xp=namespace, device=device) if numeric else result
+
+    return wrapper
+
+
+def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
+    """Return X as floats, dense or CSR, and y as an array.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+    X, y : array-like
+    reset : bool
+        Whether the number and names of the features are set, or compared with those known.
+    names : tuple of str
+        What errors call X and y.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value, or the shape, is not valid.
+    """
+    with naming(names[0]):
+        _check_values(X, numeric=True)
+        X = validate_data(
+            estimator,
+            X,
+            None if y is None else "no_validation",  # None is an error
+            accept_sparse="csr",
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+    with naming(names[1]):
+        numeric = is_regressor(estimator)
+        _check_values(y, numeric)
+        y = check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+    with naming(" and ".join(names)):
+        check_consistent_length(X, y)
+    return X, y
+
+
+def _check_values(array, numeric):
+    """Refuse values that NumPy would silently take for others: masked ones, dates as numbers."""
+    if isinstance(array, np.ma.MaskedArray) and array.mask.any():
+        raise ValueError(
+            f"Got {array.mask.sum()} masked values, which would be used as if they were not "
+            "masked. Impute them, for example with SimpleImputer after filled(np.nan), or leave "
+            "these samples out."
+        )
+    if not numeric:
+        return
+    if hasattr(array, "columns"):
+        columns = zip(array.columns, array.dtypes, strict=True)
+        dates = [f"column {name!r}" for name, dtype in columns if _is_date(dtype)]
+    else:
+        dtype = getattr(array, "dtype", None)
+        dates = [f"dtype {dtype}"] if _is_date(dtype) else []
+    if dates:
+        raise TypeError(
+            f"Got dates or durations ({', '.join(dates)}). Convert them to numbers, for example "
+            "to days since a fixed date, or to year, month and weekday."
         )
 
 
-def check_lbfgs_result(result, max_iter):
-    """Warn, in scikit-learn's words, if L-BFGS did not converge."""
-    _check_optimize_result("lbfgs", result, max_iter)
+def _is_date(dtype):
+    """Whether a dtype of NumPy, pandas or polars is of dates or durations."""
+    temporal = getattr(dtype, "is_temporal", None)  # polars
+    return getattr(dtype, "kind", None) in ("m", "M") or (temporal is not None and temporal())
+
+
+def check_input(estimator, X):
+    """Return X as a dense or CSR array of the width that the estimator was fitted on."""
+    if _is_right(estimator, X):
+        return X
+    with naming("X"):
+        _check_values(X, numeric=True)
+        # Integers need no copy. What holds no numbers is converted as in `fit`, or refused.
+        kind = getattr(getattr(X, "dtype", None), "kind", None)
+        numeric = hasattr(X, "columns") or kind in ("b", "i", "u", "f")
+        dtype = "numeric" if numeric else np.float64
+        X = validate_data(estimator, X, accept_sparse="csr", dtype=dtype, reset=False)
+        if X.dtype.kind == "O":  # from a data frame
+            X = check_array(X, dtype=np.float64, input_name="X", estimator=estimator)
+    return X
+
+
+def _is_right(estimator, X):
+    """Whether scikit-learn would return X as it is: for a single row its checks take longest."""
+    with np.errstate(over="ignore", invalid="ignore"):  # its own checks then say what is wrong
+        return _is_plain(estimator, X)
+
+
+def _is_plain(estimator, X):
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype in (np.float32, np.float64)
+        and X.shape[0] > 0
+        and X.shape[1] == estimator.n_features_in_
+        and not hasattr(estimator, "feature_names_in_")
+        and np.isfinite(X.sum())
+    )
+
+
+def check_weights(sample_weight, X, name="sample_weight"):
+    """Return the weights of the rows as a float array, or None if there are none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a weight is not a number, negative or not finite, their number is wrong, or all of them
+        are zero.
+    """
+    if sample_weight is None:
+        return None
+    with naming(name):
+        _check_values(sample_weight, numeric=True)
+        weights = check_sample_weight(
+            sample_weight, X, dtype=np.float64, allow_all_zero_weights=True
+        )
+    if weights.min() < 0:
+        raise ValueError(
+            f"{name} must not be negative, got {weights.min()}. A weight of 0 leaves a row out."
+        )
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"{name} must be finite, and so must the sum of all weights, got {weights.max()}. "
+            "Divide the weights by their mean."
+        )
+    check_any_weight(weights, name)
+    return weights
+
+
+def check_any_weight(weights, name="sample_weight"):
+    """Raise a ValueError if all weights are zero."""
+    if not weights.any():
+        raise ValueError(
+            f"Sample weights must contain at least one non-zero number. Got {name} with "
+            f"{len(weights)} zeros; give the rows to learn from a positive weight."
+        )
+
+
+def check_targets(encoded, loss, name):
+    """Make sure that a loss is defined for the targets.
+
+    Parameters
+    ----------
+    encoded : ndarray
+    loss : Loss
+    name : str or callable
+        As the user names it.
+
+    Raises
+    ------
+    ValueError
+        If one of them is too small.
+    """
+    if loss.lowest == -np.inf:
+        return
+    smallest = encoded.min()
+    if smallest < loss.lowest or (loss.open_range and smallest == loss.lowest):
+        sign = ">" if loss.open_range else ">="
+        raise ValueError(
+            f"loss={name!r} needs y {sign} {loss.lowest:g}, got {smallest}. Use "
+            "loss='squared_error' for targets outside that range."
+        )
+
+
+def check_together(X_val, y_val, sample_weight_val):
+    """Make sure that validation data come with their targets.
+
+    Raises
+    ------
+    ValueError
+        If something of them is missing.
+    """
+    if (X_val is None) != (y_val is None):
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} was given without {missing}; pass both, or neither.")
+    if sample_weight_val is not None and X_val is None:
+        raise ValueError("sample_weight_val was given without X_val and y_val; pass all three.")

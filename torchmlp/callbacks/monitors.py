@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from sklearn.exceptions import ConvergenceWarning
 
+from torchmlp._sklearn_compat import begin_callbacks
 from torchmlp.training.loop import Monitor
 
 
@@ -17,15 +18,17 @@ class SklearnCallbacks(Monitor):
 
     Parameters
     ----------
+    context : sklearn.callback.CallbackContext
+        Of the fit.
     estimator : BaseTorchMLP
     X, y, sample_weight : array-like
         As `fit` got them.
     """
 
-    def __init__(self, estimator, X, y, sample_weight):
+    def __init__(self, context, estimator, X, y, sample_weight):
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.seen = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self.fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self.fit = context
         self.fit.call_on_fit_task_begin(**self.seen)
         self.epoch: Any = None
 
@@ -130,9 +133,8 @@ class TimeLimit(Monitor):
 
 def sklearn_callbacks_of(estimator, X, y, sample_weight):
     """Return the callbacks of `set_callbacks` as a list of monitors: one or none."""
-    if not hasattr(estimator, "_skl_callbacks"):
-        return []
-    return [SklearnCallbacks(estimator, X, y, sample_weight)]
+    context = begin_callbacks(estimator, max_subtasks=estimator.max_iter)
+    return [] if context is None else [SklearnCallbacks(context, estimator, X, y, sample_weight)]
 
 
 def monitors_of(estimator, inputs, state, callbacks):

@@ -9,11 +9,11 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from torchmlp._sklearn_compat import accepts, private_state, set_private_state
 from torchmlp.encoding import ClassEncoder, ValueEncoder
 from torchmlp.training.activations import Apply, per_layer, resolve_activations
-from torchmlp.training.fit_state import Progress, SavedState
+from torchmlp.training.fit_state import Progress
 from torchmlp.training.losses import OUTPUT_ACTIVATIONS, resolve_loss
-from torchmlp.validation import accepts
 
 _THEIR_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
 _THEIR_LOSSES = ("log_loss", "squared_error", "poisson")
@@ -143,9 +143,8 @@ class ExportMixin:
             if accepts(theirs, name, value):
                 theirs.set_params(**{name: value})
         _copy_fitted(self, theirs)
-        theirs._no_improvement_count = self._no_improvement_count
-        if is_classifier(self):
-            theirs._label_binarizer = self._encoder.binarizer
+        binarizer = self._encoder.binarizer if is_classifier(self) else None
+        set_private_state(theirs, self._no_improvement_count, binarizer)
         return theirs
 
     @classmethod
@@ -187,18 +186,18 @@ class ExportMixin:
         check_is_fitted(model)
         ours.set_params(**model.get_params())
         _copy_fitted(model, ours)
-        ours._no_improvement_count = getattr(model, "_no_improvement_count", 0)
+        ours._no_improvement_count, binarizer = private_state(model)
         progress = Progress()
         for loss in getattr(model, "loss_curve_", []):  # lbfgs has none
             progress.begin_epoch()
             progress.record_loss("train_loss", float(loss))
-        ours._saved_state, ours._history = SavedState(), progress.history
+        ours._saved_state, ours._history = None, progress.history
         ours.validation_loss_curve_, ours.device_ = None, "cpu"
         ours.n_parameters_ = sum(array.size for array in ours.coefs_ + ours.intercepts_)
-        if is_classifier(ours):
-            ours._encoder = ClassEncoder.of(model._label_binarizer)
-        else:
+        if binarizer is None:
             ours._encoder = ValueEncoder(resolve_loss(model.loss))
+        else:
+            ours._encoder = ClassEncoder.of(binarizer)
         return ours
 
 

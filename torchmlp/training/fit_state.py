@@ -291,7 +291,7 @@ class FitState:
     random_state: np.random.RandomState
     schedule: Constant
     solver: Solver | None = None
-    order: np.ndarray | None = None
+    order: Any = None
     dropout_generator: torch.Generator | None = None
     best_weights: torch.Tensor | None = None
     pending_warnings: list = field(default_factory=list)

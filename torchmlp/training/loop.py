@@ -1,6 +1,7 @@
 """The training loop: epochs, monitors, stopping rules and the learning rate of each epoch."""
 
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import numpy as np
@@ -27,8 +28,8 @@ class Monitor:
     """
 
     watches_blocks = False
-    on_gradient = None
-    on_batch_end = None
+    on_gradient: Callable[[], object] | None = None
+    on_batch_end: Callable[[], object] | None = None
 
     def on_train_begin(self, inputs, state):
         """Prepare for the first epoch."""

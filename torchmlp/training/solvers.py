@@ -38,6 +38,14 @@ class Solver:
         """Begin a step, and return what `update` needs."""
         return (torch.from_numpy(rate) if self.weights.stack else rate,)
 
+    def state(self):
+        """Return what a later fit needs to continue, without tensors."""
+        raise NotImplementedError
+
+    def restore(self, state):
+        """Continue from what `state` returned."""
+        raise NotImplementedError
+
     def _times(self, vector, rate):
         """Return a vector laid out like the weights times a rate, or the rate of each member."""
         if rate.ndim == 0:
@@ -76,11 +84,9 @@ class SGD(Solver):
             self.weights.flat.add_(velocity)
 
     def state(self):
-        """Return what a later fit needs to continue, without tensors."""
         return {"velocity": self.weights.by_rows(self.velocity)}
 
     def restore(self, state):
-        """Continue from what `state` returned."""
         self.velocity.copy_(self.weights.from_rows(state["velocity"]))
 
 

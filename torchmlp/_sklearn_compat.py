@@ -1,0 +1,114 @@
+"""What torchmlp uses of scikit-learn's private API: the only module that imports or reads it."""
+
+import inspect
+
+from sklearn.base import _fit_context
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.utils._array_api import get_namespace_and_device, move_to
+from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
+from sklearn.utils.multiclass import _check_partial_fit_first_call as is_first_partial_fit
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_y as check_y
+
+__all__ = [
+    "CLASSIFIER_CONSTRAINTS",
+    "REGRESSOR_CONSTRAINTS",
+    "Interval",
+    "ParameterChecks",
+    "StrOptions",
+    "accepts",
+    "begin_callbacks",
+    "check_lbfgs_result",
+    "check_sample_weight",
+    "check_y",
+    "fit_context",
+    "get_namespace_and_device",
+    "is_first_partial_fit",
+    "move_to",
+    "private_state",
+    "set_private_state",
+    "takes_weights",
+]
+
+fit_context = _fit_context(prefer_skip_nested_validation=True)
+CLASSIFIER_CONSTRAINTS = MLPClassifier._parameter_constraints
+REGRESSOR_CONSTRAINTS = MLPRegressor._parameter_constraints
+
+
+class ParameterChecks:
+    """Stores the parameters of a constructor, and checks them when an estimator is fitted.
+
+    `fit_context` calls the check, which compares the parameters with the class attribute
+    `_parameter_constraints`.
+    """
+
+    def _store(self, parameters):
+        """Store the constructor's parameters unmodified.
+
+        Parameters
+        ----------
+        parameters : dict
+            The local variables of `__init__`.
+        """
+        for name in self._get_param_names():
+            setattr(self, name, parameters[name])
+
+    def _suggestion(self):
+        """Return a sentence that is appended to the error for an invalid parameter."""
+        return ""
+
+    def _validate_params(self):
+        try:
+            super()._validate_params()
+        except ValueError as error:
+            raise type(error)(f"{error}{self._suggestion()}") from None
+
+
+def accepts(estimator, name, value):
+    """Return whether an estimator has this parameter and accepts this value."""
+    constraints = type(estimator)._parameter_constraints.get(name, [])
+    return any(make_constraint(constraint).is_satisfied_by(value) for constraint in constraints)
+
+
+def takes_weights(scorer):
+    """Return whether a scorer, scikit-learn's or a function, takes sample weights."""
+    if hasattr(scorer, "_accept_sample_weight"):
+        return scorer._accept_sample_weight()
+    return "sample_weight" in inspect.signature(scorer).parameters
+
+
+def check_lbfgs_result(result, max_iter):
+    """Warn, in scikit-learn's words, if L-BFGS did not converge."""
+    _check_optimize_result("lbfgs", result, max_iter)
+
+
+def begin_callbacks(estimator, max_subtasks):
+    """Return the context of the callbacks of an estimator for one fit, or None without any."""
+    if not hasattr(estimator, "_skl_callbacks"):
+        return None
+    return estimator._init_callback_context(max_subtasks=max_subtasks)
+
+
+def private_state(mlp):
+    """Return what a fitted MLP of scikit-learn keeps beside its public attributes.
+
+    Parameters
+    ----------
+    mlp : MLPClassifier or MLPRegressor
+
+    Returns
+    -------
+    no_improvement_count : int
+    label_binarizer : LabelBinarizer or None
+        None for a regressor.
+    """
+    count = getattr(mlp, "_no_improvement_count", 0)
+    return count, getattr(mlp, "_label_binarizer", None)
+
+
+def set_private_state(mlp, no_improvement_count, label_binarizer):
+    """Set what `private_state` returns."""
+    mlp._no_improvement_count = no_improvement_count
+    if label_binarizer is not None:
+        mlp._label_binarizer = label_binarizer

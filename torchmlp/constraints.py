@@ -1,0 +1,230 @@
+"""Parameters: the table of valid values, combinations, and suggestions for invalid values."""
+
+import operator
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.base import is_regressor
+
+from torchmlp import _sklearn_compat
+from torchmlp._sklearn_compat import Interval, StrOptions, accepts
+from torchmlp.training.activations import ACTIVATIONS, check_activations
+from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
+from torchmlp.training.solvers import SOLVERS
+
+_OWN_CONSTRAINTS = {
+    "activation": [StrOptions(set(ACTIVATIONS)), callable, list, tuple],
+    "solver": [StrOptions({"lbfgs", *SOLVERS}), callable],
+    "learning_rate": [StrOptions(set(SCHEDULES))],
+    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+    "init": [StrOptions({"glorot", "torch", "zeros"})],
+    "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "scoring": [str, callable, None],
+    "verbose": [*_sklearn_compat.CLASSIFIER_CONSTRAINTS["verbose"], StrOptions({"bar"})],
+    "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+    "callbacks": [list, tuple, None],
+    "device": [str, torch.device],
+    "dtype": [StrOptions({"auto", "float64", "float32", "bfloat16"})],
+}
+CLASSIFIER_CONSTRAINTS: dict = {
+    **_sklearn_compat.CLASSIFIER_CONSTRAINTS,
+    **_OWN_CONSTRAINTS,
+    "loss": [StrOptions({"log_loss", "hinge", "perceptron"})],
+    "class_weight": [StrOptions({"balanced"}), dict, None],
+}
+REGRESSOR_CONSTRAINTS: dict = {
+    **_sklearn_compat.REGRESSOR_CONSTRAINTS,
+    **_OWN_CONSTRAINTS,
+    "loss": [
+        StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma"}),
+        callable,
+    ],
+    "quantile": [Interval(Real, 0, 1, closed="neither")],
+}
+
+
+def check_layers(hidden_layer_sizes):
+    """Return the widths of the hidden layers as a list of int.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not an integer, or less than 1.
+    """
+    # An array of no dimension has __iter__, but cannot be iterated.
+    iterable = hasattr(hidden_layer_sizes, "__iter__")
+    several = iterable and getattr(hidden_layer_sizes, "ndim", 1) > 0
+    sizes = list(hidden_layer_sizes) if several else [hidden_layer_sizes]
+    if not all(_is_integer(size) for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be whole numbers, one per hidden layer, got {sizes}."
+        )
+    if any(size <= 0 for size in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be > 0, got {sizes}. Leave a layer without units out; () "
+            "is a linear model."
+        )
+    return [int(size) for size in sizes]
+
+
+def _is_integer(size):
+    """Whether a value is an integer, or an array or tensor of no dimension that holds one."""
+    try:
+        return type(size) is not bool and operator.index(size) is not None
+    except TypeError:
+        return False
+
+
+def check_combinations(estimator, n_hidden, incremental, resumed, validated):
+    """Make sure that the parameters make sense together.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+    n_hidden : int
+        Number of hidden layers.
+    incremental : bool
+        Whether this is a step of `partial_fit`.
+    resumed : bool
+        Whether training goes on with a fitted network.
+    validated : bool
+        Whether the user brought validation data.
+
+    Raises
+    ------
+    ValueError
+        If one of them asks for what another rules out.
+    """
+    check_activations(estimator.activation, n_hidden)
+    _check_dropout(estimator.dropout, n_hidden)
+    if estimator.init == "zeros" and n_hidden and not resumed:
+        raise ValueError(
+            "init='zeros' is for linear models, hidden_layer_sizes=(): hidden units that begin "
+            "alike stay alike. Use init='glorot'."
+        )
+    rate, solver = estimator.learning_rate, estimator.solver
+    if "lr" in getattr(solver, "keywords", {}):
+        raise ValueError(
+            f"solver={solver!r} sets lr, but the rate of each epoch comes from learning_rate_init="
+            f"{estimator.learning_rate_init} and learning_rate={rate!r}. Leave lr out."
+        )
+    if estimator.callbacks:
+        if solver == "lbfgs":
+            raise ValueError(
+                "callbacks are those of skorch's loop over epochs, which solver='lbfgs' has not. "
+                "Use solver='adam'; or, with lbfgs, set_callbacks(), verbose='bar' or time_limit."
+            )
+        validated = validated or estimator.early_stopping
+        schedule = schedule_of(solver, rate)
+        from torchmlp.callbacks.skorch_checks import check_callbacks  # imports skorch
+
+        check_callbacks(estimator.callbacks, schedule, validated, incremental or resumed)
+    if incremental and rate in PLANNED:
+        raise ValueError(
+            f"learning_rate={rate!r} needs to know where training ends, and partial_fit does not "
+            "tell. Use fit, or learning_rate='constant'."
+        )
+
+
+def describe_ignored(estimator):
+    """Name the parameters that others make ineffective, beyond those that scikit-learn ignores.
+
+    As there they are no error, so that a search can combine all values.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+
+    Returns
+    -------
+    str
+        The text of a warning; empty if every parameter has an effect.
+    """
+    lbfgs, quantile = estimator.solver == "lbfgs", getattr(estimator, "quantile", 0.5)
+    scored = estimator.scoring is not None
+    rules = [
+        ("dropout", "solver", lbfgs and np.any(estimator.dropout)),
+        ("max_grad_norm", "solver", lbfgs and estimator.max_grad_norm is not None),
+        ("learning_rate", "solver", lbfgs and estimator.learning_rate in PLANNED),
+        ("quantile", "loss", quantile != 0.5 and estimator.loss != "quantile"),
+        ("scoring", "early_stopping", scored and not estimator.early_stopping),
+    ]
+    ignored = [
+        f"{name}={getattr(estimator, name)!r} with {other}={getattr(estimator, other)!r}"
+        for name, other, is_ignored in rules
+        if is_ignored
+    ]
+    if not ignored:
+        return ""
+    return f"These parameters have no effect and are ignored: {', '.join(ignored)}."
+
+
+def _check_dropout(dropout, n_hidden):
+    if not isinstance(dropout, (list, tuple)):
+        return
+    if len(dropout) != n_hidden:
+        raise ValueError(
+            f"dropout={dropout!r} has {len(dropout)} values for {n_hidden} hidden layers. Give one "
+            "per hidden layer, or one for all."
+        )
+    if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in dropout):
+        raise ValueError(f"dropout={dropout!r} must hold shares in [0, 1), one per hidden layer.")
+
+
+def check_resumable(coefs, layer_units):
+    """Make sure that training can go on from these weights.
+
+    Raises
+    ------
+    ValueError
+        If the network asked for has another shape.
+    """
+    fitted = (*(np.shape(w)[0] for w in coefs), np.shape(coefs[-1])[1])
+    if fitted != tuple(layer_units):
+        raise ValueError(
+            f"Training cannot go on: the fitted network has layers of {fitted} units, but X, y "
+            f"and hidden_layer_sizes ask for {tuple(layer_units)}. Set warm_start=False and "
+            "call fit to start anew."
+        )
+
+
+_OTHER_NAMES = {
+    "mse": "squared_error",
+    "mae": "absolute_error",
+    "pinball": "quantile",
+    "cross_entropy": "log_loss",
+    "sigmoid": "logistic",
+    "linear": "identity",
+    "swish": "silu",
+}
+
+
+def suggestion(estimator):
+    """Return a sentence on what may have been meant by an invalid parameter, or "".
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+        With a parameter that is not valid.
+    """
+    loss, solver, rate = estimator.loss, estimator.solver, estimator.learning_rate
+    if is_regressor(estimator) and (np.ndim(loss) or isinstance(loss, Real)):
+        return (
+            f" The first parameter of {type(estimator).__name__} is the loss, as in scikit-learn: "
+            f"write hidden_layer_sizes={loss!r}."
+        )
+    for name in ("loss", "activation", "solver"):
+        value = getattr(estimator, name)
+        if not isinstance(value, str) or accepts(estimator, name, value):
+            continue
+        meant = _OTHER_NAMES.get(value.lower(), value.lower())
+        if accepts(estimator, name, meant):
+            return f" Did you mean {name}={meant!r}?"
+    if isinstance(solver, str) and isinstance(getattr(torch.optim, solver, None), type):
+        return (
+            "" if accepts(estimator, "solver", solver) else f" Write solver=torch.optim.{solver}."
+        )
+    if isinstance(rate, Real):
+        return f" learning_rate is the schedule; did you mean learning_rate_init={rate!r}?"
+    return ""
