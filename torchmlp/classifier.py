@@ -10,7 +10,6 @@ from torchmlp.base import BaseTorchMLP
 from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
 from torchmlp.prediction import ProbabilityMixin, ScoreMixin
-from torchmlp.training.losses import resolve_loss
 from torchmlp.validation import check_weights
 
 
@@ -360,7 +359,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         return encoder
 
     def _loss(self, encoder):
-        return resolve_loss(encoder.loss(self.loss))
+        return encoder.loss(self.loss)
 
     def _row_weights(self, sample_weight, X, y, incremental):
         if self.class_weight is None:

@@ -10,36 +10,37 @@ from sklearn.base import is_regressor
 from torchmlp import _sklearn_compat
 from torchmlp._sklearn_compat import Interval, StrOptions, accepts
 from torchmlp.training.activations import ACTIVATIONS, check_activations
-from torchmlp.training.schedules import PLANNED, SCHEDULES, schedule_of
+from torchmlp.training.device.placement import DTYPES
+from torchmlp.training.losses import BINARY_LOSSES, REGRESSOR_LOSSES
+from torchmlp.training.parameters import INITS
+from torchmlp.training.schedules import SCHEDULES, schedule_of
 from torchmlp.training.solvers import SOLVERS
 
+# Views of the tables: an entry that is added to one of them is valid.
 _OWN_CONSTRAINTS = {
-    "activation": [StrOptions(set(ACTIVATIONS)), callable, list, tuple],
-    "solver": [StrOptions({"lbfgs", *SOLVERS}), callable],
-    "learning_rate": [StrOptions(set(SCHEDULES))],
+    "activation": [StrOptions(ACTIVATIONS.keys()), callable, list, tuple],
+    "solver": [StrOptions({"lbfgs"}), StrOptions(SOLVERS.keys()), callable],
+    "learning_rate": [StrOptions(SCHEDULES.keys())],
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
-    "init": [StrOptions({"glorot", "torch", "zeros"})],
+    "init": [StrOptions(INITS.keys())],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
     "scoring": [str, callable, None],
     "verbose": [*_sklearn_compat.CLASSIFIER_CONSTRAINTS["verbose"], StrOptions({"bar"})],
     "time_limit": [Interval(Real, 0, None, closed="neither"), None],
     "callbacks": [list, tuple, None],
     "device": [str, torch.device],
-    "dtype": [StrOptions({"auto", "float64", "float32", "bfloat16"})],
+    "dtype": [StrOptions({"auto", *DTYPES})],
 }
 CLASSIFIER_CONSTRAINTS: dict = {
     **_sklearn_compat.CLASSIFIER_CONSTRAINTS,
     **_OWN_CONSTRAINTS,
-    "loss": [StrOptions({"log_loss", "hinge", "perceptron"})],
+    "loss": [StrOptions(BINARY_LOSSES.keys())],
     "class_weight": [StrOptions({"balanced"}), dict, None],
 }
 REGRESSOR_CONSTRAINTS: dict = {
     **_sklearn_compat.REGRESSOR_CONSTRAINTS,
     **_OWN_CONSTRAINTS,
-    "loss": [
-        StrOptions({"squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma"}),
-        callable,
-    ],
+    "loss": [StrOptions(REGRESSOR_LOSSES.keys()), callable],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
 }
 
@@ -110,21 +111,31 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
             f"{estimator.learning_rate_init} and learning_rate={rate!r}. Leave lr out."
         )
     if estimator.callbacks:
-        if solver == "lbfgs":
-            raise ValueError(
-                "callbacks are those of skorch's loop over epochs, which solver='lbfgs' has not. "
-                "Use solver='adam'; or, with lbfgs, set_callbacks(), verbose='bar' or time_limit."
-            )
-        validated = validated or estimator.early_stopping
-        schedule = schedule_of(solver, rate)
-        from torchmlp.callbacks.skorch_checks import check_callbacks  # imports skorch
-
-        check_callbacks(estimator.callbacks, schedule, validated, incremental or resumed)
-    if incremental and rate in PLANNED:
+        _check_callbacks(estimator, incremental or resumed, validated)
+    if incremental and SCHEDULES[rate].planned:
         raise ValueError(
             f"learning_rate={rate!r} needs to know where training ends, and partial_fit does not "
             "tell. Use fit, or learning_rate='constant'."
         )
+
+
+def _check_callbacks(estimator, resumed, validated):
+    if estimator.solver == "lbfgs":
+        raise ValueError(
+            "callbacks are those of skorch, which need the epochs of a stochastic solver, and "
+            "solver='lbfgs' has none. Use solver='adam'; or, with lbfgs, set_callbacks(), "
+            "verbose='bar' or time_limit."
+        )
+    from torchmlp.callbacks.skorch_checks import check_callbacks  # imports skorch
+
+    rate = estimator.learning_rate
+    constant = schedule_of(estimator.solver, rate) is SCHEDULES["constant"]
+    check_callbacks(
+        estimator.callbacks,
+        learning_rate=None if constant else rate,
+        with_validation=validated or estimator.early_stopping,
+        resumed=resumed,
+    )
 
 
 def describe_ignored(estimator):
@@ -146,7 +157,7 @@ def describe_ignored(estimator):
     rules = [
         ("dropout", "solver", lbfgs and np.any(estimator.dropout)),
         ("max_grad_norm", "solver", lbfgs and estimator.max_grad_norm is not None),
-        ("learning_rate", "solver", lbfgs and estimator.learning_rate in PLANNED),
+        ("learning_rate", "solver", lbfgs and SCHEDULES[estimator.learning_rate].planned),
         ("quantile", "loss", quantile != 0.5 and estimator.loss != "quantile"),
         ("scoring", "early_stopping", scored and not estimator.early_stopping),
     ]

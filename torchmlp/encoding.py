@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
 
-from torchmlp.training.losses import activate_outputs
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, activate_outputs
 
 
 class ClassEncoder:
@@ -47,10 +47,8 @@ class ClassEncoder:
         return encoder
 
     def loss(self, name):
-        """Return the key of `torchmlp.training.losses.LOSSES` for a loss as the user names it."""
-        if name == "log_loss":
-            return "log_loss" if self.multiclass else "binary_log_loss"
-        return f"multiclass_{name}" if self.multiclass else name
+        """Return the `Loss` for these classes and the parameter `loss`."""
+        return (MULTICLASS_LOSSES if self.multiclass else BINARY_LOSSES)[name]
 
     def check(self, y, same_classes):
         """Make sure that training can go on with these labels.

@@ -238,4 +238,4 @@ class ScoreMixin:
             At most 1; larger is better.
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
-        return super().score(X, y, sample_weight)  # type: ignore[misc]
+        return super().score(X, y, sample_weight)

@@ -8,7 +8,7 @@ from torchmlp.base import BaseTorchMLP
 from torchmlp.constraints import REGRESSOR_CONSTRAINTS
 from torchmlp.encoding import ValueEncoder
 from torchmlp.prediction import ScoreMixin
-from torchmlp.training.losses import resolve_loss
+from torchmlp.training.losses import regressor_loss
 
 
 class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
@@ -355,7 +355,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         return ValueEncoder(self._loss(None))
 
     def _loss(self, encoder):
-        return resolve_loss(self.loss, float(self.quantile))
+        return regressor_loss(self.loss, float(self.quantile))
 
     @available_if(lambda self: self._check_solver())
     @fit_context

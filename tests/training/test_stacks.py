@@ -9,7 +9,7 @@ import torch
 from torchmlp.training.activations import ACTIVATIONS, resolve_activations
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.batches import Batch
-from torchmlp.training.losses import LOSSES
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.products import DenseInput
 from torchmlp.training.solvers import SOLVERS
@@ -19,6 +19,11 @@ N_MEMBERS, N_ROWS, UNITS = 3, 12, (5, 7, 6, 4)
 CPU = torch.device("cpu")
 ALPHAS = np.array([0.0, 0.1, 2.0])
 RATES = np.array([0.05, 0.01, 0.1])
+LOSSES = {
+    **{f"binary {name}": loss for name, loss in BINARY_LOSSES.items()},
+    **{f"multiclass {name}": loss for name, loss in MULTICLASS_LOSSES.items()},
+    **REGRESSOR_LOSSES,
+}
 
 
 def _layout(activation="tanh", dropout=0.0, stack=()):
@@ -28,9 +33,9 @@ def _layout(activation="tanh", dropout=0.0, stack=()):
 
 def _targets(loss, rng):
     shape = (N_MEMBERS, N_ROWS, UNITS[-1])
-    if loss in ("log_loss", "multiclass_hinge", "multiclass_perceptron"):
+    if loss.startswith("multiclass"):
         return torch.from_numpy(rng.randint(UNITS[-1], size=(N_MEMBERS, N_ROWS, 1)))
-    if loss in ("binary_log_loss", "hinge", "perceptron"):
+    if loss.startswith("binary"):
         return torch.from_numpy((rng.rand(*shape) > 0.5).astype(float))
     return torch.from_numpy(rng.rand(*shape) + 0.1)
 
@@ -96,7 +101,7 @@ def _network(data, i, layout, loss, alpha, rate, **options):
     return SimpleNamespace(step=step, weights=weights, gradient=gradient, batch=batch)
 
 
-def _assert_stack_equals_members(loss="log_loss", weighted=False, options=None, **layout):
+def _assert_stack_equals_members(loss="multiclass log_loss", weighted=False, options=None, **layout):
     data, options = _Data(loss, weighted), options or {}
     per_member = options.pop("per_member", lambda i: {})
     stack = _network(

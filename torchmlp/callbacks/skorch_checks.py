@@ -59,7 +59,8 @@ def check_callbacks(callbacks, learning_rate, with_validation, resumed):
     ----------
     callbacks : list
         As skorch takes them.
-    learning_rate : str
+    learning_rate : str or None
+        The schedule in force, unless the rate is constant.
     with_validation : bool
         Whether there will be validation data.
     resumed : bool
@@ -87,7 +88,7 @@ def check_callbacks(callbacks, learning_rate, with_validation, resumed):
                 f"callbacks: {name} changes how a torch module learns, but the solver updates all "
                 "weights at once, whatever the module says. Leave it out."
             )
-        if isinstance(callback, LRScheduler) and learning_rate != "constant":
+        if isinstance(callback, LRScheduler) and learning_rate is not None:
             raise ValueError(
                 f"callbacks: LRScheduler and learning_rate={learning_rate!r} would both set the "
                 "rate. Use learning_rate='constant', or leave LRScheduler out."

@@ -1,6 +1,7 @@
 """A fitted estimator as a torch module and as scikit-learn's estimator, and back."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +14,8 @@ from torchmlp._sklearn_compat import accepts, private_state, set_private_state
 from torchmlp.encoding import ClassEncoder, ValueEncoder
 from torchmlp.training.activations import Apply, per_layer, resolve_activations
 from torchmlp.training.fit_state import Progress
-from torchmlp.training.losses import OUTPUT_ACTIVATIONS, resolve_loss
+from torchmlp.training.losses import OUTPUT_ACTIVATIONS, regressor_loss
 
-_THEIR_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
-_THEIR_LOSSES = ("log_loss", "squared_error", "poisson")
 _OURS_ONLY = ("validation_loss_curve_", "n_parameters_", "device_")
 
 
@@ -131,14 +130,15 @@ class ExportMixin:
         np.True_
         """
         check_is_fitted(self)
-        for name, known in (("activation", _THEIR_ACTIVATIONS), ("loss", _THEIR_LOSSES)):
+        theirs: Any = MLPClassifier() if is_classifier(self) else MLPRegressor()
+        for name in ("activation", "loss"):
             value = getattr(self, name)
-            if not (isinstance(value, str) and value in known):
+            known = accepts(theirs, name, value) or (name, value) == ("loss", "log_loss")
+            if not known:
                 raise ValueError(
-                    f"{name}={value!r} has no counterpart in scikit-learn, which knows {known}. "
-                    "Use to_torch() instead."
+                    f"{name}={value!r} has no counterpart in scikit-learn's "
+                    f"{type(theirs).__name__}. Use to_torch() instead."
                 )
-        theirs = MLPClassifier() if is_classifier(self) else MLPRegressor()
         for name, value in self.get_params().items():
             if accepts(theirs, name, value):
                 theirs.set_params(**{name: value})
@@ -195,7 +195,7 @@ class ExportMixin:
         ours.validation_loss_curve_, ours.device_ = None, "cpu"
         ours.n_parameters_ = sum(array.size for array in ours.coefs_ + ours.intercepts_)
         if binarizer is None:
-            ours._encoder = ValueEncoder(resolve_loss(model.loss))
+            ours._encoder = ValueEncoder(regressor_loss(model.loss))
         else:
             ours._encoder = ClassEncoder.of(binarizer)
         return ours

@@ -11,7 +11,6 @@ from torchmlp.training import lbfgs
 from torchmlp.training.divergence import remedy
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
-from torchmlp.training.schedules import PLANNED
 from torchmlp.training.stochastic import EpochTrainer
 
 
@@ -92,7 +91,6 @@ class _Loop:
 
     def __init__(self, inputs, state, monitors):
         self.inputs, self.state, self.monitors = inputs, state, monitors
-        self.planned = inputs.settings.learning_rate in PLANNED
 
     def _notify(self, method, monitors=None):
         """Call a method of all monitors; return whether one of them ends training."""
@@ -119,7 +117,7 @@ class _Loop:
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
                     return
-        if not (self.inputs.incremental or self.planned):
+        if not (self.inputs.incremental or self.state.schedule.planned):
             reached = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
                 "reached and the optimization hasn't converged yet."
@@ -191,7 +189,10 @@ class _Loop:
                 state.pending_warnings.append((diverged, ConvergenceWarning))
             return True
         # A planned schedule is followed to its end: its rates are large until shortly before.
-        if self.planned or progress.no_improvement_count <= self.inputs.settings.n_iter_no_change:
+        if (
+            self.state.schedule.planned
+            or progress.no_improvement_count <= self.inputs.settings.n_iter_no_change
+        ):
             return False
         stop, consequence = schedule.plateau()
         self._log_no_improvement(consequence)

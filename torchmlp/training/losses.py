@@ -275,16 +275,20 @@ def _multiclass_perceptron_residual(outputs, codes, out):
     _correct(lead >= 0, rival, codes, out)
 
 
-LOSSES = {
-    "log_loss": Loss("softmax", _log_loss, _log_loss_residual),
-    "binary_log_loss": Loss("logistic", _binary_log_loss),
+# By the name of the parameter `loss`: for two classes and for each label of a multilabel target,
+# for more than two classes, and for real targets.
+BINARY_LOSSES = {
+    "log_loss": Loss("logistic", _binary_log_loss),
     "hinge": Loss("identity", _hinge, _bound(_hinge_residual)),
-    # Crammer and Singer, Journal of Machine Learning Research 2, 2001.
-    "multiclass_hinge": Loss("identity", _multiclass_hinge, _bound(_multiclass_hinge_residual)),
     "perceptron": Loss("identity", _perceptron, _bound(_perceptron_residual)),
-    "multiclass_perceptron": Loss(
-        "identity", _multiclass_perceptron, _bound(_multiclass_perceptron_residual)
-    ),
+}
+MULTICLASS_LOSSES = {
+    "log_loss": Loss("softmax", _log_loss, _log_loss_residual),
+    # Crammer and Singer, Journal of Machine Learning Research 2, 2001.
+    "hinge": Loss("identity", _multiclass_hinge, _bound(_multiclass_hinge_residual)),
+    "perceptron": Loss("identity", _multiclass_perceptron, _bound(_multiclass_perceptron_residual)),
+}
+REGRESSOR_LOSSES = {
     "squared_error": Loss("identity", _half_squared_error, averages_outputs=True),
     "absolute_error": Loss("identity", _absolute_error, _bound(_absolute_residual)),
     "huber": Loss("identity", _huber, _bound(_huber_residual)),
@@ -296,17 +300,18 @@ LOSSES = {
 }
 
 
-def resolve_loss(loss, quantile=0.5):
-    """Return the `Loss` for a key of `LOSSES` or a callable.
+def regressor_loss(loss, quantile=0.5):
+    """Return the `Loss` for the parameters of a regressor.
 
     Parameters
     ----------
     loss : str or callable (raw_outputs, y) -> tensor of shape (n_rows,)
-        A callable is differentiated by autograd, with respect to the raw outputs only.
+        A key of `REGRESSOR_LOSSES`, or a function that autograd differentiates with respect to
+        the raw outputs.
     quantile : float
         For "quantile".
     """
     if callable(loss):
         own = CallableLoss(loss)
         return Loss("identity", own.values, _bound(own.residual), capturable=False)
-    return quantile_loss(quantile) if loss == "quantile" else LOSSES[loss]
+    return quantile_loss(quantile) if loss == "quantile" else REGRESSOR_LOSSES[loss]

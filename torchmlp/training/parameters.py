@@ -186,13 +186,14 @@ def initial_weights(init, layer_units, activations, random_state, dtype):
     coefs, intercepts = [], []
     for i, (fan_in, fan_out) in enumerate(pairwise(layer_units)):
         activation = activations[min(i, len(activations) - 1)] if activations else None
-        bound = _BOUNDS[init](fan_in, fan_out, activation)
+        bound = INITS[init](fan_in, fan_out, activation)
         coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(dtype))
         intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(dtype))
     return coefs, intercepts
 
 
-_BOUNDS = {
+# Bound of the uniform distribution: (fan_in, fan_out, activation) -> float.
+INITS = {
     "glorot": lambda fan_in, fan_out, activation: np.sqrt(
         (2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out)
     ),

@@ -14,8 +14,16 @@ class Constant:
     n_epochs : int
         The estimator's `max_iter`.
     rate : float, optional
-        The rate to go on with.
+        The rate to continue with.
+
+    Attributes
+    ----------
+    planned : bool
+        Whether the rates are planned for `n_epochs`, so that a fit follows them to the end. Such
+        a schedule serves every stochastic solver, the others only "sgd".
     """
+
+    planned = False
 
     def __init__(self, initial, power_t=0.5, n_epochs=200, rate=None):
         self.initial, self.power_t, self.n_epochs = initial, power_t, n_epochs
@@ -64,6 +72,8 @@ def _cosine(start, stop, share):
 class Cosine(Constant):
     """From the initial rate to 0 along half a cosine (arXiv:1608.03983, without restarts)."""
 
+    planned = True
+
     def rate_of(self, epoch):
         return _cosine(self.initial, 0.0, epoch / self.n_epochs)
 
@@ -92,17 +102,15 @@ SCHEDULES: dict[str, type[Constant]] = {
     "cosine": Cosine,
     "one_cycle": OneCycle,
 }
-# These two are planned for `n_epochs`, which a fit follows to the end, and serve every stochastic
-# solver; the others only "sgd".
-PLANNED = {"cosine", "one_cycle"}
 
 
 def schedule_of(solver, learning_rate):
-    """Return the name of the schedule in force for the estimator's parameters."""
-    return learning_rate if solver == "sgd" or learning_rate in PLANNED else "constant"
+    """Return the class of the schedule in force for the estimator's parameters."""
+    schedule = SCHEDULES[learning_rate]
+    return schedule if solver == "sgd" or schedule.planned else Constant
 
 
 def make_schedule(settings, rate=None):
     """Return the schedule for the settings of a fit, which continues at a rate if one is given."""
-    schedule = SCHEDULES[schedule_of(settings.solver, settings.learning_rate)]
+    schedule = schedule_of(settings.solver, settings.learning_rate)
     return schedule(settings.learning_rate_init, settings.power_t, settings.max_iter, rate)

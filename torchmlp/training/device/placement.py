@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 THREADS_PAY_OFF = 1 << 24  # multiply-adds of one product, times the bytes of a number
 BFLOAT16_PAYS_OFF = 1 << 25  # multiply-adds of the forward pass of a step
 
-_DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
 _PROBES: dict[str, Callable[[], bool]] = {
     "cpu": lambda: True,
     "cuda": torch.cuda.is_available,
@@ -101,7 +101,7 @@ def resolve_dtype(dtype, X_dtype, device, work):
             "dtype='float32' or device='cpu'."
         )
     low = dtype == "bfloat16" and _bfloat16_pays_off(device, work)
-    return _DTYPES[dtype], torch.bfloat16 if low else _DTYPES[dtype]
+    return DTYPES[dtype], torch.bfloat16 if low else DTYPES[dtype]
 
 
 def _bfloat16_pays_off(device, work):
