@@ -189,10 +189,8 @@ class _Loop:
                 state.pending_warnings.append((diverged, ConvergenceWarning))
             return True
         # A planned schedule is followed to its end: its rates are large until shortly before.
-        if (
-            self.state.schedule.planned
-            or progress.no_improvement_count <= self.inputs.settings.n_iter_no_change
-        ):
+        patience = self.inputs.settings.n_iter_no_change
+        if schedule.planned or progress.no_improvement_count <= patience:
             return False
         stop, consequence = schedule.plateau()
         self._log_no_improvement(consequence)
