@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers import TASKS, assert_same_weights, fit_quietly, iris, some_weights
 from scipy.special import expit, softmax
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -61,6 +62,17 @@ def test_weight_two_is_the_row_twice_and_weight_zero_no_row(task, solver):
     twice = fit_quietly(ours(**parameters, **needed), X[repeated], y[repeated])
     tolerance = 1e-5 if solver == "lbfgs" else 1e-9
     assert_same_weights(weighted, twice, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_weights_are_repeated_rows_in_float32(task):
+    (_, ours), X, y, _ = TASKS[task]
+    counts = np.random.RandomState(0).randint(0, 3, 90)
+    repeated = np.repeat(np.arange(90), counts)
+    mlp = ours(hidden_layer_sizes=(6,), max_iter=15, dtype="float32", random_state=0)
+    weighted = fit_quietly(clone(mlp), X[:90], y[:90], counts.astype(float))
+    twice = fit_quietly(clone(mlp), X[repeated], y[repeated])
+    assert_same_weights(weighted, twice, rtol=1e-4, atol=1e-5)
 
 
 def test_permuted_classes_permute_columns():

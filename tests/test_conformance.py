@@ -27,7 +27,6 @@ EVERY_PARTIAL_FIT = [
 ]
 # parameter, value, classifier only, checks, why they fail
 EXPECTED_FAILURES = [
-    ("dtype", "float32", False, WEIGHTS, "asserts seven equal digits, and float32 has seven"),
     ("dropout", 0.2, False, WEIGHTS, "two copies of a row drop units of their own"),
     ("class_weight", "balanced", True, WEIGHTS, "balances rows, not weights, as scikit-learn"),
     ("class_weight", "balanced", True, EVERY_PARTIAL_FIT, "partial_fit cannot balance: an error"),
@@ -75,4 +74,6 @@ def _expected_failures(estimator):
 # The checks fit on data where 200 epochs are not enough, and on constant features.
 @pytest.mark.filterwarnings("ignore")
 def test_estimator_checks(estimator, check):
+    if estimator.dtype == "float32" and check.func.__name__ in WEIGHTS:
+        pytest.skip("asserts seven equal digits: in float32 the rounding of the machine decides")
     check(estimator)

@@ -25,7 +25,7 @@ LEVELS = [
     {"training.epoch", "training.task"},
     {"training.net", "training.lbfgs"},
     {"nesting"},
-    {"callbacks", "encoding", "onnx_converter", "callback_checks"},
+    {"callbacks", "encoding", "onnx_converter", "onnx_names", "callback_checks"},
     {"onnx_targets"},
     {"validation"},
     {"arrays", "scales"},

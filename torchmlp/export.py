@@ -271,8 +271,9 @@ def to_onnx(model, X, *, target_opset=None, **options):
         `log1p`, `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
     X : array-like, sparse matrix or pandas.DataFrame
         Some rows of data, for the inputs of the graph: for an array one named "X", for a
-        DataFrame one for each column, of shape (n_samples, 1). The network computes in float64
-        where its input is that, else in float32; 'gelu' has the accuracy of float32 in both.
+        DataFrame one for each column, of its name and of shape (n_samples, 1). The network
+        computes in float64 where its input is that, else in float32; 'gelu' has the accuracy of
+        float32 in both.
     target_opset : int or dict, default=None
         Version of the operators, by default the latest that skl2onnx is tested with.
     **options : dict
@@ -291,7 +292,8 @@ def to_onnx(model, X, *, target_opset=None, **options):
     onnx.ModelProto
         For a regressor with the output "variable", of shape (n_samples, n_outputs). For a
         classifier with "label" and "probabilities"; with a loss that has none, 'hinge' or
-        'perceptron', the latter is `decision_function`, for two classes as (-score, score).
+        'perceptron', the latter is `decision_function`, for two classes as (-score, score). An
+        output with the name of a column of X gets an underscore appended.
 
     Raises
     ------
@@ -301,7 +303,7 @@ def to_onnx(model, X, *, target_opset=None, **options):
         If the model is not fitted.
     ValueError
         If an activation is a callable, the transformer of a TransformedTargetRegressor is another
-        one, or X has other features than the model.
+        one, X has other features than the model, or a column has an empty name.
 
     Examples
     --------
@@ -327,6 +329,7 @@ def to_onnx(model, X, *, target_opset=None, **options):
         import skl2onnx
 
         from torchmlp.onnx_converter import register
+        from torchmlp.onnx_names import name_inputs
         from torchmlp.onnx_targets import register_transformed_target
     except ModuleNotFoundError as error:
         raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
@@ -336,13 +339,26 @@ def to_onnx(model, X, *, target_opset=None, **options):
     register_transformed_target()
     if is_classifier(model):
         options = {"zipmap": False, **options}
-    return skl2onnx.to_onnx(model, _first_row(X), target_opset=target_opset, options=options)
+    row = _first_row(X)
+    onx = skl2onnx.to_onnx(model, row, target_opset=target_opset, options=options)
+    if hasattr(row, "columns"):
+        name_inputs(onx.graph, list(row.columns))
+    return onx
 
 
 def _first_row(X):
-    if sp.issparse(X):  # ONNX knows dense inputs only
+    """Return a row as skl2onnx takes it: a dense array, or a data frame with str as names."""
+    if sp.issparse(X):
         return X[:1].toarray()
-    return X[:1] if hasattr(X, "iloc") else np.asarray(X[:1])
+    if not hasattr(X, "iloc"):
+        return np.asarray(X[:1])
+    names = [str(name) for name in X.columns]
+    if "" in names:
+        raise ValueError(
+            f"X has the columns {names}, one of them without a name, and inputs of an ONNX graph "
+            "need one. Rename the column, and fit again."
+        )
+    return X[:1].set_axis(names, axis=1)
 
 
 def _heirs(kind):
