@@ -16,7 +16,8 @@ class PredictionMixin:
 
     def _checked(self, X):
         """Return X as an array, and the dtype that a prediction for it is computed in."""
-        check_is_fitted(self)
+        if not hasattr(self, "coefs_"):  # `check_is_fitted` reads all attributes
+            check_is_fitted(self)
         X = check_input(self, X)
         promoted = np.result_type(X, *self.coefs_, *self.intercepts_)
         dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)

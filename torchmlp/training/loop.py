@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training import lbfgs
+from torchmlp.training.device.placement import n_threads
 from torchmlp.training.divergence import remedy
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
@@ -227,7 +228,8 @@ class _Loop:
 def evaluate(inputs, state):
     """Return the loss of the validation data, and their score if early stopping monitors it."""
     validation = inputs.validation
-    raw = raw_outputs(validation.X, state.weights.layers, inputs.layout.activations)
+    with n_threads(1):  # inside `raw_outputs`, which uses several Python threads if it is worth it
+        raw = raw_outputs(validation.X, state.weights.layers, inputs.layout.activations)
     losses = row_losses(inputs.settings.loss, raw, validation.y)
     loss = float(np.average(losses, weights=validation.sample_weight))
     if not inputs.monitors_score:

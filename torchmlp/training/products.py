@@ -107,8 +107,9 @@ def as_tensor(array):
     passes to its workers, and silencing a warning is not thread-safe. The memory is described
     anew without the read-only flag instead.
     """
-    if not array.dtype.isnative or any(s < 0 or s % array.itemsize for s in array.strides):
-        # torch supports neither foreign byte orders nor such strides.
+    contiguous = array.flags.c_contiguous
+    odd_strides = not contiguous and any(s < 0 or s % array.itemsize for s in array.strides)
+    if odd_strides or not array.dtype.isnative:  # which torch does not support
         array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
     return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
 
