@@ -230,7 +230,7 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
 
     def _prepare(self, data, validation, layer_units, encoder, loss, resumed, incremental):
         """Return the inputs of a fit and its state before the first epoch."""
-        saved = getattr(self, "_saved_state", SavedState()) if incremental else SavedState()
+        saved = SavedState(**getattr(self, "_saved_state", {}) if incremental else {})
         continues = saved.seed is not None and saved.seed == self.random_state
         if resumed:
             check_resumable(self.coefs_, layer_units)
@@ -277,10 +277,11 @@ class BaseTorchMLP(PredictionMixin, ExportMixin, CallbackSupportMixin, BaseEstim
         vars(self).update(_fitted_attributes(inputs, state, encoder))
         if self.solver == "lbfgs" and not self.early_stopping:  # as in scikit-learn
             del self.best_loss_, self.validation_scores_, self.best_validation_score_
-        self._saved_state = state.save() if inputs.resumable else SavedState()
+        # A dict, so that a pickle does not refer to the class.
+        self._saved_state = vars(state.save()) if inputs.resumable else {}
         if inputs.resumable and isinstance(self.random_state, Integral):
-            self._saved_state.seed = self.random_state
-            self._saved_state.random_state = state.random_state
+            self._saved_state["seed"] = self.random_state
+            self._saved_state["random_state"] = state.random_state
 
     def _as_if_trained(self, inputs, state, encoder):
         """Return a copy, fitted as if training ended now, for rows in an array."""
@@ -343,13 +344,13 @@ def _unchanged_by_errors(estimator):
     before = dict(vars(estimator))
     # A fit that continues another one appends to its curves.
     lengths = {name: len(value) for name, value in before.items() if isinstance(value, list)}
-    saved = before.get("_saved_state", SavedState())
-    generator = saved.random_state and saved.random_state.get_state()
+    random_state = before.get("_saved_state", {}).get("random_state")
+    generator = random_state and random_state.get_state()
     try:
         yield
     except BaseException:
         if generator:
-            saved.random_state.set_state(generator)
+            random_state.set_state(generator)
         for name, length in lengths.items():
             del before[name][length:]
         vars(estimator).clear()

@@ -12,7 +12,7 @@ from torch import nn
 
 from torchmlp.encoding import ClassEncoder, ValueEncoder
 from torchmlp.training.activations import per_layer
-from torchmlp.training.fit_state import Progress, SavedState
+from torchmlp.training.fit_state import Progress
 from torchmlp.training.losses import resolve_loss
 from torchmlp.validation import accepts
 
@@ -232,7 +232,7 @@ class ExportMixin:
         for loss in getattr(model, "loss_curve_", []):  # lbfgs has none
             progress.begin_epoch()
             progress.record_loss("train_loss", float(loss))
-        ours._saved_state, ours._history = SavedState(), progress.history
+        ours._saved_state, ours._history = {}, progress.history
         ours.validation_loss_curve_, ours.device_ = None, "cpu"
         ours.n_parameters_ = sum(array.size for array in ours.coefs_ + ours.intercepts_)
         if is_classifier(ours):

@@ -81,7 +81,7 @@ class Backprop:
         # What the products read and write: the weights, or a copy in lower precision.
         self._operands = weights.like(layout.product_dtype) if layout.mixed else weights
         self._operands_gradient = self._operands.like() if layout.mixed else self.gradient
-        self._penalised = bool((torch.as_tensor(alpha) > 0).any())
+        self._penalised = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
         self._layers, self._gradients = self._operands.layers, self._operands_gradient.layers
 
     def bind(self, batch):
