@@ -18,7 +18,7 @@ from benchmarks import (
 )
 from benchmarks.machine import ROOT, line, machine, versions
 from benchmarks.measure import Plan
-from torchmlp.training.compute import resolve_device
+from torchmlp.training.device.placement import resolve_device
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"

@@ -16,6 +16,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import scale
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training.backprop import Backprop
 
 CLASSIFIERS = (MLPClassifier, TorchMLPClassifier)
 REGRESSORS = (MLPRegressor, TorchMLPRegressor)
@@ -83,6 +84,18 @@ def fit_pair(task, sample_weight=None, convert=None, **parameters):
         fit_quietly(estimator(**{"random_state": 3, **needed, **parameters}), X, y, sample_weight)
         for estimator in estimators
     )
+
+
+def call_at_every_step(monkeypatch, function):
+    """Call a function without arguments before each batch, and each evaluation by L-BFGS."""
+    bind = Backprop.bind
+
+    def bind_with_call(backprop, batch):
+        bind(backprop, batch)
+        batch.forward_calls = [function, *batch.forward_calls]
+        batch.calls = [function, *batch.calls]
+
+    monkeypatch.setattr(Backprop, "bind", bind_with_call)
 
 
 def some_weights(n_rows):

@@ -170,7 +170,7 @@ def test_share_of_the_bare_products(dtype):
 
 
 def test_bfloat16_beside_float32(monkeypatch):
-    monkeypatch.setattr("torchmlp.training.compute.BFLOAT16_PAYS_OFF", 0)
+    monkeypatch.setattr("torchmlp.training.device.placement.BFLOAT16_PAYS_OFF", 0)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
     row = bfloat16.row(tiny(kind="number", hidden=(100,)), ONCE)
     assert {*row.ratios, *row.figures} == set(bfloat16.columns(ONCE))

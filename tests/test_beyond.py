@@ -36,7 +36,7 @@ def test_dropout_is_off_in_prediction_and_drawn_from_the_seed(numpy_state_kept):
 
 def test_dropout_starts_anew_on_another_device():
     mlp = fit_quietly(TorchMLPClassifier((40, 30), dropout=0.3, max_iter=2), X_IRIS, Y_IRIS)
-    mlp._resume["generator"] = np.zeros(16, np.uint8)  # as a generator on CUDA keeps its state
+    mlp._saved_state["dropout_generator"] = np.zeros(16, np.uint8)  # the size of a CUDA state
     mlp.partial_fit(X_IRIS, Y_IRIS)
 
 
@@ -49,18 +49,19 @@ def test_dropout_of_zero_changes_nothing():
 
 
 def test_dropout_keeps_the_mean_of_what_flows_on():
-    from torchmlp.training.buffers import HiddenLayer, Layout
+    from torchmlp.training.workspace import HiddenLayer, Layout
 
     layout = Layout((1, 1, 1), torch.float64, torch.float64, torch.device("cpu"), [], [])
     layer = HiddenLayer(1000, 1000, ACTIVATIONS["relu"], layout, dropout=0.4)
     layer.z.fill_(3.0)
-    layer.draw_mask(torch.Generator().manual_seed(0))
-    layer.activate()
+    for call in layer.draw_mask([torch.Generator().manual_seed(0)]) + layer.activate():
+        call()
     flowing = layer.outflow.rows
     assert flowing.unique().tolist() == [0.0, pytest.approx(5.0)]
     assert flowing.mean().item() == pytest.approx(3.0, rel=0.01)
     delta = torch.ones_like(flowing)
-    layer.backpropagate(delta)
+    for call in layer.backpropagate(delta):
+        call()
     torch.testing.assert_close(delta, layer.mask)
 
 

@@ -8,12 +8,12 @@ import threading
 import numpy as np
 import pytest
 import torch
-from helpers import TASKS, fit_quietly, iris
+from helpers import TASKS, call_at_every_step, fit_quietly, iris
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.training import compute
-from torchmlp.training.compute import (
+from torchmlp.training.device import placement
+from torchmlp.training.device.placement import (
     n_threads,
     n_threads_for,
     one_thread,
@@ -27,7 +27,7 @@ ACCELERATORS = [
     pytest.param(
         name, marks=pytest.mark.skipif(not probe(), reason=f"needs a device of type {name}")
     )
-    for name, probe in compute._PROBES.items()
+    for name, probe in placement._PROBES.items()
     if name != "cpu"
 ]
 MUCH, LITTLE = 1 << 40, 1
@@ -51,7 +51,7 @@ def test_auto_is_the_cpu_also_where_there_is_a_gpu(monkeypatch):
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
 def test_prediction_falls_back_to_the_cpu(device, monkeypatch):
-    monkeypatch.setattr(compute, "_PROBES", {"cpu": lambda: True})
+    monkeypatch.setattr(placement, "_PROBES", {"cpu": lambda: True})
     assert prediction_device(device, np.dtype(float)) == CPU
 
 
@@ -231,13 +231,13 @@ def test_forked_child_does_not_wait_for_lost_threads():
 
 
 def _blas_threads():
-    return [library["num_threads"] for library in compute._blas_beside_torchs().info()]
+    return [library["num_threads"] for library in placement._blas_beside_torchs().info()]
 
 
 def test_blas_threads_are_put_back_by_the_last_of_several_fits():
     found = _blas_threads()
     assert found  # NumPy and scipy bring their own
-    first, second = compute.one_blas_thread(), compute.one_blas_thread()
+    first, second = placement.one_blas_thread(), placement.one_blas_thread()
     first.__enter__()
     second.__enter__()
     assert set(_blas_threads()) == {1}
@@ -248,15 +248,8 @@ def test_blas_threads_are_put_back_by_the_last_of_several_fits():
 
 
 def test_lbfgs_computes_on_one_blas_thread(monkeypatch):
-    from torchmlp.training.epoch import Kernel
-
-    found, seen, compute_gradient = _blas_threads(), set(), Kernel.compute_gradient
-
-    def spy(*args):
-        seen.update(_blas_threads())
-        return compute_gradient(*args)
-
-    monkeypatch.setattr(Kernel, "compute_gradient", spy)
+    found, seen = _blas_threads(), set()
+    call_at_every_step(monkeypatch, lambda: seen.update(_blas_threads()))
     fit_quietly(TorchMLPClassifier(solver="lbfgs", max_iter=3, random_state=0), *iris())
     assert seen == {1}
     assert _blas_threads() == found

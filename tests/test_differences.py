@@ -9,7 +9,15 @@ import re
 
 import numpy as np
 import pytest
-from helpers import TASKS, assert_identical, assert_same_weights, fit_quietly, iris, weights_of
+from helpers import (
+    TASKS,
+    assert_identical,
+    assert_same_weights,
+    call_at_every_step,
+    fit_quietly,
+    iris,
+    weights_of,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -136,21 +144,18 @@ def test_warm_start_keeps_the_best_weights(estimator):
 @both(*classifier, "an interrupt of lbfgs is not caught")
 def test_interrupt_of_lbfgs_leaves_a_model(estimator, monkeypatch):
     X, y = iris()
-    calls = iter(range(1000))
+    calls, backprop = iter(range(1000)), MLPClassifier._backprop
 
-    def interrupted(*args, **kwargs):
+    def interrupt():
         if next(calls) == 20:
             raise KeyboardInterrupt
-        return original(*args, **kwargs)
 
-    if estimator is MLPClassifier:
-        original = MLPClassifier._backprop
-        monkeypatch.setattr(MLPClassifier, "_backprop", interrupted)
-    else:
-        from torchmlp.training.epoch import Kernel
+    def interrupted(*args, **kwargs):
+        interrupt()
+        return backprop(*args, **kwargs)
 
-        original = Kernel.compute_gradient
-        monkeypatch.setattr(Kernel, "compute_gradient", interrupted)
+    monkeypatch.setattr(MLPClassifier, "_backprop", interrupted)
+    call_at_every_step(monkeypatch, interrupt)
     try:
         with pytest.warns(UserWarning, match="Training interrupted by user"):
             mlp = estimator(solver="lbfgs", random_state=0).fit(X, y)

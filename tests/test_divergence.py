@@ -8,11 +8,11 @@ import pytest
 import scipy.sparse as sp
 from helpers import TASKS, fit_quietly
 from sklearn.exceptions import ConvergenceWarning
+from torchmlp.training.rows import Data
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.divergence import remedy
 from torchmlp.training.losses import LOSSES
-from torchmlp.training.rows import Data
 
 _, X, Y, _ = TASKS["regression"]
 _, X_CLASS, Y_CLASS, _ = TASKS["multiclass"]

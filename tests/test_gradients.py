@@ -1,4 +1,4 @@
-"""The kernel's derivatives against torch's autograd, in float64."""
+"""The derivatives of the backward pass against torch's autograd, in float64."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import torch
 from torch.nn import functional
 
 from torchmlp.training.activations import ACTIVATIONS, resolve_activations
-from torchmlp.training.buffers import Layout
-from torchmlp.training.epoch import Kernel
+from torchmlp.training.backprop import Backprop
+from torchmlp.training.batches import BatchLoader, Dataset
 from torchmlp.training.losses import LOSSES, activate_outputs, resolve_loss
 from torchmlp.training.parameters import Parameters, as_matrix, initial_weights
-from torchmlp.training.rows import Data, Epoch
+from torchmlp.training.workspace import Layout
 
 UNITS = (5, 7, 6, 3)
 # torch's own words for what the tables hold.
@@ -62,11 +62,22 @@ def _problem(activation, loss, weighted, dtype=torch.float64, product_dtype=torc
     layout = Layout(UNITS, dtype, product_dtype, torch.device("cpu"), activations, [0.0, 0.0])
     weights = Parameters(UNITS, dtype, layout.device)
     weights.assign(*initial_weights("glorot", UNITS, ["tanh"] * 2, rng, float))
-    return weights, layout, Data(X, y, weight)
+    return weights, layout, Dataset(X, y, weight)
 
 
 def _loss(name):
     return resolve_loss(REFERENCE_LOSS[name] if name == "callable" else name)
+
+
+def _computed(weights, layout, loss, alpha, data):
+    """Return the `Backprop` and the only block, after forward and backward pass."""
+    backprop = Backprop(weights, weights.like(), layout, loss, alpha)
+    (block,) = BatchLoader(data, len(data), layout, shuffle=False).blocks()
+    (batch,) = block.batches
+    backprop.bind(batch)
+    for call in batch.calls:
+        call()
+    return backprop, block
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -75,9 +86,7 @@ def _loss(name):
 def test_gradient_equals_autograd(activation, loss, weighted):
     weights, layout, data = _problem(activation, loss, weighted)
     alpha = 0.3
-    kernel = Kernel(weights, layout, _loss(loss), alpha)
-    (block,) = Epoch(data, 20, layout, shuffle=False).blocks()
-    assert kernel.compute_gradient(block.batches[0])
+    backprop, block = _computed(weights, layout, _loss(loss), alpha, data)
 
     flat = weights.flat.clone().requires_grad_()
     network = Parameters(UNITS, torch.float64, layout.device)
@@ -95,9 +104,9 @@ def test_gradient_equals_autograd(activation, loss, weighted):
     penalty = sum((pieces[i] ** 2).sum() for i in range(n_layers)) * alpha / 2
     objective = shares @ row_loss + penalty / total
     (expected,) = torch.autograd.grad(objective, flat)
-    torch.testing.assert_close(kernel.gradient.flat, expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(backprop.gradient.flat, expected, rtol=1e-10, atol=1e-12)
 
-    value = kernel.loss_of(block) / 20
+    value = backprop.loss_of(block) / 20
     if loss == "squared_error":  # reported as a mean over the outputs
         objective = objective - shares @ row_loss * (1 - 1 / UNITS[-1])
     if loss == "poisson":  # torch leaves out what does not depend on the network
@@ -113,10 +122,12 @@ def test_activation_and_its_derivative(activation):
     (slope,) = torch.autograd.grad(expected.sum(), z)
     given = z.detach().clone()
     value = torch.empty_like(given) if ours.keeps_input else given
-    ours.apply(given, value)
+    for call in ours.forward(given, value):
+        call()
     torch.testing.assert_close(value, expected.detach(), rtol=1e-14, atol=1e-14)
     delta = torch.full_like(value, 2.0)
-    ours.backpropagate(delta, given)
+    for call in ours.backward(delta, given):
+        call()
     torch.testing.assert_close(delta, 2 * slope, rtol=1e-12, atol=1e-14)
 
 
@@ -125,11 +136,9 @@ def test_bfloat16_products_give_nearly_the_same_gradient(loss):
     gradients = []
     for product_dtype in (torch.float32, torch.bfloat16):
         weights, layout, data = _problem("tanh", loss, True, torch.float32, product_dtype)
-        kernel = Kernel(weights, layout, _loss(loss), 0.3)
-        (block,) = Epoch(data, 20, layout, shuffle=False).blocks()
-        kernel.compute_gradient(block.batches[0])
-        assert kernel.gradient.flat.dtype == torch.float32
-        gradients.append(kernel.gradient.flat)
+        backprop, _ = _computed(weights, layout, _loss(loss), 0.3, data)
+        assert backprop.gradient.flat.dtype == torch.float32
+        gradients.append(backprop.gradient.flat)
     full, low = gradients
     assert not torch.equal(full, low)
     assert (full - low).norm() < 0.02 * full.norm()

@@ -10,26 +10,24 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
-    {
-        "training",
-        "training.inputs",
-        "training.parameters",
-        "training.activations",
-        "training.callable_loss",
-        "training.divergence",
-    },
-    {"training.compute"},
-    {"training.losses", "training.schedules", "training.solvers"},
-    {"training.buffers", "training.callback_view", "training.transfer"},
-    {"training.forward", "training.rows", "training.replay"},
-    {"training.epoch", "training.task"},
-    {"training.net", "training.lbfgs"},
-    {"nesting"},
-    {"callbacks", "encoding", "onnx_converter", "onnx_names", "callback_checks"},
-    {"onnx_targets"},
-    {"validation"},
-    {"arrays", "scales"},
-    {"export", "hints", "holdout", "prediction", "observers"},
+    {"_sklearn_compat", "training", "training.device", "training.callable_loss"},
+    {"training.activations", "training.parameters", "training.products"},
+    {"training.device.placement"},
+    {"training.losses", "training.schedules", "training.solvers", "training.workspace"},
+    {"training.device.transfer"},
+    {"training.batches", "training.device.cuda_graphs", "training.inference"},
+    {"training.backprop", "training.divergence", "training.fit_state"},
+    {"training.lbfgs", "training.stochastic"},
+    {"training.loop"},
+    {"nesting", "callbacks.skorch_adapter", "callbacks.skorch_checks"},
+    {"callbacks.monitors", "callbacks.snapshots"},
+    {"callbacks", "encoding", "scales", "validation"},
+    {"constraints", "early_stopping"},
+    {"export.forms", "export.onnx_names", "export.onnx_converters", "prediction"},
+    {"export.onnx_targets"},
+    {"export.onnx"},
+    {"export"},
+    {"preparation"},
     {"base"},
     {"classifier", "regressor"},
     {""},
@@ -83,7 +81,7 @@ def test_private_scikit_learn_is_imported_in_one_place(path):
         if name.split(".")[0] in ("sklearn", "skorch")
         and any(part.startswith("_") for part in name.split("."))
     ]
-    assert not private or _name(path) == "validation", private
+    assert not private or _name(path) == "_sklearn_compat", private
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
@@ -91,15 +89,39 @@ def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
 
 
-@pytest.mark.parametrize("package", ["torchmlp", "torchmlp.inspection"])
-def test_import_is_light(package):
-    heavy = "matplotlib", "pandas", "onnx", "skl2onnx", "array_api_strict", "torch._dynamo"
+def _printed(code):
+    """Return what a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+HEAVY = ["matplotlib", "pandas", "onnx", "skl2onnx", "array_api_strict", "torch._dynamo"]
+
+
+@pytest.mark.parametrize(
+    ("package", "heavy"), [("torchmlp", [*HEAVY, "skorch"]), ("torchmlp.inspection", HEAVY)]
+)
+def test_import_is_light(package, heavy):
     code = (
-        "import torch, sklearn.neural_network, skorch, sys; before = set(sys.modules);"
+        "import torch, sklearn.neural_network, sys; before = set(sys.modules);"
         f"import {package}; new = set(sys.modules) - before;"
         f"print([m for m in {heavy} if m in new])"
     )
-    printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert printed.stdout.strip() == "[]"
+    assert _printed(code) == "[]"
+
+
+FIT = """
+import sys, warnings
+import numpy as np
+import torchmlp
+warnings.simplefilter("ignore")
+X = np.random.RandomState(0).rand(20, 3)
+for estimator in (torchmlp.TorchMLPClassifier, torchmlp.TorchMLPRegressor):
+    for solver in ("adam", "lbfgs"):
+        estimator(solver=solver, max_iter=2, early_stopping=True).fit(X, X[:, 0] > 0.5).predict(X)
+print([module for module in sys.modules if module.split(".")[0] == "skorch"])
+"""
+
+
+def test_fit_without_callbacks_does_not_import_skorch():
+    assert _printed(FIT) == "[]"

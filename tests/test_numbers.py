@@ -9,7 +9,7 @@ from helpers import TASKS, assert_identical, fit_quietly, iris
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.observers import Clock
+from torchmlp.callbacks.monitors import TimeLimit
 
 X, y = iris()
 _, X_REG, Y_REG, _ = TASKS["regression"]
@@ -89,5 +89,4 @@ def test_class_weights_are_converted(kind):
 @pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64, *FLOATS])
 def test_time_limit_is_converted(kind, monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: 1e6)
-    clock = Clock(kind(3))
-    assert clock.end == 1e6 + 3
+    assert TimeLimit(kind(3)).end == 1e6 + 3

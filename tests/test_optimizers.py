@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from helpers import OURS, TASKS, assert_identical, fit_quietly
+from helpers import OURS, TASKS, assert_identical, call_at_every_step, fit_quietly
 from sklearn.base import clone
 from skorch.callbacks import LoadInitState, TrainEndCheckpoint
 
@@ -109,7 +109,7 @@ def test_steps_of_partial_fit_are_one_fit_across_pickles(solver, dtype):
     whole = fit_quietly(clone(mlp), X, y)
     for _ in range(mlp.max_iter):
         mlp.partial_fit(X, y)
-        assert not _contains_tensors(mlp._resume)
+        assert not _contains_tensors(mlp._saved_state)
         mlp = pickle.loads(pickle.dumps(mlp))
     assert_identical(whole, mlp)
 
@@ -163,8 +163,6 @@ def _dictionary(params, lr):
     ids=[*(cls.__name__ for cls in REFUSED), "no optimizer", "no rate"],
 )
 def test_unusable_optimizers_raise_before_training(estimator, solver, message, monkeypatch):
-    monkeypatch.setattr(
-        "torchmlp.training.epoch.Kernel.compute_gradient", lambda *args: pytest.fail("it trained")
-    )
+    call_at_every_step(monkeypatch, lambda: pytest.fail("it trained"))
     with pytest.raises(ValueError, match=message):
         estimator(solver=solver).fit(X, y > 0)

@@ -6,11 +6,11 @@ import torch
 from helpers import TASKS, assert_same_weights, fit_quietly, some_weights
 from sklearn.base import clone
 from skorch.callbacks import Callback, ProgressBar
-from tape import Tape, TapeRecorder, treat_the_cpu_as_a_device
+from tape import Tape, TapeCapturer, treat_the_cpu_as_a_device
 
-from torchmlp.training import replay as replay_module
-from torchmlp.training import rows as rows_module
-from torchmlp.training import transfer as transfer_module
+from torchmlp.training import batches
+from torchmlp.training.device import cuda_graphs, transfer
+from torchmlp.training.stochastic import EpochTrainer
 
 FITS = {
     "adam": {"solver": "adam"},
@@ -32,15 +32,15 @@ FITS = {
 
 
 @pytest.fixture
-def recorders(monkeypatch):
-    """Record on the CPU; return the recorders of all fits."""
+def capturers(monkeypatch):
+    """Capture on the CPU; return the capturers of all fits."""
     made = []
 
-    def recorder(device, generator):
-        made.append(TapeRecorder(device, generator))
+    def capturer(device, generator):
+        made.append(TapeCapturer(device, generator))
         return made[-1]
 
-    monkeypatch.setitem(replay_module.RECORDERS, "cpu", recorder)
+    monkeypatch.setitem(cuda_graphs.CAPTURERS, "cpu", capturer)
     return made
 
 
@@ -51,7 +51,7 @@ def apart(request, monkeypatch):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(rows_module, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
 
 
 def _mlp(task="multiclass", **parameters):
@@ -62,7 +62,7 @@ def _mlp(task="multiclass", **parameters):
 
 def _stepwise(fit, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(replay_module, "RECORDERS", {})
+        patch.setattr(cuda_graphs, "CAPTURERS", {})
         return fit()
 
 
@@ -72,62 +72,58 @@ def _assert_same(expected, got, rtol=1e-10):
 
 
 @pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
-def test_replayed_fit_is_the_fit(parameters, recorders, apart, small_blocks, monkeypatch):
+def test_replayed_fit_is_the_fit(parameters, capturers, apart, small_blocks, monkeypatch):
     mlp, X, y = _mlp(**parameters)
     expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
     got = fit_quietly(mlp, X, y)
     _assert_same(expected, got, 1e-4 if "dtype" in parameters else 1e-10)
-    (recorder,) = recorders
-    assert recorder.n_replays > recorder.n_records == recorder.n_warm_ups
+    (capturer,) = capturers
+    assert capturer.n_replays > capturer.n_captures == capturer.n_warm_ups
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task(task, recorders, apart, small_blocks, monkeypatch):
+def test_every_task(task, capturers, apart, small_blocks, monkeypatch):
     mlp, X, y = _mlp(task)
     expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
     _assert_same(expected, fit_quietly(mlp, X, y))
-    assert recorders[0].n_replays
+    assert capturers[0].n_replays
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_fit_goes_on_after_replays(solver, recorders, apart, small_blocks, monkeypatch):
+def test_a_fit_goes_on_after_replays(solver, capturers, apart, small_blocks, monkeypatch):
     def fit():
         mlp, X, y = _mlp(solver=solver, warm_start=True)
         fit_quietly(fit_quietly(mlp, X, y), X, y)
         return mlp.partial_fit(X, y).partial_fit(X, y)
 
     _assert_same(_stepwise(fit, monkeypatch), fit())
-    assert len(recorders) == 4
-    assert all(recorder.n_replays for recorder in recorders[:2])
+    assert len(capturers) == 4
+    assert all(capturer.n_replays for capturer in capturers[:2])
 
 
-def test_blocks_of_one_size_share_a_recording(recorders, monkeypatch):
-    monkeypatch.setattr(rows_module, "BLOCK_BATCHES", 3)
+def test_blocks_of_one_size_share_a_capture(capturers, monkeypatch):
+    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
     mlp, X, y = _mlp()
     fit_quietly(mlp, X, y)
-    # Blocks of 96, 96 and 58 rows: two to record, and what is left of 6 epochs to replay.
-    (recorder,) = recorders
-    assert (recorder.n_warm_ups, recorder.n_records, recorder.n_replays) == (2, 2, 16)
+    # Blocks of 96, 96 and 58 rows: two to capture, and what is left of 6 epochs to replay.
+    (capturer,) = capturers
+    assert (capturer.n_warm_ups, capturer.n_captures, capturer.n_replays) == (2, 2, 16)
 
 
-def test_recordings_end_with_the_fit(recorders):
+def test_captures_end_with_the_fit(capturers, monkeypatch):
     kept = []
-
-    class Keeper(Callback):
-        def on_train_begin(self, net, X=None, y=None, **kwargs):
-            kept.append(net.kernel)
-
-    mlp, X, y = _mlp(callbacks=[Keeper()])
+    monkeypatch.setattr(EpochTrainer, "__enter__", lambda self: kept.append(self) or self)
+    mlp, X, y = _mlp()
     fit_quietly(mlp, X, y)
-    assert kept
-    assert [tape() for tape in recorders[0].tapes] == [None]
+    assert len(kept) == 1
+    assert [tape() for tape in capturers[0].tapes] == [None]
 
 
 def test_every_replay_draws_new_units_to_drop():
     generator = torch.Generator().manual_seed(0)
     mask = torch.empty(1000)
-    recorder = TapeRecorder(None, None)
-    replay = recorder.record(lambda: mask.bernoulli_(0.5, generator=generator))
+    capturer = TapeCapturer(None, None)
+    replay = capturer.capture(lambda: mask.bernoulli_(0.5, generator=generator))
     masks = []
     for _ in range(2):
         replay()
@@ -153,6 +149,14 @@ def test_the_tape_records_without_effect():
         float(weights.sum())
 
 
+def test_default_device_of_torch_has_no_effect_on_captures(capturers, apart, small_blocks):
+    mlp, X, y = _mlp()
+    expected = fit_quietly(clone(mlp), X, y)
+    with torch.device("meta"):
+        _assert_same(expected, fit_quietly(mlp, X, y))
+    assert all(capturer.n_replays for capturer in capturers)
+
+
 class Watcher(Callback):
     def on_grad_computed(self, net, named_parameters, **kwargs):
         assert named_parameters
@@ -169,32 +173,32 @@ EAGER = {
 
 
 @pytest.mark.parametrize("parameters", EAGER.values(), ids=EAGER)
-def test_what_is_not_recorded(parameters, recorders):
+def test_what_is_not_captured(parameters, capturers):
     mlp, X, y = _mlp("regression", **parameters)
     fit_quietly(mlp, X, y)
-    assert not any(recorder.n_warm_ups for recorder in recorders)
+    assert not any(capturer.n_warm_ups for capturer in capturers)
 
 
-def test_weighted_fits_are_not_recorded(recorders, apart, small_blocks, monkeypatch):
+def test_weighted_fits_are_not_captured(capturers, apart, small_blocks, monkeypatch):
     mlp, X, y = _mlp()
     weights = some_weights(len(X))
     expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y, weights), monkeypatch)
     _assert_same(expected, fit_quietly(mlp, X, y, weights))
-    assert not recorders[0].n_warm_ups
+    assert not any(capturer.n_warm_ups for capturer in capturers)
 
 
-class Refuses(TapeRecorder):
-    def record(self, body):
-        self.n_records += 1
-        super().record(lambda: body() or torch.ones(1).item())
+class Refuses(TapeCapturer):
+    def capture(self, body):
+        self.n_captures += 1
+        super().capture(lambda: body() or torch.ones(1).item())
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_failed_recording_leaves_the_fit_as_it_is(solver, monkeypatch):
+def test_a_failed_capture_leaves_the_fit_as_it_is(solver, monkeypatch):
     mlp, X, y = _mlp(solver=solver, dropout=0.2)
     expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
-    monkeypatch.setitem(replay_module.RECORDERS, "cpu", Refuses)
-    with pytest.warns(UserWarning, match=r"not be recorded .*when stream is capturing") as warned:
+    monkeypatch.setitem(cuda_graphs.CAPTURERS, "cpu", Refuses)
+    with pytest.warns(UserWarning, match=r"not be captured .*when stream is capturing") as warned:
         fit_quietly(mlp, X, y)
     assert len(warned) == 1
     _assert_same(expected, mlp)
@@ -216,7 +220,7 @@ def _fit_on_cuda(parameters, sample_weight=None):
 def test_cuda_graph_is_the_fit(parameters, dtype, small_blocks, monkeypatch):
     parameters = {"dtype": dtype, **parameters}
     expected = _stepwise(lambda: _fit_on_cuda(parameters), monkeypatch)
-    got = _fit_on_cuda(parameters)  # pytest makes an error of the warning that it was not recorded
+    got = _fit_on_cuda(parameters)  # pytest makes an error of the warning that it was not captured
     rtol, atol = TOLERANCES[parameters["dtype"]]
     assert_same_weights(expected, got, rtol=rtol, atol=atol)
 
@@ -226,7 +230,7 @@ def test_cuda_graph_is_the_fit(parameters, dtype, small_blocks, monkeypatch):
 def test_streamed_rows_on_cuda_are_the_resident_ones(weighted, small_blocks, monkeypatch):
     weights = some_weights(250) if weighted else None
     resident = _fit_on_cuda({}, weights)
-    monkeypatch.setattr(transfer_module, "free_memory", lambda device: 0)
+    monkeypatch.setattr(transfer, "free_memory", lambda device: 0)
     _assert_same(resident, _fit_on_cuda({}, weights), rtol=1e-5)
 
 
@@ -235,7 +239,7 @@ def test_streamed_rows_on_cuda_are_the_resident_ones(weighted, small_blocks, mon
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
 def test_nothing_waits_inside_an_epoch(parameters, streamed, weighted, small_blocks, monkeypatch):
-    blocks = rows_module.Epoch.blocks
+    blocks = batches.BatchLoader.blocks
 
     def guarded(*args):
         torch.cuda.set_sync_debug_mode("error")
@@ -244,7 +248,7 @@ def test_nothing_waits_inside_an_epoch(parameters, streamed, weighted, small_blo
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(rows_module.Epoch, "blocks", guarded)
+    monkeypatch.setattr(batches.BatchLoader, "blocks", guarded)
     if streamed:
-        monkeypatch.setattr(transfer_module, "free_memory", lambda device: 0)
+        monkeypatch.setattr(transfer, "free_memory", lambda device: 0)
     _fit_on_cuda(parameters, some_weights(250) if weighted else None)

@@ -125,7 +125,7 @@ def test_no_score_that_is_a_number_keeps_the_initial_weights():
     )
     with pytest.warns(ConvergenceWarning) as caught:
         mlp.fit(X_REG, Y_REG)
-    assert any("No validation score was a number" in str(w.message) for w in caught)
+    assert any("No validation score was finite" in str(w.message) for w in caught)
     assert any("diverged in epoch 1" in str(w.message) for w in caught)
     start = TorchMLPRegressor(random_state=0, max_iter=1, learning_rate_init=1e-300)
     fit_quietly(start, X_REG, Y_REG)
@@ -140,15 +140,15 @@ def test_early_stopping_without_enough_of_each_class_says_what_to_do():
 
 
 def test_the_split_keeps_the_shares_of_the_classes(monkeypatch):
-    from torchmlp import holdout
+    from torchmlp import early_stopping
 
-    split, seen = holdout.train_test_split, []
+    split, seen = early_stopping.train_test_split, []
 
     def spy(rows, **kwargs):
         seen.extend(split(rows, **kwargs))
         return seen
 
-    monkeypatch.setattr(holdout, "train_test_split", spy)
+    monkeypatch.setattr(early_stopping, "train_test_split", spy)
     labels = np.repeat([0, 1, 2], [90, 45, 15])
     fit_quietly(
         TorchMLPClassifier(
@@ -229,9 +229,9 @@ def test_a_fit_does_not_copy_the_data(shuffle, weighted):
 
 
 def test_data_in_order_are_used_where_they_are(monkeypatch):
-    from torchmlp.training import rows
+    from torchmlp.training import batches
 
-    monkeypatch.setattr(rows, "gather", lambda *args: pytest.fail("copied"))
+    monkeypatch.setattr(batches, "gather", lambda *args: pytest.fail("copied"))
     many = np.tile(X, (20, 1))
     mlp = TorchMLPRegressor(shuffle=False, batch_size=5, max_iter=1, random_state=0)
     fit_quietly(mlp, many, many[:, 0])

@@ -3,15 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from helpers import TASKS, assert_identical, assert_same_weights, fit_quietly
+from helpers import (
+    TASKS,
+    assert_identical,
+    assert_same_weights,
+    call_at_every_step,
+    fit_quietly,
+)
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from tape import TapeRecorder, treat_the_cpu_as_a_device
+from tape import TapeCapturer, treat_the_cpu_as_a_device
 
 from torchmlp import TorchMLPRegressor
-from torchmlp.training import net, replay, rows, transfer
-from torchmlp.training.buffers import Layout
-from torchmlp.training.epoch import Kernel
+from torchmlp.training import batches, stochastic
+from torchmlp.training.batches import BatchLoader, Dataset
+from torchmlp.training.device import cuda_graphs, placement
+from torchmlp.training.workspace import Layout
 
 _, X, y, _ = TASKS["regression"]
 BATCH = 10  # of 250 rows
@@ -23,19 +30,16 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 1e6
-        compute_gradient = Kernel.compute_gradient
-
-        def slow(*args):
-            self.now += 1
-            return compute_gradient(*args)
-
-        monkeypatch.setattr(Kernel, "compute_gradient", slow)
+        call_at_every_step(monkeypatch, self.tick)
         monkeypatch.setattr("time.monotonic", lambda: self.now)
+
+    def tick(self):
+        self.now += 1
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr(rows, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
     return Clock(monkeypatch)
 
 
@@ -97,38 +101,38 @@ def test_warm_start_goes_on_after_an_unfinished_epoch(clock):
 
 @pytest.mark.parametrize("way", ["resident", "streamed"])
 def test_time_limit_ends_an_epoch_of_replayed_blocks(way, monkeypatch):
-    monkeypatch.setattr(rows, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
     treat_the_cpu_as_a_device(way, monkeypatch)
-    fits, recorders = [], []
+    fits, capturers = [], []
 
-    def recorder(device, generator):
-        recorders.append(TapeRecorder(device, generator))
-        return recorders[-1]
+    def capturer(device, generator):
+        capturers.append(TapeCapturer(device, generator))
+        return capturers[-1]
 
-    for by_device in ({}, {"cpu": recorder}):
+    for by_device in ({}, {"cpu": capturer}):
         seconds = iter(range(1000))  # one for each look at the clock
         monkeypatch.setattr("time.monotonic", lambda seconds=seconds: next(seconds))
-        monkeypatch.setattr(replay, "RECORDERS", by_device)
+        monkeypatch.setattr(cuda_graphs, "CAPTURERS", by_device)
         fits.append(_fit_until("reached in epoch 4", _mlp(time_limit=32), X, y))
     assert_same_weights(*fits, rtol=1e-10)
     assert fits[0].t_ == fits[1].t_ == 3 * 250 + 2 * 3 * BATCH
-    assert recorders[0].n_replays
+    assert capturers[0].n_replays
 
 
 def test_clock_is_read_when_the_device_has_finished(monkeypatch):
     waited = []
-    monkeypatch.setattr(net, "wait_for", waited.append)
+    monkeypatch.setattr(stochastic, "synchronize", waited.append)
     fit_quietly(_mlp(max_iter=2), X, y)
     assert not waited
     fit_quietly(_mlp(max_iter=2, time_limit=1e9), X, y)
     assert set(waited) == {torch.device("cpu")}
 
 
-def test_wait_for_synchronizes_devices_but_the_cpu(monkeypatch):
+def test_synchronize_waits_for_devices_but_the_cpu(monkeypatch):
     waited = []
     monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
     for name in ("cpu", "cuda:1"):
-        transfer.wait_for(torch.device(name))
+        placement.synchronize(torch.device(name))
     assert waited == [torch.device("cuda:1")]
 
 
@@ -165,5 +169,5 @@ def test_blocks_of_large_networks_are_short():
     big = np.zeros((20_000, 100))
     layout = Layout(layers, torch.float64, torch.float64, torch.device("cpu"), [], [])
     for shuffle in (False, True):
-        epoch = rows.Epoch(rows.Data(big, big[:, :1]), 200, layout, shuffle)
-        assert epoch.block_rows == 200
+        loader = BatchLoader(Dataset(big, big[:, :1]), 200, layout, shuffle)
+        assert loader.block_rows == 200

@@ -14,6 +14,7 @@ from helpers import (
     OURS,
     TASKS,
     assert_identical,
+    call_at_every_step,
     fit_quietly,
     iris,
     some_weights,
@@ -22,11 +23,12 @@ from helpers import (
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.training import compute, forward
-from torchmlp.training import rows as rows_module
-from torchmlp.training.epoch import Kernel
+from torchmlp.training import batches, inference
+from torchmlp.training.device import placement
+from torchmlp.training.parameters import Parameters
 from torchmlp.training.schedules import SCHEDULES
 from torchmlp.training.solvers import Adam
+from torchmlp.training.stochastic import EpochTrainer
 
 
 @pytest.mark.parametrize("random_state", [0, "instance"])
@@ -87,8 +89,8 @@ def test_partial_fit_after_a_warm_fit_goes_on_with_the_solver():
 def test_fit_keeps_no_training_state(estimator):
     X, y = iris()
     mlp = fit_quietly(estimator(random_state=0, max_iter=3), X, y)
-    assert mlp._resume == {}
-    assert fit_quietly(mlp.set_params(warm_start=True), X, y)._resume
+    assert mlp._saved_state == {}
+    assert fit_quietly(mlp.set_params(warm_start=True), X, y)._saved_state
 
 
 def test_seed_fixes_everything(numpy_state_kept):
@@ -115,14 +117,14 @@ def test_no_seed_draws_from_numpys_generator():
 @pytest.mark.parametrize("parameters", [{}, {"early_stopping": True}, {"solver": "sgd"}])
 def test_interrupt_leaves_a_model(estimator, parameters, monkeypatch):
     X, y = iris()
-    run, calls = Kernel.run, iter(range(99))
+    run_epoch, calls = EpochTrainer.run_epoch, iter(range(99))
 
     def interrupted(*args):
         if next(calls) == 10:
             raise KeyboardInterrupt
-        return run(*args)
+        return run_epoch(*args)
 
-    monkeypatch.setattr(Kernel, "run", interrupted)
+    monkeypatch.setattr(EpochTrainer, "run_epoch", interrupted)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         mlp = estimator(random_state=0, learning_rate_init=0.02, **parameters).fit(X, y)
     assert mlp.n_iter_ == len(mlp.loss_curve_) == 10
@@ -132,10 +134,10 @@ def test_interrupt_leaves_a_model(estimator, parameters, monkeypatch):
 def test_interrupt_before_the_first_epoch(monkeypatch):
     X, y = iris()
 
-    def interrupted(*args):
+    def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Kernel, "compute_gradient", interrupted)
+    call_at_every_step(monkeypatch, interrupt)
     for solver in ("adam", "lbfgs"):
         with pytest.warns(UserWarning, match="Training interrupted by user"):
             mlp = TorchMLPClassifier(random_state=0, solver=solver).fit(X, y)
@@ -158,7 +160,7 @@ def test_size_of_the_blocks_does_not_show(task, shuffle, weighted, sparse, monke
     for limits in ({"BLOCK_BATCHES": 3}, {"BLOCK_BYTES": 1}):
         with monkeypatch.context() as patch:
             for name, value in limits.items():
-                patch.setattr(rows_module, name, value)
+                patch.setattr(batches, name, value)
             blockwise = fit_quietly(clone(mlp), X, y, weights)
         assert_identical(whole, blockwise)
         np.testing.assert_allclose(whole.loss_curve_, blockwise.loss_curve_, rtol=1e-12)
@@ -199,13 +201,16 @@ def test_adam_without_the_fused_kernel():
     settings = SimpleNamespace(beta_1=0.8, beta_2=0.95, epsilon=1e-3)
     gradients = torch.randn(30, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     results = []
-    for name in ("_fused", "_in_place"):
-        weights = torch.ones(50, dtype=torch.float64)
-        solver = Adam(settings, SimpleNamespace(flat=weights))
-        solver.update = getattr(solver, name)
-        for gradient in gradients:
-            solver.update(gradient, *solver.factors(0.05))
-        results.append(weights)
+    for fused in (True, False):
+        weights = Parameters((9, 5), torch.float64, torch.device("cpu"))
+        weights.flat.fill_(1.0)
+        gradient = weights.like()
+        solver = Adam(settings, weights, gradient)
+        update = solver.update if fused else solver._in_place
+        for values in gradients:
+            gradient.flat.copy_(values)
+            update(*solver.factors(0.05))
+        results.append(weights.flat)
     torch.testing.assert_close(*results, rtol=1e-12, atol=0)
 
 
@@ -234,7 +239,7 @@ def test_verbose_of_lbfgs(capsys):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_bfloat16_learns_the_same(task, monkeypatch):
-    monkeypatch.setattr(compute, "BFLOAT16_PAYS_OFF", 0)
+    monkeypatch.setattr(placement, "BFLOAT16_PAYS_OFF", 0)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     (_, ours), X, y, needed = TASKS[task]
     mlp = ours(random_state=0, max_iter=60, learning_rate_init=0.01, **needed)
@@ -317,8 +322,8 @@ def test_predictions_do_not_depend_on_blocks_and_threads(task, monkeypatch):
     found = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        monkeypatch.setattr(compute, "THREADS_PAY_OFF", 1)
-        monkeypatch.setattr(forward, "BLOCK_BYTES", 8 * 100 * 7)  # seven rows
+        monkeypatch.setattr(placement, "THREADS_PAY_OFF", 1)
+        monkeypatch.setattr(inference, "BLOCK_BYTES", 8 * 100 * 7)  # seven rows
         for name, values in zip(methods, expected, strict=True):
             got = getattr(mlp, name)(X)
             if values.dtype.kind == "f":
@@ -333,7 +338,7 @@ def test_predictions_do_not_depend_on_blocks_and_threads(task, monkeypatch):
 def test_error_in_a_prediction_thread_is_raised(monkeypatch):
     X, y = iris()
     mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=2), X, y)
-    monkeypatch.setattr(compute, "THREADS_PAY_OFF", 1)
+    monkeypatch.setattr(placement, "THREADS_PAY_OFF", 1)
     mlp.activation = lambda z: z[:1]
     with pytest.raises(ValueError, match="must take a tensor and return one of the same shape"):
         mlp.predict(X)

@@ -11,10 +11,10 @@ from helpers import TASKS, assert_identical, assert_same_weights, fit_quietly, s
 from sklearn.base import clone
 from tape import treat_the_cpu_as_a_device
 
-from torchmlp.training import rows as rows_module
-from torchmlp.training import transfer
-from torchmlp.training.buffers import Layout
-from torchmlp.training.rows import Data, Epoch
+from torchmlp.training import batches
+from torchmlp.training.batches import BatchLoader, Dataset
+from torchmlp.training.device import transfer
+from torchmlp.training.workspace import Layout
 
 WAYS = ["resident", "streamed"]
 FITS = {
@@ -37,7 +37,7 @@ def test_the_way_of_the_rows_does_not_show(way, task, parameters, weighted, monk
     (_, ours), X, y, _ = TASKS[task]
     weights = some_weights(len(X)) if weighted else None
     mlp = ours(**{"random_state": 0, "max_iter": 4, "batch_size": 32, **parameters})
-    monkeypatch.setattr(rows_module, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
     expected = fit_quietly(clone(mlp), X, y, weights)
     treat_the_cpu_as_a_device(way, monkeypatch)
     monkeypatch.setattr(transfer, "CHUNK_BYTES", 1 << 14)
@@ -48,12 +48,12 @@ def test_the_way_of_the_rows_does_not_show(way, task, parameters, weighted, monk
     assert_same_weights(expected, sparse, rtol=1e-10)
 
 
-def _epoch(shuffle, weighted=False, batch_size=4, n_rows=30):
+def _loader(shuffle, weighted=False, batch_size=4, n_rows=30):
     cpu = torch.device("cpu")
     layout = Layout((2, 1), torch.float64, torch.float64, cpu, (), ())
     X = np.arange(2.0 * n_rows).reshape(n_rows, 2)
     weights = np.ones(n_rows) if weighted else None
-    return Epoch(Data(X, X[:, :1].copy(), weights), batch_size, layout, shuffle)
+    return BatchLoader(Dataset(X, X[:, :1].copy(), weights), batch_size, layout, shuffle)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -61,16 +61,16 @@ def _epoch(shuffle, weighted=False, batch_size=4, n_rows=30):
 @pytest.mark.parametrize("way", WAYS)
 def test_rows_come_in_the_order_of_the_epoch(way, shuffle, weighted, monkeypatch):
     treat_the_cpu_as_a_device(way, monkeypatch)
-    monkeypatch.setattr(rows_module, "BLOCK_BATCHES", 2)
-    epoch = _epoch(shuffle, weighted)
+    monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
+    loader = _loader(shuffle, weighted)
     for seed in range(2):
         order = np.random.RandomState(seed).permutation(30)
-        batches = [
+        loaded = [
             (batch.inputs.rows.clone(), batch.y.clone())
-            for block in epoch.blocks(order)
+            for block in loader.blocks(order)
             for batch in block.batches
         ]
-        rows, y = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
+        rows, y = (torch.cat(parts).numpy() for parts in zip(*loaded, strict=True))
         expected = order if shuffle else np.arange(30)
         np.testing.assert_array_equal(rows[:, 0], 2 * expected)
         np.testing.assert_array_equal(y[:, 0], 2 * expected)
@@ -95,11 +95,11 @@ class Diary(transfer.Copied):
 
 def test_a_block_is_written_while_its_neighbour_trains(monkeypatch):
     treat_the_cpu_as_a_device("streamed", monkeypatch)
-    monkeypatch.setattr(rows_module, "staging_for", lambda device: Diary)
-    monkeypatch.setattr(rows_module, "BLOCK_BATCHES", 2)
+    monkeypatch.setattr(batches, "staging_for", lambda device: Diary)
+    monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
     monkeypatch.setattr(Diary, "entries", [])
-    epoch = _epoch(shuffle=True, n_rows=32)
-    for block in epoch.blocks(np.arange(32)):
+    loader = _loader(shuffle=True, n_rows=32)
+    for block in loader.blocks(np.arange(32)):
         Diary.entries.append(("train", block.staging))
     what, whose = zip(*Diary.entries, strict=True)
     assert what == ("write", "send", "train", "trained") * 4
@@ -114,24 +114,24 @@ def test_a_block_is_written_while_its_neighbour_trains(monkeypatch):
 )
 def test_there_are_no_more_blocks_than_needed(way, weighted, n_blocks, monkeypatch):
     treat_the_cpu_as_a_device(way, monkeypatch)
-    monkeypatch.setattr(rows_module, "BLOCK_BATCHES", 2)
-    epoch = _epoch(True, weighted, n_rows=32)
-    assert len({id(block) for block in epoch.blocks(np.arange(32))}) == n_blocks
+    monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
+    loader = _loader(True, weighted, n_rows=32)
+    assert len({id(block) for block in loader.blocks(np.arange(32))}) == n_blocks
 
 
 def test_one_block_in_order_is_kept_once(monkeypatch):
     treat_the_cpu_as_a_device("streamed", monkeypatch)
-    epoch = _epoch(shuffle=False)
-    (block,) = epoch.blocks()
-    assert block.buffers.X is epoch.resident.X
-    assert [*epoch.blocks()] == [block]
+    loader = _loader(shuffle=False)
+    (block,) = loader.blocks()
+    assert block.buffers.X is loader.resident.X
+    assert [*loader.blocks()] == [block]
 
 
 def test_rows_stay_where_they_take_half_of_the_memory(monkeypatch):
     cpu = torch.device("cpu")
     layout = Layout((10, 5, 2), torch.float32, torch.bfloat16, cpu, (), ())
     # 100 rows of 10 * 2 + 2 * 4 bytes
-    data = Data(np.zeros((100, 10)), np.zeros((100, 2)))
+    data = Dataset(np.zeros((100, 10)), np.zeros((100, 2)))
     for free, fits in ((5600, True), (5599, False)):
         monkeypatch.setattr(transfer, "free_memory", lambda device, free=free: free)
         assert transfer.Resident.fits(data, layout) == fits

@@ -86,7 +86,7 @@ class Backprop:
         # Operations that all batches of a workspace share.
         self._hidden_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
-        self._penalised = bool((torch.as_tensor(alpha) > 0).any())
+        self._penalised = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
         self._layers, self._gradients = self._operands.layers, self._operands_gradient.layers
 
     def bind(self, batch):
