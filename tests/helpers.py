@@ -17,7 +17,14 @@ from sklearn.preprocessing import scale
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.backprop import Backprop
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
 
+# Every loss of the engine, by its name with the kind of target.
+LOSSES = {
+    **{f"binary_{name}": loss for name, loss in BINARY_LOSSES.items()},
+    **{f"multiclass_{name}": loss for name, loss in MULTICLASS_LOSSES.items()},
+    **REGRESSOR_LOSSES,
+}
 CLASSIFIERS = (MLPClassifier, TorchMLPClassifier)
 REGRESSORS = (MLPRegressor, TorchMLPRegressor)
 OURS = (TorchMLPClassifier, TorchMLPRegressor)

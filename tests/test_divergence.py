@@ -8,11 +8,11 @@ import pytest
 import scipy.sparse as sp
 from helpers import TASKS, fit_quietly
 from sklearn.exceptions import ConvergenceWarning
-from torchmlp.training.rows import Data
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training.batches import Dataset
 from torchmlp.training.divergence import remedy
-from torchmlp.training.losses import LOSSES
+from torchmlp.training.losses import REGRESSOR_LOSSES
 
 _, X, Y, _ = TASKS["regression"]
 _, X_CLASS, Y_CLASS, _ = TASKS["multiclass"]
@@ -71,8 +71,9 @@ def test_codes_of_classes_are_not_large_values():
 
 @pytest.mark.parametrize(("scale", "advice"), [(1e8, "Scale X, for"), (1.0, "or increase alpha=")])
 def test_lbfgs_has_no_rate_to_lower(scale, advice):
-    settings = SimpleNamespace(solver="lbfgs", alpha=0.1, loss=LOSSES["squared_error"])
-    message = remedy(Data(X * scale, Y[:, None]), settings)
+    settings = SimpleNamespace(solver="lbfgs", alpha=0.1, loss=REGRESSOR_LOSSES["squared_error"])
+    inputs = SimpleNamespace(data=Dataset(X * scale, Y[:, None]), settings=settings)
+    message = remedy(inputs)
     assert advice in message
     assert "learning_rate_init" not in message
 

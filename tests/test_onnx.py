@@ -24,14 +24,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.export import to_onnx
 from torchmlp.training.activations import ACTIVATIONS
-from torchmlp.training.losses import LOSSES
+from torchmlp.training.losses import BINARY_LOSSES, REGRESSOR_LOSSES
 
 X, y = iris()
 LABELS = np.array(["setosa", "versicolor", "virginica"])[y]
 Classifier = partial(TorchMLPClassifier, random_state=0, max_iter=3)
 Regressor = partial(TorchMLPRegressor, random_state=0, max_iter=3)
-CLASSIFIER_LOSSES = ("log_loss", "hinge", "perceptron")
-REGRESSOR_LOSSES = [name for name in LOSSES if not name.endswith(CLASSIFIER_LOSSES)]
 TARGETS = {
     "strings": LABELS,
     "bool": LABELS == "setosa",
@@ -126,7 +124,7 @@ def test_far_from_zero(activation):
 @pytest.mark.parametrize(
     "targets", [y > 0, y, np.c_[y > 0, y > 1] * 1], ids=["two", "three", "labels"]
 )
-@pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
+@pytest.mark.parametrize("loss", BINARY_LOSSES)
 def test_every_loss_of_the_classifier(loss, targets, dtype):
     _assert_same(fit_quietly(Classifier((6,), loss=loss), X, targets), X, dtype)
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers import LOSSES
 
 from torchmlp.training.activations import ACTIVATIONS, resolve_activations
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.batches import Batch
-from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.products import DenseInput
 from torchmlp.training.solvers import SOLVERS
@@ -20,11 +20,6 @@ N_MEMBERS, N_ROWS, UNITS = 3, 12, (5, 7, 6, 4)
 CPU = torch.device("cpu")
 ALPHAS = np.array([0.0, 0.1, 2.0])
 RATES = np.array([0.05, 0.01, 0.1])
-LOSSES = {
-    **{f"binary {name}": loss for name, loss in BINARY_LOSSES.items()},
-    **{f"multiclass {name}": loss for name, loss in MULTICLASS_LOSSES.items()},
-    **REGRESSOR_LOSSES,
-}
 
 
 def _layout(activation="tanh", dropout=0.0, stack=()):
