@@ -35,8 +35,9 @@ def test_dropout_is_off_in_prediction_and_drawn_from_the_seed(numpy_state_kept):
 
 
 def test_dropout_starts_anew_on_another_device():
-    mlp = fit_quietly(TorchMLPClassifier((40, 30), dropout=0.3, max_iter=2), X_IRIS, Y_IRIS)
-    mlp._saved_state["dropout_generator"] = np.zeros(16, np.uint8)  # the size of a CUDA state
+    mlp = TorchMLPClassifier((40, 30), dropout=0.3, warm_start=True, max_iter=2)
+    fit_quietly(mlp, X_IRIS, Y_IRIS)
+    mlp._saved_state.dropout_generator = np.zeros(16, np.uint8)  # the size of a CUDA state
     mlp.partial_fit(X_IRIS, Y_IRIS)
 
 

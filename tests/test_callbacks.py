@@ -379,7 +379,7 @@ class PerBatch(Callback):
         ([LRScheduler()], {"learning_rate": "cosine"}, "LRScheduler and learning_rate='cosine'"),
         ([Checkpoint(f_pickle="net.pkl")], {}, "Pickle the estimator, or save f_params"),
         ([EarlyStopping()], {}, "watches 'valid_loss', but there are no validation data"),
-        ([EpochTimer()], {"solver": "lbfgs"}, "solver='lbfgs' has not.*set_callbacks"),
+        ([EpochTimer()], {"solver": "lbfgs"}, "solver='lbfgs' has none.*set_callbacks"),
         (["timer"], {}, "holds 'timer', which is no callback of skorch's"),
         ([PrintLog], {}, r"holds the class PrintLog. Give PrintLog\(\)"),
         ([EpochScoring("f1")], {}, r"EpochScoring\('f1'\) scores validation data.*on_train=True"),

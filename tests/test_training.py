@@ -89,7 +89,7 @@ def test_partial_fit_after_a_warm_fit_goes_on_with_the_solver():
 def test_fit_keeps_no_training_state(estimator):
     X, y = iris()
     mlp = fit_quietly(estimator(random_state=0, max_iter=3), X, y)
-    assert mlp._saved_state == {}
+    assert mlp._saved_state is None
     assert fit_quietly(mlp.set_params(warm_start=True), X, y)._saved_state
 
 

@@ -123,7 +123,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
 def _check_callbacks(estimator, resumed, validated):
     if estimator.solver == "lbfgs":
         raise ValueError(
-            "callbacks are those of skorch, which need the epochs of a stochastic solver, and "
+            "callbacks takes callbacks of skorch, which need the epochs of a stochastic solver; "
             "solver='lbfgs' has none. Use solver='adam'; or, with lbfgs, set_callbacks(), "
             "verbose='bar' or time_limit."
         )

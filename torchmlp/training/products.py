@@ -107,11 +107,11 @@ def as_tensor(array):
     passes to its workers, and silencing a warning is not thread-safe. The memory is described
     anew without the read-only flag instead.
     """
-    contiguous = array.flags.c_contiguous
-    odd_strides = not contiguous and any(s < 0 or s % array.itemsize for s in array.strides)
-    if odd_strides or not array.dtype.isnative:  # which torch does not support
-        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
+    try:
+        return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
+    except (TypeError, ValueError):
+        # torch supports neither foreign byte orders nor strides of parts of a number.
+        return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 
 class _Writeable:
