@@ -6,6 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from sklearn.callback import CallbackSupportMixin
+from sklearn.datasets import load_iris
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import LabelBinarizer
 
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
@@ -81,6 +86,36 @@ def test_private_scikit_learn_is_imported_in_one_place(path):
         if name.split(".")[0] in ("sklearn", "skorch")
         and any(part.startswith("_") for part in name.split("."))
     ]
+    assert not private or _name(path) == "_sklearn_compat", private
+
+
+def _private_names(*objects):
+    names = {name for o in objects for name in dir(o)}
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+# Attributes that scikit-learn's estimators, encoders and scorers keep for themselves.
+PRIVATE_OF_SKLEARN = _private_names(
+    MLPClassifier(solver="sgd", early_stopping=True, tol=1.0).fit(*load_iris(return_X_y=True)),
+    CallbackSupportMixin,
+    LabelBinarizer(),
+    make_scorer(accuracy_score),
+)
+
+
+OUR_FUNCTIONS = {
+    node.name
+    for path in MODULES
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, ast.FunctionDef)
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_private_attributes_of_scikit_learn_are_read_in_one_place(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    private = (read & PRIVATE_OF_SKLEARN) - OUR_FUNCTIONS
     assert not private or _name(path) == "_sklearn_compat", private
 
 
