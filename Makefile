@@ -5,13 +5,13 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint format bench gallery notebooks clean
 
-demo: $(INSTALLED)  ## fit both libraries side by side, print a table and draw demo.png
+demo: $(INSTALLED)  ## compare with scikit-learn: print a table and draw demo.png
 	$(BIN)/python -m torchmlp --out demo.png
 
-test: $(INSTALLED)  ## run all tests, the doctests and the README
+test: $(INSTALLED)  ## run the tests, the doctests and the code of the README
 	$(BIN)/python -m pytest -n 2
 
-lint: $(INSTALLED)  ## style and types
+lint: $(INSTALLED)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -20,19 +20,19 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## how long others take, beside us; ARGS=--quick for a short run
+bench: $(INSTALLED)  ## measure speed and memory of several libraries; ARGS=--quick for a short run
 	$(BIN)/python -m benchmarks $(ARGS)
 
-gallery: $(INSTALLED)  ## draw the README's pictures
+gallery: $(INSTALLED)  ## draw the figures of the README
 	$(BIN)/python .github/gallery.py
 
-notebooks: $(INSTALLED)  ## run the notebooks and keep their outputs
+notebooks: $(INSTALLED)  ## execute the notebooks in place
 	$(BIN)/python notebooks/refresh.py
 
 clean:
 	rm -rf $(VENV) demo.png
 
-# torch comes first and in the tested version: what depends on it would take the newest one.
+# Install the tested version of torch first. Its dependents would install the newest one.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

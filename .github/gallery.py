@@ -1,4 +1,4 @@
-"""Draw the pictures of the README's gallery into .github/gallery."""
+"""Draw the figures of the README's gallery and save them in .github/gallery."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from torchmlp.inspection import (
 )
 
 FOLDER = Path(__file__).parent / "gallery"
-# A planned rate ends by itself; its fits need no warning.
-PLANNED = {"learning_rate": "one_cycle", "learning_rate_init": 0.02, "random_state": 0}
+# A schedule that ends at max_iter, so that no ConvergenceWarning is raised.
+ONE_CYCLE = {"learning_rate": "one_cycle", "learning_rate_init": 0.02, "random_state": 0}
 
 
 def network():
@@ -36,7 +36,7 @@ def loss_curves():
     X, y = load_digits(return_X_y=True)
     train, rest = np.arange(0, 1797, 2), np.arange(1, 1797, 2)
     networks = {
-        name: TorchMLPClassifier((64,), max_iter=60, **PLANNED, **parameters).fit(
+        name: TorchMLPClassifier((64,), max_iter=60, **ONE_CYCLE, **parameters).fit(
             X[train] / 16, y[train], X_val=X[rest] / 16, y_val=y[rest]
         )
         for name, parameters in {
@@ -50,14 +50,14 @@ def loss_curves():
 
 def features():
     x = np.linspace(-3, 3, 200)[:, np.newaxis]
-    reg = TorchMLPRegressor(hidden_layer_sizes=(12,), max_iter=1500, batch_size=20, **PLANNED)
+    reg = TorchMLPRegressor(hidden_layer_sizes=(12,), max_iter=1500, batch_size=20, **ONE_CYCLE)
     return HiddenFeaturesDisplay.from_estimator(reg.fit(x, np.sin(x.ravel())), x)
 
 
 def regions():
     iris = load_iris()
     X = iris.data[:, 2:]
-    clf = TorchMLPClassifier((6,), max_iter=300, **PLANNED)
+    clf = TorchMLPClassifier((6,), max_iter=300, **ONE_CYCLE)
     clf.fit(X, iris.target_names[iris.target])
     display = DecisionRegionDisplay.from_estimator(clf, X, feature_names=iris.feature_names[2:])
     colors = [["#0072B2", "#E69F00", "#009E73"][label] for label in iris.target]
@@ -68,7 +68,7 @@ def regions():
 def weights():
     X, y = load_digits(return_X_y=True)
     clf = TorchMLPClassifier(
-        (30, 30, 30), activation="logistic", max_iter=60, callbacks=[Snapshots()], **PLANNED
+        (30, 30, 30), activation="logistic", max_iter=60, callbacks=[Snapshots()], **ONE_CYCLE
     )
     return WeightsDisplay.from_estimator(clf.fit(X / 16, y), X / 16)
 
@@ -76,7 +76,7 @@ def weights():
 def animation():
     X, y = make_moons(200, noise=0.2, random_state=0)
     clf = TorchMLPClassifier(
-        (20, 20), max_iter=60, callbacks=[Snapshots(every=4)], **{**PLANNED, "batch_size": 20}
+        (20, 20), max_iter=60, callbacks=[Snapshots(every=4)], **{**ONE_CYCLE, "batch_size": 20}
     )
     return TrainingAnimation.from_estimator(clf.fit(X, y), X, y, grid_resolution=100)
 

@@ -228,10 +228,10 @@ def test_what_cannot_be_shown(sine):
         ValueError, match=r"y has classes \[3\] that .* its classes are \[0, 1, 2\]"
     ):
         TrainingAnimation.from_estimator(classifier(), X2, np.where(y == 2, 3, y))
-    with pytest.raises(ValueError, match="2 outputs, which one map of two features cannot show"):
+    with pytest.raises(ValueError, match="with two features only one output can be drawn"):
         TrainingAnimation.from_estimator(regressor(X2, X[:, :2]), X2, X[:, :2])
-    with pytest.raises(ValueError, match="loss='hinge' gives no probabilities"):
+    with pytest.raises(ValueError, match="loss='hinge' has no predict_proba"):
         TrainingAnimation.from_estimator(classifier(loss="hinge"), X2, y)
     labels = np.column_stack([y > 0, y > 1]).astype(int)
-    with pytest.raises(ValueError, match="2 labels that do not exclude each other"):
+    with pytest.raises(ValueError, match="multilabel classifier with 2 labels"):
         TrainingAnimation.from_estimator(classifier(y=labels), X2, labels)

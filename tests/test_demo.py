@@ -30,4 +30,4 @@ def test_help_and_a_folder_that_is_not_there(capsys, tmp_path):
     assert "--out FILE" in out
     with pytest.raises(SystemExit, match="2"):
         demo.main(["--out", str(tmp_path / "missing" / "x.png")])
-    assert "there is no folder" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err

@@ -126,9 +126,9 @@ def test_given_axes(Display, clf):
         several = plt.figure().subplots(1, n_needed)
         display.plot(several)
         assert list(display.axes_) == list(several)
-        with pytest.raises(ValueError, match=f"ax has {n_needed + 1} axes where {n_needed} are"):
+        with pytest.raises(ValueError, match=f"ax has {n_needed + 1} axes, but {n_needed} are"):
             display.plot(plt.figure().subplots(1, n_needed + 1))
-        with pytest.raises(ValueError, match=f"Give {n_needed} axes, or one made by plt.subplots"):
+        with pytest.raises(ValueError, match=f"Pass {n_needed} axes, or an axes created by plt"):
             display.plot(plt.figure().add_axes((0, 0, 1, 1)))
 
 
@@ -162,10 +162,10 @@ def test_bad_estimators(Display, clf):
     not_refitted = fit_quietly(search.set_params(refit=False), X2, y)
     with pytest.raises(NotFittedError, match=r"no best_estimator_.*refit=True"):
         Display.from_estimator(not_refitted, *arguments)
-    with pytest.raises(TypeError, match=r"estimator=LogisticRegression\(\) is no multilayer perc"):
+    with pytest.raises(TypeError, match=r"estimator=LogisticRegression\(\) is not a multilayer"):
         Display.from_estimator(LogisticRegression().fit(X2, y), *arguments)
     if "feature_names" in inspect.signature(Display).parameters:
-        with pytest.raises(ValueError, match=r"feature_names has 1 names, .*where 2 are needed"):
+        with pytest.raises(ValueError, match=r"feature_names has 1 names, .*but 2 are required"):
             Display.from_estimator(clf, *arguments, feature_names=["a"])
 
 
@@ -176,7 +176,7 @@ def test_bad_X_and_layers(Display, clf):
         Display.from_estimator(four, X, grid_resolution=3)
     with pytest.raises(ValueError, match=r"X has 2 features, but .* is expecting 4"):
         Display.from_estimator(four, X2)
-    with pytest.raises(ValueError, match="layer=2 is not there: the network has 2 hidden layers"):
+    with pytest.raises(ValueError, match="layer=2 is out of range: the network has 2 hidden"):
         Display.from_estimator(clf, X2, layer=2)
 
 
@@ -216,7 +216,7 @@ def test_no_loss_curve():
     theirs = fit_quietly(MLPClassifier(solver="lbfgs", max_iter=3), X2, y)
     with pytest.raises(ValueError, match=r"'lbfgs one' has no loss_curve_: .*solver='lbfgs'"):
         LossCurveDisplay.from_estimator({"lbfgs one": theirs})
-    with pytest.raises(ValueError, match="Give at least one"):
+    with pytest.raises(ValueError, match="Pass at least one"):
         LossCurveDisplay.from_estimator({})
 
 
@@ -266,7 +266,7 @@ def test_wide_layers_are_abbreviated(digits):
     for parameter, value in (("max_units", 1), ("orientation", "up"), ("scale", "x")):
         with pytest.raises(ValueError, match=f"{parameter}=.* must be"):
             display.plot(**{parameter: value})
-    with pytest.raises(ValueError, match=r"output_names has 2 names, .* where 10 are needed"):
+    with pytest.raises(ValueError, match=r"output_names has 2 names, .* but 10 are required"):
         NetworkDisplay.from_estimator(digits, output_names=["a", "b"])
 
 
@@ -286,7 +286,7 @@ def test_curves_add_up_to_the_prediction(reg):
         assert line.get_color() == weighted.get_color()
     with pytest.raises(ValueError, match="max_units=0 must be at least 1"):
         display.plot(max_units=0)
-    with pytest.raises(ValueError, match="output=1 is not there: the network has 1 outputs"):
+    with pytest.raises(ValueError, match="output=1 is out of range: n_outputs_=1"):
         HiddenFeaturesDisplay.from_estimator(reg, LINE, output=1)
 
 
@@ -322,7 +322,7 @@ def test_images_are_the_first_weights(digits):
     assert display.colorbar_.ax.get_ylabel() == "weight (5 of 80 units)"
     with pytest.raises(ValueError, match=r"image_shape=\(4, 4\) must be .* inputs .*, 64"):
         HiddenFeaturesDisplay.from_estimator(digits, image_shape=(4, 4))
-    with pytest.raises(ValueError, match="X=None needs image_shape"):
+    with pytest.raises(ValueError, match="X=None requires image_shape"):
         HiddenFeaturesDisplay.from_estimator(digits)
 
 
@@ -360,18 +360,18 @@ def test_boundaries_of_units_are_straight(clf):
 
 
 def test_what_has_no_regions(clf, reg):
-    with pytest.raises(TypeError, match=r"has no classes.*DecisionBoundaryDisplay"):
+    with pytest.raises(TypeError, match=r"is not a classifier.*DecisionBoundaryDisplay"):
         DecisionRegionDisplay.from_estimator(reg, X2)
     hinge = fit_quietly(_classifier(loss="hinge"), X2, y)
-    with pytest.raises(ValueError, match="loss='hinge' gives no probabilities"):
+    with pytest.raises(ValueError, match="loss='hinge' has no predict_proba"):
         DecisionRegionDisplay.from_estimator(hinge, X2)
     labels = fit_quietly(_classifier(), X2, np.column_stack([y > 0, y > 1]).astype(int))
-    with pytest.raises(ValueError, match="2 labels that do not exclude each other"):
+    with pytest.raises(ValueError, match="multilabel classifier with 2 labels"):
         DecisionRegionDisplay.from_estimator(labels, X2)
     for levels in ((0.5, 0.6), (0.9, 0.8), (0.9, 1.0)):
-        with pytest.raises(ValueError, match="must increase, and be between"):
+        with pytest.raises(ValueError, match="must be increasing and between"):
             DecisionRegionDisplay.from_estimator(clf, X2, levels=levels)
-    with pytest.raises(ValueError, match=r"colors=\['r'\] has 1 of them for 3 classes"):
+    with pytest.raises(ValueError, match=r"colors=\['r'\] has length 1, but there are 3 classes"):
         DecisionRegionDisplay.from_estimator(clf, X2, colors=["r"])
 
 

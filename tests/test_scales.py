@@ -185,7 +185,9 @@ def test_features_that_a_pipeline_does_not_transform_warn(container, solver):
     with config_context(enable_metadata_routing=True):
         mlp.set_fit_request(X_val=True, y_val=True)
         steps = [("scale", StandardScaler(with_mean=container is np.asarray)), ("mlp", mlp)]
-        message = r"X_val seems to be on another scale than X: column \d+ has values from .* to .*"
+        message = (
+            r"X_val seems to be on a different scale than X: column \d+ has values from .* to .*"
+        )
         with pytest.warns(UserWarning, match=message + r"transform_input=\['X_val'\]"):
             fit_quietly(Pipeline(steps), container(X_TRAIN), Y_TRAIN, **rows)
         fit_quietly(Pipeline(steps, transform_input=["X_val"]), container(X_TRAIN), Y_TRAIN, **rows)
@@ -199,7 +201,9 @@ def test_targets_that_a_meta_estimator_does_not_transform_warn(outputs):
     model = TransformedTargetRegressor(
         TorchMLPRegressor(max_iter=3, random_state=0), transformer=scaler
     )
-    message = r"y_val seems to be on another scale than y: column 0 .*TransformedTargetRegressor"
+    message = (
+        r"y_val seems to be on a different scale than y: column 0 .*TransformedTargetRegressor"
+    )
     with pytest.warns(UserWarning, match=message) as caught:
         fit_quietly(model, X[:300], y[:300], X_val=X[300:], y_val=y[300:])
     assert not any("X_val seems" in str(warning.message) for warning in caught)
@@ -217,6 +221,6 @@ def test_the_warning_points_at_the_caller_and_leaves_the_model():
     assert files == {"test_scales.py"}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        with pytest.raises(UserWarning, match="another scale"):
+        with pytest.raises(UserWarning, match="different scale"):
             mlp.fit(training, Y_TRAIN, X_val=X_VAL, y_val=Y_VAL)
     assert mlp.predict(training).shape == Y_TRAIN.shape

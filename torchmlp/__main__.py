@@ -1,4 +1,4 @@
-"""Fit scikit-learn's MLP and ours side by side: one table and one picture."""
+"""Compare the MLPs of scikit-learn and torchmlp: print a table and draw a figure."""
 
 import argparse
 import time
@@ -17,14 +17,14 @@ from sklearn.preprocessing import StandardScaler
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
 REPEATS = 3
-# From Okabe and Ito's colours, which colour-blind readers can tell apart.
-THEIR_COLOR, OUR_COLOR = "#D55E00", "#0072B2"
+# From the palette of Okabe and Ito, which is suitable for colour-blind readers.
+SKLEARN_COLOR, TORCHMLP_COLOR = "#D55E00", "#0072B2"
 CLASS_COLORS = ["#0072B2", "#E69F00", "#009E73"]
 
 
 @dataclass
 class Problem:
-    """A data set, and the parameters that both networks get."""
+    """A data set, and the parameters of both estimators."""
 
     name: str
     data: tuple[np.ndarray, np.ndarray]
@@ -39,7 +39,7 @@ class Problem:
 
 @dataclass
 class Comparison:
-    """Both fitted networks and what was measured, scikit-learn's first."""
+    """The fitted estimators, test scores and fit times of scikit-learn and torchmlp."""
 
     problem: Problem
     models: list[Any]
@@ -67,7 +67,7 @@ HEADER = (
 
 
 def problems():
-    """Return the five problems."""
+    """Return the problems to compare."""
     iris, digits = load_iris(), load_digits()
     rng = np.random.RandomState(0)
     x = np.sort(rng.uniform(-6, 6, 400))
@@ -101,7 +101,7 @@ def problems():
 
 
 def compare(problem):
-    """Fit both networks in turns, and keep the shortest time of each."""
+    """Fit both estimators `REPEATS` times in alternation, and keep their shortest times."""
     X_train, X_test, y_train, y_test = problem.split()
     seconds = [np.inf, np.inf]
     models: list[Any] = [None, None]
@@ -115,7 +115,7 @@ def compare(problem):
 
 
 def draw(comparisons, path):
-    """Draw decision boundaries, the regression and the loss curves into one picture."""
+    """Draw the decision boundaries, the regression and the loss curves in one figure."""
     from matplotlib.figure import Figure
 
     by_name = {comparison.problem.name: comparison for comparison in comparisons}
@@ -139,7 +139,7 @@ def _draw_boundary(ax, comparison, which):
     if len(colors) == 2:
         first, second = colors
         style = {"cmap": LinearSegmentedColormap.from_list("classes", [first, "white", second])}
-    # The default response method: both libraries have probabilities and no decision function.
+    # The default response method: both classifiers have predict_proba and no decision_function.
     DecisionBoundaryDisplay.from_estimator(
         comparison.models[which], X, grid_resolution=200, alpha=0.6, ax=ax, **style
     )
@@ -156,8 +156,8 @@ def _draw_regression(ax, comparison):
     theirs, ours = comparison.models
     grid = np.linspace(X.min(), X.max(), 400)[:, None]
     ax.scatter(X[:, 0], y, s=8, color="0.65", label="training data")
-    ax.plot(grid, theirs.predict(grid), color=THEIR_COLOR, lw=4, alpha=0.5, label="scikit-learn")
-    ax.plot(grid, ours.predict(grid), color=OUR_COLOR, lw=1.5, ls="--", label="torchmlp")
+    ax.plot(grid, theirs.predict(grid), color=SKLEARN_COLOR, lw=4, alpha=0.5, label="scikit-learn")
+    ax.plot(grid, ours.predict(grid), color=TORCHMLP_COLOR, lw=1.5, ls="--", label="torchmlp")
     ax.set_title("x/2 + sin(x) cos(2x) + noise")
     ax.set_xlabel("x, standardised")
     ax.legend(loc="upper left", fontsize=8)
@@ -166,8 +166,8 @@ def _draw_regression(ax, comparison):
 def _draw_losses(ax, comparisons):
     for comparison in comparisons:
         theirs, ours = comparison.models
-        ax.plot(theirs.loss_curve_, color=THEIR_COLOR, lw=4, alpha=0.4)
-        ax.plot(ours.loss_curve_, color=OUR_COLOR, lw=1.2, ls="--")
+        ax.plot(theirs.loss_curve_, color=SKLEARN_COLOR, lw=4, alpha=0.4)
+        ax.plot(ours.loss_curve_, color=TORCHMLP_COLOR, lw=1.2, ls="--")
         ax.annotate(
             comparison.problem.name,
             (ours.n_iter_ - 1, ours.loss_curve_[-1]),
@@ -177,8 +177,8 @@ def _draw_losses(ax, comparisons):
             fontsize=8,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
         )
-    ax.plot([], [], color=THEIR_COLOR, lw=4, alpha=0.4, label="scikit-learn")
-    ax.plot([], [], color=OUR_COLOR, lw=1.2, ls="--", label="torchmlp")
+    ax.plot([], [], color=SKLEARN_COLOR, lw=4, alpha=0.4, label="scikit-learn")
+    ax.plot([], [], color=TORCHMLP_COLOR, lw=1.2, ls="--", label="torchmlp")
     ax.set_yscale("log")
     ax.margins(x=0.14)
     ax.set_title("training loss")
@@ -193,20 +193,20 @@ def main(arguments=None):
         type=Path,
         default=Path("torchmlp-demo.png"),
         metavar="FILE",
-        help="where to write the picture (default: %(default)s)",
+        help="file name of the figure (default: %(default)s)",
     )
     path = parser.parse_args(arguments).out
     if not path.parent.is_dir():
-        parser.error(f"--out {path}: there is no folder {path.parent}; make it first.")
+        parser.error(f"--out {path}: the folder {path.parent} does not exist. Create it first.")
 
-    warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is chosen
+    warnings.simplefilter("ignore", ConvergenceWarning)  # max_iter is small on purpose
     print(HEADER)
     comparisons = []
     for problem in problems():
         comparisons.append(compare(problem))
         print(comparisons[-1].row(), flush=True)
     draw(comparisons, path)
-    print(f"Seconds are the shortest of {REPEATS} fits. Picture: {path}")
+    print(f"Times are the shortest of {REPEATS} fits. Figure saved to {path}")
 
 
 if __name__ == "__main__":

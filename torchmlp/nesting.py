@@ -1,4 +1,4 @@
-"""The estimator inside pipelines, searches and regressors of transformed targets."""
+"""Unwrap the estimator inside a Pipeline, search or TransformedTargetRegressor."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +11,17 @@ from sklearn.utils.validation import check_is_fitted
 
 @dataclass(frozen=True)
 class Nested:
-    """An estimator, and what is around it.
+    """The innermost estimator, and the transformers applied before it.
 
     Attributes
     ----------
     estimator : estimator
-        The innermost one.
+        The innermost estimator.
     steps : list of transformers
-        What X goes through before it.
+        Transformers of X, in the order of their application.
     target_transformers : list of transformers
-        What y goes through before it, in this order. Their inverses, in the opposite order, turn
-        its predictions into values of y.
+        Transformers of y, in the order of their application. To transform predictions to the units
+        of y, apply their inverses in reverse order.
     """
 
     estimator: Any
@@ -30,7 +30,7 @@ class Nested:
 
 
 def unwrap(estimator):
-    """Return the estimator inside whatever is around it.
+    """Return the innermost estimator, and the transformers applied before it.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ def unwrap(estimator):
     Raises
     ------
     NotFittedError
-        If something around the estimator is not fitted, or a search has ``refit=False``.
+        If a meta-estimator is not fitted, or a search has ``refit=False``.
     """
     steps, target_transformers = [], []
     while True:
         if isinstance(estimator, MetaEstimatorMixin) and hasattr(estimator, "refit"):
-            remedy = "This %(name)s has no best_estimator_. Call 'fit' first, with refit=True."
-            check_is_fitted(estimator, "best_estimator_", msg=remedy)
+            message = "This %(name)s has no best_estimator_. Call 'fit' first, with refit=True."
+            check_is_fitted(estimator, "best_estimator_", msg=message)
             estimator = estimator.best_estimator_
         elif isinstance(estimator, Pipeline):
             check_is_fitted(estimator)

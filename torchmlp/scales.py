@@ -1,4 +1,4 @@
-"""Whether validation data are on the scale of the training data."""
+"""Detection of validation data that are on a different scale than the training data."""
 
 import math
 
@@ -6,22 +6,22 @@ import numpy as np
 import scipy.sparse as sp
 
 SAMPLE_ROWS, SAMPLE_VALUES = 500, 1 << 17
-FALSE_ALARMS = 1e-6  # accepted probability of a warning for data that are split at random
+FALSE_ALARMS = 1e-6  # accepted probability of a false warning for a random split
 
 _REMEDIES = {
     "X": (
-        "A Pipeline transforms X_val only if it is told to: Pipeline(..., "
-        "transform_input=['X_val']). Otherwise transform X_val like X, before fit."
+        "A Pipeline transforms X_val only with Pipeline(..., transform_input=['X_val']). Without a "
+        "Pipeline, apply the transformations of X to X_val before calling fit."
     ),
     "y": (
-        "TransformedTargetRegressor transforms y, but not y_val. Transform y_val like y, before "
-        "fit."
+        "TransformedTargetRegressor transforms y, but not y_val. Apply the same transformation to "
+        "y_val before calling fit."
     ),
 }
 
 
 def scale_warnings(data, validation_data):
-    """Return warnings for features or targets that are on another scale in the validation data.
+    """Return warnings for validation features or targets on a different scale.
 
     Parameters
     ----------
@@ -33,15 +33,15 @@ def scale_warnings(data, validation_data):
     """
     warnings = []
     for name, remedy in _REMEDIES.items():
-        ours, theirs = getattr(data, name), getattr(validation_data, name)
-        if ours.dtype.kind != "f":  # classes
+        training, validation = getattr(data, name), getattr(validation_data, name)
+        if training.dtype.kind != "f":  # class indices
             continue
-        column = column_on_other_scale(ours, theirs)
+        column = column_on_other_scale(training, validation)
         if column is not None:
             message = (
-                f"{name}_val seems to be on another scale than {name}: column {column} has values "
-                f"{_range(theirs, column)} in {name}_val, but {_range(ours, column)} in {name}. "
-                f"{remedy}"
+                f"{name}_val seems to be on a different scale than {name}: column {column} has "
+                f"values {_range(validation, column)} in {name}_val, but "
+                f"{_range(training, column)} in {name}. {remedy}"
             )
             warnings.append((message, UserWarning))
     return warnings
@@ -53,24 +53,25 @@ def _range(rows, column):
 
 
 def column_on_other_scale(training, validation):
-    """Return a column that is on another scale in the validation data, or None.
+    """Return a column that is on a different scale in the validation data, or None.
 
-    Validation data are on another scale by one of two criteria, which are computed for a sample
-    of at most `SAMPLE_ROWS` rows of each.
+    Two criteria are tested on a random sample of at most `SAMPLE_ROWS` rows of each data set.
 
-    1. In some column, more than half of the validation values lie above, or below, the range of
-       the training values, by more than the width of that range.
+    1. In some column, more than half of the validation values exceed the maximum, or are below the
+       minimum, of the training values by more than the range of the training values.
     2. The columns that are standardised in the training data (mean about 0, standard deviation
-       about 1) have another distribution in the validation data. The distance of a column is
-       ``sum(abs(p - q)) / 2``, where p and q are the shares of the training and validation
-       values in each of the four intervals between the quartiles of the training values. The
-       mean distance has to exceed 0.4 and ``3 / sqrt(n * m / (n + m))`` for n and m rows.
+       about 1) have a different distribution in the validation data. The distance of a column is
+       ``sum(abs(p - q)) / 2``, where p and q are the proportions of the training and validation
+       values in each of the four intervals bounded by the quartiles of the training values. The
+       mean distance over these columns must exceed 0.4 and ``3 / sqrt(n * m / (n + m))`` for n
+       training rows and m validation rows.
 
-    For rows that are divided at random the probability of both is small, whatever their
-    distribution. That c of m validation values are larger than n training values has at most the
-    probability ``comb(m, c) / comb(n + c, c)``; where that is too large for the number of
-    columns, the first criterion is not used. The second has at most about the probability
-    ``14 * exp(-18)``, or 2e-7, for a single column [1]_. With few validation rows neither applies.
+    For a random split both criteria have a small probability, whatever the distribution. The
+    probability that c of m validation values are larger than all n training values is at most
+    ``comb(m, c) / comb(n + c, c)``. The first criterion is not used if this bound is too large for
+    the number of columns. The probability of the second criterion is at most about
+    ``14 * exp(-18)``, or 2e-7, for a single column [1]_. With few validation rows neither
+    criterion can be met.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def column_on_other_scale(training, validation):
     Returns
     -------
     int or None
-        The column that differs most.
+        Index of the column that differs most.
 
     References
     ----------
@@ -106,8 +107,8 @@ def _outside(ordered, validation):
     n, n_columns = ordered.shape
     m = len(validation)
     majority = m // 2 + 1
-    chance = math.comb(m, majority) / math.comb(n + majority, majority)
-    if 2 * n_columns * chance > FALSE_ALARMS:
+    probability = math.comb(m, majority) / math.comb(n + majority, majority)
+    if 2 * n_columns * probability > FALSE_ALARMS:
         return None
     low, high = ordered[0], ordered[-1]
     width = high - low
@@ -130,14 +131,15 @@ def _not_standardised(ordered, validation):
     n, m = len(ordered), len(validation)
     ordered, validation = ordered[:, columns], validation[:, columns]
     quartiles = ordered[[n // 4, n // 2, 3 * n // 4]]
-    distance = abs(_shares(ordered, quartiles) - _shares(validation, quartiles)).sum(axis=0) / 2
+    difference = _proportions(ordered, quartiles) - _proportions(validation, quartiles)
+    distance = abs(difference).sum(axis=0) / 2
     if distance.mean() <= max(0.4, 3 / np.sqrt(n * m / (n + m))):
         return None
     return int(columns[np.argmax(distance)])
 
 
-def _shares(rows, bounds):
-    """Return the shares of the values in the intervals between bounds, column by column."""
+def _proportions(rows, bounds):
+    """Return, for each column, the proportions of the values in the intervals between bounds."""
     below = [(rows <= bound).mean(axis=0) for bound in bounds]
     zeros = np.zeros(rows.shape[1])
     return np.diff([zeros, *below, zeros + 1], axis=0)

@@ -1,4 +1,4 @@
-"""Pictures of fitted networks, in scikit-learn's Display convention."""
+"""Displays of fitted networks, following scikit-learn's Display API."""
 
 from torchmlp.inspection.animation import TrainingAnimation
 from torchmlp.inspection.decision_region import DecisionRegionDisplay

@@ -1,4 +1,4 @@
-"""TrainingAnimation: a network while it learns, epoch by epoch."""
+"""TrainingAnimation: the predictions of a network during training."""
 
 import numpy as np
 
@@ -13,100 +13,102 @@ from torchmlp.inspection.style import (
     grid_of_axes,
     image_extent,
     legend_beside,
-    merged,
+    merge_style,
 )
 
-_NOW = OKABE_ITO[3]  # the colour of what moves
+_CURRENT_COLOR = OKABE_ITO[3]  # of the artists that change between frames
 
 
 class TrainingAnimation(PlayerMixin):
-    """The predictions of a network beside its loss curve, from untrained to trained.
+    """Animation of the predictions and the loss curve of a network during training.
 
-    Of one feature the prediction is a curve: the value for a regressor, the probability for a
-    classifier, of the second class if there are two, else of each. Of two features it is a map:
-    the value for a regressor; for a classifier the region of each class in its colour, the
-    stronger the more probable it is. A dot goes along the loss curve. Epoch 0 is the network
-    before its first step, which has no loss yet.
+    With one feature, predictions are drawn as curves: the predicted values of a regressor, or the
+    class probabilities of a classifier (for binary classification, only that of the second
+    class). With two features, predictions are drawn as an image: the predicted values of a
+    regressor, or the most probable class of a classifier, whose colour is more opaque for higher
+    probabilities. A dot marks the current epoch on the loss curve. Epoch 0 is the untrained
+    network, which has no loss.
 
-    The weights come from a :class:`~torchmlp.callbacks.Snapshots` among the callbacks. It is
-    recommended to use :meth:`~torchmlp.inspection.TrainingAnimation.from_estimator`. All
-    parameters are stored as attributes.
+    The weights of each frame are recorded by the callback
+    :class:`~torchmlp.callbacks.Snapshots`. It is recommended to use
+    :meth:`~torchmlp.inspection.TrainingAnimation.from_estimator` to create a
+    :class:`TrainingAnimation`. All parameters are stored as attributes.
 
     Parameters
     ----------
     grid : ndarray of shape (n_features, n_points)
-        Values of the features.
+        Values of each feature at which predictions are computed.
 
     predictions : ndarray of shape (n_frames, n_outputs, n_points) or \
             (n_frames, n_outputs, n_points, n_points)
-        Values of each output, or probabilities of each class, along one feature or, second
-        feature first, on a grid of two.
+        Predicted values of each output, or probabilities of each class, on the grid. With two
+        features, the last axis is the first feature.
 
     epochs : ndarray of shape (n_frames,)
-        After how many epochs these were.
+        Number of epochs completed at each frame.
 
     loss : ndarray of shape (n_epochs,)
-        Training loss of every epoch.
+        Training loss of each epoch.
 
     X : ndarray of shape (n_samples, n_features)
-        The data.
+        Samples to draw.
 
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        For a classifier, the indices of their classes; for a regressor, their targets.
+        Class indices for a classifier, target values for a regressor.
 
     class_names : list of str, default=None
-        Names of the classes; None for a regressor.
+        Names of the classes. None for a regressor.
 
     output_names : list of str, default=None
-        Names of the outputs of a regressor; "y0", "y1" and so on by default.
+        Names of the outputs of a regressor. By default, "y0", "y1" and so on.
 
     feature_names : list of str, default=None
-        Names of the features; "x0" and "x1" by default.
+        Names of the features. By default, "x0" and "x1".
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes with the predictions, with the epoch as title.
+        Axes with the predictions. Its title is the epoch.
 
     axes_ : ndarray of matplotlib Axes of shape (2,)
-        `ax_`, and the axes with the loss.
+        `ax_` and the axes with the loss curve.
 
     figure_ : matplotlib Figure
-        Figure with both.
+        Figure containing the axes.
 
     scatters_ : list of matplotlib PathCollection
-        The data, by class or output.
+        Samples of each class or output.
 
     lines_ : list of matplotlib Line2D
-        Predictions along one feature.
+        Prediction curves. Empty with two features.
 
     image_ : matplotlib AxesImage or None
-        Predictions over two features.
+        Image of the predictions. None with one feature.
 
     loss_line_ : matplotlib Line2D
         The whole loss curve.
 
     past_line_ : matplotlib Line2D
-        Its part up to the epoch that is shown.
+        The loss curve up to the current epoch.
 
     dot_ : matplotlib Line2D
-        The loss of that epoch.
+        The loss of the current epoch.
 
     legend_ : matplotlib Legend or None
-        The classes, or several outputs.
+        Legend of the classes or outputs.
 
     colorbar_ : matplotlib Colorbar or None
-        Scale of a regressor's map.
+        Colour bar of the predicted values. Only for a regressor with two features.
 
     See Also
     --------
-    torchmlp.callbacks.Snapshots : The callback that records the training.
-    WeightsDisplay : Weights, gradients and activations at the same snapshots.
-    DecisionRegionDisplay : The regions of a fitted classifier, with more detail.
+    torchmlp.callbacks.Snapshots : Callback that records the weights.
+    WeightsDisplay : Histograms of weights, gradients and activations.
+    DecisionRegionDisplay : Decision regions of a fitted classifier.
 
     Notes
     -----
-    In a notebook, ``IPython.display.HTML(animation.to_jshtml())`` shows a player.
+    In a notebook, ``IPython.display.HTML(animation.to_jshtml())`` displays a player.
 
     Examples
     --------
@@ -167,30 +169,30 @@ class TrainingAnimation(PlayerMixin):
         ax=None,
         **kwargs,
     ):
-        """Draw the last epoch of a network that was fitted with snapshots.
+        """Create the animation from an estimator fitted with snapshots, and draw one epoch.
 
         Parameters
         ----------
         estimator : estimator
-            An MLP of torchmlp fitted with a :class:`~torchmlp.callbacks.Snapshots` among its
-            `callbacks`, or a Pipeline, a search or a TransformedTargetRegressor with one in it.
-            The features are those that the estimator gets, and predictions are values of y. The
-            loss is that of the network, for transformed targets if they are.
+            A torchmlp MLP fitted with a :class:`~torchmlp.callbacks.Snapshots` in `callbacks`, or
+            a Pipeline, search or TransformedTargetRegressor that contains one. Features and
+            predictions are the inputs and outputs of `estimator` as a whole. The loss is that of
+            the network, computed on the transformed targets if there is a target transformer.
         X : array-like of shape (n_samples, 1) or (n_samples, 2)
-            Data to show, whose range is drawn.
+            Samples to draw. Their range determines the grid.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets.
+            Target values.
         grid_resolution : int, default=150
-            Number of points along each feature.
+            Number of grid points along each feature.
         margin : float, default=0.1
-            By which share of its length to widen the range of X at both ends.
+            Fraction of the range of X by which the grid extends beyond it at both ends.
         feature_names : list of str, default=None
-            Names of the features: by default those of the columns the estimator was fitted on, or
-            "x0" and "x1".
-        ax : matplotlib Axes, or array-like of two, default=None
-            Where to draw, as in :meth:`plot`.
+            Names of the features. By default, `feature_names_in_` of the estimator if defined,
+            else "x0" and "x1".
+        ax : matplotlib Axes, or array-like of two Axes, default=None
+            Axes to plot on, as in :meth:`plot`.
         **kwargs : dict
-            Passed to :meth:`plot`.
+            Additional arguments passed to :meth:`plot`.
 
         Returns
         -------
@@ -202,11 +204,11 @@ class TrainingAnimation(PlayerMixin):
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is no multilayer perceptron.
+            If the estimator is not a multilayer perceptron.
         ValueError
-            If it has no snapshots, X has more than two features, y other samples or classes, or
-            the predictions cannot be drawn: those of a classifier without probabilities or with
-            several labels, and several outputs over two features.
+            If the estimator has no snapshots, X has more than two features, y does not match X or
+            contains unknown classes, or the predictions cannot be drawn (a classifier without
+            `predict_proba`, a multilabel classifier, or several outputs with two features).
         """
         found = training_frames(
             find_model(estimator), X, y, grid_resolution=grid_resolution, margin=margin
@@ -229,30 +231,30 @@ class TrainingAnimation(PlayerMixin):
 
         Parameters
         ----------
-        ax : matplotlib Axes, or array-like of two, default=None
-            Where to draw. One axes is divided into two, beside each other, and a title is then
-            for `axes_`. None is a new figure.
+        ax : matplotlib Axes, or array-like of two Axes, default=None
+            Axes to plot on. A single axes is divided into two, side by side; set titles on `axes_`
+            in that case. If `None`, a new figure is created.
         epoch : int, default=None
-            One of those in `epochs`; None for the last.
+            Epoch to draw, one of `epochs`. If `None`, the last one.
         yscale : {"linear", "log"}, default="linear"
-            Scale of the loss.
+            Scale of the loss axis.
         data_kw : dict, default=None
-            Style of the data, as for :meth:`matplotlib.axes.Axes.scatter`.
+            Keyword arguments for the samples, passed to :meth:`matplotlib.axes.Axes.scatter`.
         prediction_kw : dict, default=None
-            Style of the predictions, as for :class:`matplotlib.lines.Line2D` or, of two features,
-            :meth:`matplotlib.axes.Axes.imshow`.
+            Keyword arguments for the predictions, passed to :meth:`matplotlib.axes.Axes.plot`
+            with one feature and to :meth:`matplotlib.axes.Axes.imshow` with two.
         loss_kw : dict, default=None
-            Style of the loss curve, as for :class:`matplotlib.lines.Line2D`.
+            Keyword arguments for the loss curve, passed to :meth:`matplotlib.axes.Axes.plot`.
 
         Returns
         -------
         display : TrainingAnimation
-            The animation itself.
+            The animation.
 
         Raises
         ------
         ValueError
-            If there is no snapshot of that epoch.
+            If there is no snapshot of `epoch`.
         """
         frame = len(self.epochs) - 1 if epoch is None else self._frame_of(epoch)
         self.axes_ = grid_of_axes(ax, 2, 2, figsize=FIGSIZE, width_ratios=WIDTHS)
@@ -273,7 +275,7 @@ class TrainingAnimation(PlayerMixin):
         (frames,) = np.nonzero(np.asarray(self.epochs) == epoch)
         if not len(frames):
             raise ValueError(
-                f"epoch={epoch!r} has no snapshot; there are some of epochs "
+                f"epoch={epoch!r} has no snapshot. Use one of the epochs "
                 f"{', '.join(map(str, self.epochs))}."
             )
         return frames[0]
@@ -283,7 +285,7 @@ class TrainingAnimation(PlayerMixin):
         from matplotlib.collections import PathCollection
 
         edge = {"edgecolor": rcParams["axes.facecolor"], "linewidth": 0.5, "s": 22}
-        options = merged(PathCollection, {**edge, **defaults}, style)
+        options = merge_style(PathCollection, {**edge, **defaults}, style)
         self.scatters_.append(self.ax_.scatter(x0, x1, **options))
 
     def _draw_curves(self, data_style, style):
@@ -292,33 +294,33 @@ class TrainingAnimation(PlayerMixin):
         n_curves = self.predictions.shape[1]
         (x,) = self.grid
         if self.class_names is None:
-            n_shown, names = n_curves, self._names_of_outputs()
+            n_shown, names = n_curves, self._checked_output_names()
             targets = [(self.X[:, 0], self.y[:, k]) for k in range(n_curves)]
-            self.ax_.set_ylim(*_widened(np.append(self.y, self.predictions[-1])))
+            self.ax_.set_ylim(*_padded_range(np.append(self.y, self.predictions[-1])))
         else:
             n_shown, names = (1 if n_curves == 2 else n_curves), self.class_names[-n_curves:]
-            heights = _heights_of_classes(n_curves)
+            heights = _class_heights(n_curves)
             rows = [self.X[self.y == k, 0] for k in range(n_curves)]
             targets = [(row, np.full(len(row), h)) for row, h in zip(rows, heights, strict=True)]
             self.ax_.set_ylim(min(*heights, 0) - 0.06, max(heights) + 0.06)
-        colors = [_NOW] if n_curves == 1 else distinct_colors(n_curves)
+        colors = [_CURRENT_COLOR] if n_curves == 1 else distinct_colors(n_curves)
         for (x0, x1), name, color in zip(targets, names, colors, strict=True):
             fill = NEUTRAL if n_curves == 1 else color
             self._scatter(x0, x1, data_style, facecolor=fill, label=name, alpha=0.8)
         for color in colors[-n_shown:]:
             defaults = {"color": color, "linewidth": 2.2}
-            self.lines_ += self.ax_.plot(x, x, **merged(Line2D, defaults, style))
+            self.lines_ += self.ax_.plot(x, x, **merge_style(Line2D, defaults, style))
         (name,) = checked_names("feature_names", self.feature_names, 1)
-        self.ax_.set(xlabel=name, ylabel=self._label_of_curves(), xlim=x[[0, -1]])
+        self.ax_.set(xlabel=name, ylabel=self._curve_label(), xlim=x[[0, -1]])
         if n_curves > 1:
             self.legend_ = legend_beside(self.ax_)
 
-    def _names_of_outputs(self):
+    def _checked_output_names(self):
         n_outputs = self.predictions.shape[1]
         default = [f"y{i}" for i in range(n_outputs)]
         return checked_names("output_names", self.output_names, n_outputs, default)
 
-    def _label_of_curves(self):
+    def _curve_label(self):
         if self.class_names is None:
             return "prediction"
         if len(self.class_names) == 2:
@@ -338,7 +340,7 @@ class TrainingAnimation(PlayerMixin):
         x0, x1 = self.X.T
         scale = {"cmap": image.get_cmap(), "norm": image.norm}
         self._scatter(x0, x1, data_style, c=self.y[:, 0], edgecolor="white", **scale)
-        (name,) = self._names_of_outputs()
+        (name,) = self._checked_output_names()
         self.colorbar_ = self.figure_.colorbar(image, ax=self.ax_, label=name)
 
     def _draw_image(self, style):
@@ -351,7 +353,7 @@ class TrainingAnimation(PlayerMixin):
             "interpolation": "bilinear",
             "cmap": "cividis",
         }
-        self.image_ = self.ax_.imshow(self._pixels(-1), **merged(AxesImage, defaults, style))
+        self.image_ = self.ax_.imshow(self._pixels(-1), **merge_style(AxesImage, defaults, style))
         names = checked_names("feature_names", self.feature_names, 2)
         self.ax_.set(xlabel=names[0], ylabel=names[1])
         return self.image_
@@ -366,15 +368,15 @@ class TrainingAnimation(PlayerMixin):
 
         ax, epochs = self.axes_[1], np.arange(len(self.loss)) + 1
         defaults = {"color": rcParams["text.color"], "linewidth": 1.5}
-        options = merged(Line2D, defaults, style)
+        options = merge_style(Line2D, defaults, style)
         (self.loss_line_,) = ax.plot(epochs, self.loss, **{**options, "alpha": 0.3})
         (self.past_line_,) = ax.plot([], [], **options)
-        (self.dot_,) = ax.plot([], [], "o", color=_NOW, markersize=7, clip_on=False)
-        self.dot_.set_in_layout(False)  # it is nowhere at epoch 0
+        (self.dot_,) = ax.plot([], [], "o", color=_CURRENT_COLOR, markersize=7, clip_on=False)
+        self.dot_.set_in_layout(False)  # has no position at epoch 0
         ax.set(yscale=yscale, xlabel="epoch", ylabel="loss", xlim=(0, len(self.loss)))
 
     def _show(self, frame):
-        """Change what was drawn to another frame."""
+        """Update the artists to another frame."""
         for line, values in zip(self.lines_, self._curves(frame), strict=True):
             line.set_ydata(values)
         if self.image_ is not None:
@@ -388,15 +390,15 @@ class TrainingAnimation(PlayerMixin):
         return self.predictions[frame][-len(self.lines_) :] if self.lines_ else []
 
 
-def _heights_of_classes(n_classes):
-    """Return where to draw the data of each class: at the value of the curve that is right."""
+def _class_heights(n_classes):
+    """Return the y coordinate of the samples of each class: 0 and 1 if binary, else above 1."""
     if n_classes == 2:
         return np.array([0.0, 1.0])
     return 1.06 + 0.05 * np.arange(n_classes)
 
 
-def _widened(values):
-    """Return the range of some values with a margin at both ends."""
+def _padded_range(values):
+    """Return the range of the values, extended at both ends."""
     low, high = np.min(values), np.max(values)
     margin = 0.08 * (high - low) or 0.5
     return low - margin, high + margin

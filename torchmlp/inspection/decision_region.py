@@ -1,41 +1,42 @@
-"""DecisionRegionDisplay: how sure a classifier is, and where its hidden units change sign."""
+"""DecisionRegionDisplay: class probabilities and the boundaries of hidden units."""
 
 import numpy as np
 
 from torchmlp.inspection.models import checked_names, find_model
-from torchmlp.inspection.regions import decision_regions, leads
-from torchmlp.inspection.style import distinct_colors, legend_beside, one_axes
+from torchmlp.inspection.regions import class_margins, decision_regions
+from torchmlp.inspection.style import axes_or_new_figure, distinct_colors, legend_beside
 
 
 class DecisionRegionDisplay:
-    """Probabilities of all classes over two features, and the boundaries of hidden units.
+    """Decision regions of a classifier with two features, and the boundaries of hidden units.
 
-    Each class has the region where it is the most probable, in its colour, which is the stronger
-    the more probable it is; contour lines are where its probability has a value. Dashed
-    lines are where a hidden unit changes sign: what it applies its activation function to is zero
-    there. In the first layer they are straight, ``x @ w + b = 0``. For decision functions,
-    regressors and other estimators there is
-    :class:`sklearn.inspection.DecisionBoundaryDisplay`.
+    The region where a class is the most probable is filled with its colour, which is more opaque
+    for higher probabilities. Contour lines connect points of equal probability. Dashed lines are
+    the boundaries of hidden units, where the pre-activation of a unit is zero. In the first
+    hidden layer they are straight lines, ``x @ w + b = 0``. For regressors, decision functions and
+    other estimators, use :class:`sklearn.inspection.DecisionBoundaryDisplay`.
 
-    It is recommended to use :meth:`~torchmlp.inspection.DecisionRegionDisplay.from_estimator`.
-    All parameters are stored as attributes.
+    It is recommended to use :meth:`~torchmlp.inspection.DecisionRegionDisplay.from_estimator` to
+    create a :class:`DecisionRegionDisplay`. All parameters are stored as attributes.
 
     Parameters
     ----------
     x0, x1 : ndarray of shape (n_points,)
-        Values of the features.
+        Grid values of the first and the second feature.
 
     probabilities : ndarray of shape (n_classes, n_points, n_points)
-        Probability of each class on the grid, ``[k, i, j]`` at ``(x0[j], x1[i])``.
+        Class probabilities on the grid. ``probabilities[k, i, j]`` is the probability of class
+        `k` at ``(x0[j], x1[i])``.
 
     class_names : list of str
         Names of the classes.
 
     pre_activations : ndarray of shape (n_units, n_points, n_points), default=None
-        What each unit of a hidden layer applies its activation function to.
+        Pre-activation of each unit of a hidden layer on the grid. If `None`, no boundaries are
+        drawn.
 
     feature_names : list of str, default=None
-        Names of the features; "x0" and "x1" by default.
+        Names of the features. By default, "x0" and "x1".
 
     Attributes
     ----------
@@ -43,30 +44,30 @@ class DecisionRegionDisplay:
         Axes with the regions.
 
     figure_ : matplotlib Figure
-        Figure with the regions.
+        Figure containing the axes.
 
     colors_ : list of color
         Colour of each class.
 
     surface_ : list of matplotlib QuadContourSet
-        The region of each class.
+        Filled region of each class.
 
     bands_ : list of matplotlib QuadContourSet
-        The parts of it that have at least the probability of each level.
+        For each class, filled bands between the probability levels.
 
     contours_ : dict of str to matplotlib QuadContourSet
-        Contour lines of the probability of each class that reaches a level.
+        Contour lines of each class whose probability reaches a level, by class name.
 
     boundaries_ : dict of int to matplotlib QuadContourSet
-        Where each hidden unit changes sign, of those that do so here.
+        Boundary of each hidden unit that changes sign on the grid, by index of the unit.
 
-    legend_ : matplotlib Legend
-        The classes.
+    legend_ : matplotlib Legend or None
+        Legend of the classes.
 
     See Also
     --------
-    sklearn.inspection.DecisionBoundaryDisplay : Predictions of any estimator.
-    HiddenFeaturesDisplay : What each hidden unit makes of two features.
+    sklearn.inspection.DecisionBoundaryDisplay : Decision boundary of any estimator.
+    HiddenFeaturesDisplay : Activation of each hidden unit as a function of the features.
 
     Examples
     --------
@@ -108,43 +109,44 @@ class DecisionRegionDisplay:
         ax=None,
         **kwargs,
     ):
-        """Draw the regions of a fitted classifier.
+        """Create the display from a fitted classifier, and draw it.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted MLP classifier of torchmlp or scikit-learn, or a Pipeline or a search with
-            one in it. The features are those that the estimator gets.
+            A fitted MLP classifier of torchmlp or scikit-learn, or a Pipeline or search that
+            contains one. Features are the inputs of `estimator` as a whole.
         X : array-like of shape (n_samples, 2)
-            Data whose range is drawn.
+            Samples whose range determines the grid.
         layer : int or None, default=0
-            Index of the hidden layer whose units' boundaries are drawn; None for none.
+            Index of the hidden layer whose boundaries are drawn. If `None`, no boundaries are
+            drawn.
         grid_resolution : int, default=200
-            Number of points along each feature.
+            Number of grid points along each feature.
         margin : float, default=0.1
-            By which share of its length to widen the range of X at both ends.
+            Fraction of the range of X by which the grid extends beyond it at both ends.
         feature_names : list of str, default=None
-            Names of the features: by default those of the columns the estimator was fitted on, or
-            "x0" and "x1".
+            Names of the features. By default, `feature_names_in_` of the estimator if defined,
+            else "x0" and "x1".
         ax : matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            Axes to plot on. If `None`, a new figure is created.
         **kwargs : dict
-            Passed to :meth:`plot`.
+            Additional arguments passed to :meth:`plot`.
 
         Returns
         -------
         display : DecisionRegionDisplay
-            The display, drawn.
+            The display.
 
         Raises
         ------
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is no multilayer perceptron, or a regressor.
+            If the estimator is not a multilayer perceptron, or is a regressor.
         ValueError
-            If it gives no probabilities of classes that exclude each other, X has not two
-            features, or there is no such layer.
+            If the estimator is a multilabel classifier or has no `predict_proba`, X does not have
+            two features, or `layer` is out of range.
         """
         found = decision_regions(
             find_model(estimator),
@@ -175,44 +177,47 @@ class DecisionRegionDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            Axes to plot on. If `None`, a new figure is created.
         levels : sequence of float, default=(0.6, 0.75, 0.9)
-            Probabilities at which the colour gets stronger, with a contour line; increasing, and
-            above 0.5, as only one class can have those.
+            Probabilities at which contour lines are drawn and the opacity of the colour increases.
+            The values must be increasing and between 0.5 and 1.
         colors : list of color, default=None
-            Colour of each class.
+            Colour of each class. If `None`, default colours are used.
         contour_labels : bool, default=True
-            Whether to write the probabilities on the contour lines.
+            Whether to label the contour lines with their probabilities.
         legend : bool, default=True
             Whether to draw a legend of the classes.
         surface_kw : dict, default=None
-            Style of the regions, as for :meth:`matplotlib.axes.Axes.contourf`.
+            Keyword arguments for the regions, passed to :meth:`matplotlib.axes.Axes.contourf`.
         contour_kw : dict, default=None
-            Style of the contour lines, as for :meth:`matplotlib.axes.Axes.contour`.
+            Keyword arguments for the contour lines, passed to
+            :meth:`matplotlib.axes.Axes.contour`.
         boundary_kw : dict, default=None
-            Style of the hidden units' boundaries, as for :meth:`matplotlib.axes.Axes.contour`.
+            Keyword arguments for the boundaries of the hidden units, passed to
+            :meth:`matplotlib.axes.Axes.contour`.
         text_kw : dict, default=None
-            Style of the contour lines' labels, as for :meth:`matplotlib.axes.Axes.clabel`.
+            Keyword arguments for the labels of the contour lines, passed to
+            :meth:`matplotlib.axes.Axes.clabel`.
 
         Returns
         -------
         display : DecisionRegionDisplay
-            The display itself.
+            The display.
 
         Raises
         ------
         ValueError
-            If `levels` are others, or there are more or fewer `colors` than classes.
+            If `levels` is invalid, or the length of `colors` is not the number of classes.
         """
         n_classes = len(self.class_names)
         if not (np.diff([0.5, *levels, 1]) > 0).all():
-            raise ValueError(f"levels={levels!r} must increase, and be between 0.5 and 1.")
+            raise ValueError(f"levels={levels!r} must be increasing and between 0.5 and 1.")
         if colors is not None and len(colors) != n_classes:
             raise ValueError(
-                f"colors={colors!r} has {len(colors)} of them for {n_classes} classes. Give one "
-                "for each, or leave it out."
+                f"colors={colors!r} has length {len(colors)}, but there are {n_classes} classes. "
+                "Pass one colour per class, or None for the default colours."
             )
-        self.ax_ = one_axes(ax)
+        self.ax_ = axes_or_new_figure(ax)
         self.figure_ = self.ax_.figure
         self.colors_ = distinct_colors(n_classes) if colors is None else list(colors)
         self._draw_surface(levels, surface_kw)
@@ -227,12 +232,12 @@ class DecisionRegionDisplay:
         return self
 
     def _draw_surface(self, levels, style):
-        """Draw each region faintly, and over it the bands between levels, the likelier stronger."""
+        """Fill each region, and the bands between probability levels with increasing opacity."""
         from matplotlib.colors import to_rgba
 
-        strengths = np.linspace(0.2, 0.5, len(levels))
+        alphas = np.linspace(0.2, 0.5, len(levels))
 
-        def fill(maps, levels, alphas):
+        def fill(values_by_class, levels, alphas):
             return [
                 self.ax_.contourf(
                     self.x0,
@@ -242,11 +247,11 @@ class DecisionRegionDisplay:
                     colors=[to_rgba(color, alpha) for alpha in alphas],
                     **{"zorder": -1, **(style or {})},
                 )
-                for values, color in zip(maps, self.colors_, strict=True)
+                for values, color in zip(values_by_class, self.colors_, strict=True)
             ]
 
-        self.surface_ = fill(leads(self.probabilities), [0, 2], [0.2])
-        self.bands_ = fill(self.probabilities, [*levels, 1.1], strengths) if len(levels) else []
+        self.surface_ = fill(class_margins(self.probabilities), [0, 2], [0.2])
+        self.bands_ = fill(self.probabilities, [*levels, 1.1], alphas) if len(levels) else []
 
     def _draw_contours(self, levels, style):
         options = {"linewidths": 0.6, "alpha": 0.7, "zorder": 0, **(style or {})}
@@ -263,7 +268,7 @@ class DecisionRegionDisplay:
         self.boundaries_ = {i: line for i, line in lines.items() if line}
 
     def _contour(self, values, levels, options):
-        """Draw contour lines in the colour of text, or return None where there are none."""
+        """Draw contour lines in the text colour, or return None if no level is in the range."""
         from matplotlib import rcParams
 
         levels = [level for level in levels if values.min() < level < values.max()]

@@ -1,4 +1,4 @@
-"""What hidden units compute: arrays, no drawing."""
+"""Computation of HiddenFeaturesDisplay: activations and weights of hidden units."""
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -7,7 +7,7 @@ from torchmlp.inspection.models import feature_axes, grid_points, on_grid
 
 
 def features_of_inputs(model, X, *, layer, output, grid_resolution, margin):
-    """Return the values of a layer's units over the range of one or two features.
+    """Return the activations of a hidden layer on a grid over the range of one or two features.
 
     Parameters
     ----------
@@ -25,24 +25,24 @@ def features_of_inputs(model, X, *, layer, output, grid_resolution, margin):
     Raises
     ------
     ValueError
-        If X has more features, or the network has no such layer or output.
+        If X has more than two features, or `layer` or `output` is out of range.
     """
     layer = model.hidden_layer(layer)
     axes = feature_axes(X, (1, 2), grid_resolution, margin)
     hidden = model.mlp.hidden_activations(model.inputs(grid_points(axes, X)))[layer]
     values = on_grid(hidden, axes)
     outgoing = model.mlp.coefs_[layer + 1]
-    found = {"values": values, "grid": axes, "strength": _strength(values, outgoing)}
+    data = {"values": values, "grid": axes, "strength": _strength(values, outgoing)}
     if len(axes) == 1 and layer == len(model.mlp.coefs_) - 2:
         output = _checked_output(output, model.mlp.n_outputs_)
-        found["contributions"] = values * outgoing[:, [output]]
-        found["intercept"] = model.mlp.intercepts_[-1][output]
-        found["output_name"] = _output_name(model, output)
-    return found
+        data["contributions"] = values * outgoing[:, [output]]
+        data["intercept"] = model.mlp.intercepts_[-1][output]
+        data["output_name"] = _output_name(model, output)
+    return data
 
 
 def features_of_images(model, image_shape):
-    """Return the weights of the first layer's units as images.
+    """Return the weights of each unit of the first hidden layer as an image.
 
     Parameters
     ----------
@@ -58,27 +58,27 @@ def features_of_images(model, image_shape):
     Raises
     ------
     ValueError
-        If the network has another number of inputs, or no hidden layer.
+        If the number of pixels is not the number of inputs, or there is no hidden layer.
     """
     model.hidden_layer(0)
     coefs = model.mlp.coefs_[0]
     if len(image_shape) != 2 or np.prod(image_shape) != len(coefs):
         raise ValueError(
-            f"image_shape={image_shape} must be a height and a width whose product is the number "
-            f"of inputs of the network, {len(coefs)}."
+            f"image_shape={image_shape} must be (height, width) with height * width equal to the "
+            f"number of inputs of the network, {len(coefs)}."
         )
     images = coefs.T.reshape(-1, *image_shape)
     return {"values": images, "strength": _strength(images, model.mlp.coefs_[1])}
 
 
-def strongest(strength, max_units):
-    """Return the units of most effect, in their order.
+def strongest_units(strength, max_units):
+    """Return the indices of the units with the largest strength, in increasing order.
 
     Parameters
     ----------
     strength : ndarray of shape (n_units,)
     max_units : int or None
-        How many; None for all.
+        Maximum number of units. None for all.
 
     Raises
     ------
@@ -93,15 +93,15 @@ def strongest(strength, max_units):
 
 
 def _strength(values, outgoing):
-    """Return by how much each unit moves the next layer: its deviation times its weights' norm."""
+    """Return the standard deviation of each unit times the norm of its outgoing weights."""
     return values.reshape(len(values), -1).std(axis=1) * np.linalg.norm(outgoing, axis=1)
 
 
 def _checked_output(output, n_outputs):
     if not -n_outputs <= output < n_outputs:
         raise ValueError(
-            f"output={output} is not there: the network has {n_outputs} outputs. Give an index as "
-            "for a list."
+            f"output={output} is out of range: n_outputs_={n_outputs}. Use an index between "
+            f"{-n_outputs} and {n_outputs - 1}."
         )
     return output
 

@@ -1,4 +1,4 @@
-"""What a network predicts at each snapshot of its training: arrays, no drawing."""
+"""Computation of TrainingAnimation: predictions at each snapshot."""
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -6,16 +6,16 @@ from sklearn.utils import check_array, check_consistent_length
 
 from torchmlp.callbacks import find_snapshots
 from torchmlp.inspection.models import feature_axes, grid_points, on_grid, target_names
-from torchmlp.inspection.regions import check_one_class_per_point
+from torchmlp.inspection.regions import check_class_probabilities
 
 
 def training_frames(model, X, y, *, grid_resolution, margin):
-    """Return the predictions of a network over one or two features, snapshot by snapshot.
+    """Return the predictions of each snapshot on a grid over one or two features.
 
     Parameters
     ----------
     model : Model
-        Fitted with a `torchmlp.callbacks.Snapshots`.
+        A network fitted with a `torchmlp.callbacks.Snapshots`.
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     grid_resolution : int
@@ -29,21 +29,23 @@ def training_frames(model, X, y, *, grid_resolution, margin):
     Raises
     ------
     ValueError
-        If there are no snapshots, X has more features or y other samples, or the network has no
-        such predictions.
+        If there are no snapshots, X has more than two features, X and y are inconsistent, or the
+        predictions cannot be drawn.
     """
     mlp, snapshots = model.mlp, find_snapshots(model.mlp)
     axes = feature_axes(X, (1, 2), grid_resolution, margin)
     check_consistent_length(X, y)
     inputs = model.inputs(grid_points(axes, X))
-    networks = [model.at(snapshot) for snapshot in snapshots]
+    networks = [model.with_weights(snapshot) for snapshot in snapshots]
     class_names = output_names = None
     if is_classifier(mlp):
         y = _class_indices(mlp, np.asarray(y))
         predicted = [network.predict_proba(inputs) for network in networks]
         class_names = list(map(str, mlp.classes_))
     else:
-        predicted = [model.in_units_of_y(network.predict(inputs)) for network in networks]
+        predicted = [
+            model.inverse_transform_targets(network.predict(inputs)) for network in networks
+        ]
         n_targets = predicted[0].shape[1]
         y = _target_columns(np.asarray(y), n_targets, len(axes))
         output_names = target_names(n_targets)
@@ -60,12 +62,12 @@ def training_frames(model, X, y, *, grid_resolution, margin):
 
 
 def _class_indices(mlp, y):
-    check_one_class_per_point(mlp)
+    check_class_probabilities(mlp)
     unknown = np.setdiff1d(y, mlp.classes_)
     if len(unknown):
         raise ValueError(
-            f"y has classes {unknown.tolist()} that the estimator does not know. Give the "
-            f"targets that it was fitted on; its classes are {mlp.classes_.tolist()}."
+            f"y has classes {unknown.tolist()} that were not seen during fit. Pass y with the "
+            f"classes of the estimator: its classes are {mlp.classes_.tolist()}."
         )
     return np.searchsorted(mlp.classes_, y.ravel())
 
@@ -73,13 +75,13 @@ def _class_indices(mlp, y):
 def _target_columns(y, n_targets, n_features):
     if n_features == 2 and n_targets > 1:
         raise ValueError(
-            f"estimator has {n_targets} outputs, which one map of two features cannot show. "
-            "Fit one regressor per output, or on one feature."
+            f"estimator has {n_targets} outputs, but with two features only one output can be "
+            "drawn. Fit one regressor per output, or fit on one feature."
         )
     y = y.reshape(len(y), -1)
     if y.shape[1] != n_targets:
         raise ValueError(
-            f"y has {y.shape[1]} columns, but the estimator predicts {n_targets}. Give one column "
-            "for each of its targets."
+            f"y has {y.shape[1]} columns, but the estimator predicts {n_targets}. Pass one column "
+            "per target."
         )
     return y

@@ -1,27 +1,27 @@
-"""Where the neurons and edges of a network diagram are: arrays, no drawing."""
+"""Computation of NetworkDisplay: positions of the neurons and edges."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-GAP = 2  # rows that stand for the units left out
-RADIUS = 0.24  # of a neuron, where neurons are 1 apart
+GAP = 2  # distance between the neurons before and after omitted units
+RADIUS = 0.24  # of a neuron; adjacent neurons have distance 1
 
 
 @dataclass(frozen=True)
-class Column:
-    """A layer of a diagram.
+class Layer:
+    """Layout of a layer.
 
     Attributes
     ----------
     n_units : int
-        Of the layer.
+        Number of units of the layer.
     shown : ndarray of shape (n_shown,)
-        The units that are drawn.
+        Indices of the units that are drawn.
     centers : ndarray of shape (n_shown, 2)
-        Where.
+        Coordinates of their centres.
     gap : ndarray of shape (2,) or None
-        Where the units are left out.
+        Centre of the gap for omitted units. None if all units are drawn.
     """
 
     n_units: int
@@ -31,13 +31,13 @@ class Column:
 
 
 def shown_units(n_units, max_units):
-    """Return the units to draw: all, or the first and last of too many.
+    """Return the indices of the units to draw: all, or the first and last ones if too many.
 
     Parameters
     ----------
     n_units : int
     max_units : int or None
-        None for all.
+        Maximum number of units. None for all.
 
     Raises
     ------
@@ -54,27 +54,29 @@ def shown_units(n_units, max_units):
     return np.r_[:first, n_units - (max_units - first) : n_units]
 
 
-def columns(layer_units, max_units, ratio, vertical):
-    """Lay out the neurons of all layers, 1 apart, each layer centred.
+def lay_out(layer_units, max_units, ratio, vertical):
+    """Return the layout of all layers. Adjacent neurons have distance 1, and layers are centred.
 
     Parameters
     ----------
     layer_units : sequence of int
     max_units : int or None
     ratio : float
-        Of the diagram's extent along the layers to that across them.
+        Size of the diagram in the direction from input to output, relative to its size in the
+        direction of a layer.
     vertical : bool
-        Whether layers are rows, the first at the bottom, rather than columns.
+        Whether the network runs from bottom to top, with layers as rows, instead of from left to
+        right.
 
     Returns
     -------
-    list of Column
+    list of Layer
     """
     shown = [shown_units(n, max_units) for n in layer_units]
     rows = [_rows(units) for units in shown]
     extent = max(*(row[-1] for row in rows), 2.0)
     step = max(ratio * extent / (len(layer_units) - 1), 1.5)
-    made = []
+    layers = []
     for i, (n_units, units, row) in enumerate(zip(layer_units, shown, rows, strict=True)):
         across = row[-1] / 2 - row
         centers = np.column_stack([np.full(len(row), i * step), across])
@@ -83,22 +85,22 @@ def columns(layer_units, max_units, ratio, vertical):
         if vertical:  # the first unit on the left
             centers = centers[:, ::-1] * (-1, 1)
             gap = gap if gap is None else gap[::-1] * (-1, 1)
-        made.append(Column(n_units, units, centers, gap))
-    return made
+        layers.append(Layer(n_units, units, centers, gap))
+    return layers
 
 
 def _rows(units):
-    """Return the position of each unit in its column, with room where some are left out."""
+    """Return the position of each drawn unit along its layer, with a gap for omitted units."""
     return np.arange(len(units)) + (GAP - 1.0) * (units != np.arange(len(units)))
 
 
 def edges(coefs, source, target):
-    """Return the edges between two columns, from rim to rim, the weakest first.
+    """Return the edges between two layers, from rim to rim, by increasing absolute weight.
 
     Parameters
     ----------
     coefs : ndarray of shape (fan_in, fan_out)
-    source, target : Column
+    source, target : Layer
 
     Returns
     -------
@@ -108,7 +110,7 @@ def edges(coefs, source, target):
     weights = coefs[np.ix_(source.shown, target.shown)].ravel()
     starts = np.repeat(source.centers, len(target.shown), axis=0)
     ends = np.tile(target.centers, (len(source.shown), 1))
-    way = ends - starts
-    way *= RADIUS / np.linalg.norm(way, axis=1, keepdims=True)
+    offset = ends - starts
+    offset *= RADIUS / np.linalg.norm(offset, axis=1, keepdims=True)
     order = np.argsort(np.abs(weights), kind="stable")
-    return np.stack([starts + way, ends - way], axis=1)[order], weights[order]
+    return np.stack([starts + offset, ends - offset], axis=1)[order], weights[order]

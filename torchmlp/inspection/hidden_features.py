@@ -1,58 +1,61 @@
-"""HiddenFeaturesDisplay: what each hidden unit computes."""
+"""HiddenFeaturesDisplay: the functions computed by hidden units."""
 
 import numpy as np
 
-from torchmlp.inspection.features import features_of_images, features_of_inputs, strongest
+from torchmlp.inspection.features import features_of_images, features_of_inputs, strongest_units
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.style import (
     check_choice,
-    columns_for,
+    grid_columns,
     grid_of_axes,
     image_extent,
     legend_beside,
-    limit_of,
-    merged,
+    max_abs,
+    merge_style,
     sign_colormap,
     unit_styles,
 )
 
 
 class HiddenFeaturesDisplay:
-    """What each unit of a hidden layer computes.
+    """Functions computed by the units of a hidden layer.
 
-    - Of one feature: a curve per unit, and beside them the same curves times the unit's weight in
-      the output, which add up, with the intercept, to the output.
-    - Of two features: a map per unit, blue where its value is positive and orange where it is
-      negative.
-    - Of images: the weights of each unit of the first layer as an image, in the same colours.
+    - With one feature: a curve of the activation of each unit. For the last hidden layer, a second
+      axes shows the contribution of each unit to the output, its activation times its outgoing
+      weight. The contributions and the intercept add up to the output.
+    - With two features: an image of the activation of each unit. Positive values are blue, negative
+      values are orange.
+    - For images: the weights of each unit of the first hidden layer as an image, in the same
+      colours.
 
-    It is recommended to use :meth:`~torchmlp.inspection.HiddenFeaturesDisplay.from_estimator`.
-    All parameters are stored as attributes.
+    It is recommended to use :meth:`~torchmlp.inspection.HiddenFeaturesDisplay.from_estimator` to
+    create a :class:`HiddenFeaturesDisplay`. All parameters are stored as attributes.
 
     Parameters
     ----------
     values : ndarray of shape (n_units, n_points), (n_units, n_points, n_points) or \
             (n_units, height, width)
-        Values of each unit along one feature or, second feature first, on a grid of two; or its
-        weights.
+        Activation of each unit on the grid, or its weights as an image. With two features, the
+        last axis is the first feature.
 
     strength : array-like of shape (n_units,)
-        How much each unit matters. Of too many units those with the largest are drawn.
+        Importance of each unit. If there are more than `max_units` units, those with the largest
+        strength are drawn.
 
     grid : ndarray of shape (n_features, n_points), default=None
-        Values of the features; None for images.
+        Values of each feature at which the activations are computed. None for images.
 
     contributions : ndarray of shape (n_units, n_points), default=None
-        Values of each unit times its weight in the output; drawn if there is one feature.
+        Activation of each unit times its outgoing weight. Only with one feature.
 
     intercept : float, default=None
-        What is added to the contributions.
+        Intercept of the output.
 
     output_name : str, default="output"
-        What the contributions add up to.
+        Name of the output, for the legend.
 
     feature_names : list of str, default=None
-        Names of the features; "x0" and "x1" by default.
+        Names of the features. By default, "x0" and "x1".
 
     Attributes
     ----------
@@ -60,34 +63,35 @@ class HiddenFeaturesDisplay:
         The first of `axes_`.
 
     axes_ : ndarray of matplotlib Axes of shape (n_axes,)
-        Axes with the values and, if there are any, those with the contributions; or one for each
-        map or image.
+        With one feature, the axes with the activations and, if any, those with the contributions.
+        Otherwise one axes per image.
 
     figure_ : matplotlib Figure
-        Figure with the axes.
+        Figure containing the axes.
 
     shown_units_ : ndarray
-        Which units are drawn.
+        Indices of the units that are drawn.
 
     lines_ : list of matplotlib Line2D
-        Values of each unit along one feature.
+        Activation curve of each unit. Only with one feature.
 
     contribution_lines_ : list of matplotlib Line2D
-        Contributions of each unit to the output.
+        Contribution of each unit to the output. Only if `contributions` is given.
 
     output_line_ : matplotlib Line2D
-        The sum of the contributions of all units, drawn or not, and the intercept.
+        Sum of the intercept and the contributions of all units, including those that are not
+        drawn. Only if `contributions` is given.
 
     images_ : list of matplotlib AxesImage
-        Maps of two features, or weights.
+        Image of the activation or the weights of each unit.
 
     colorbar_ : matplotlib Colorbar or None
-        Scale of the maps or images, if they have one in common.
+        Common colour bar of the images. None with ``scale="unit"``.
 
     See Also
     --------
-    NetworkDisplay : The units and weights as a diagram.
-    DecisionRegionDisplay : What the units make of two features together.
+    NetworkDisplay : Diagram of the units and weights.
+    DecisionRegionDisplay : Decision regions and boundaries of hidden units.
 
     Examples
     --------
@@ -139,56 +143,60 @@ class HiddenFeaturesDisplay:
         ax=None,
         **kwargs,
     ):
-        """Draw what the hidden units of a fitted network compute.
+        """Create the display from a fitted estimator, and draw it.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted MLP of torchmlp or scikit-learn, or a Pipeline, a search or a
-            TransformedTargetRegressor with one in it. The features are those that the estimator
-            gets, and the output is that of the network, before the inverse transformation of a
+            A fitted MLP of torchmlp or scikit-learn, or a Pipeline, search or
+            TransformedTargetRegressor that contains one. Features are the inputs of `estimator` as
+            a whole. The output is that of the network, before any inverse transformation by a
             TransformedTargetRegressor.
         X : array-like of shape (n_samples, 1) or (n_samples, 2), default=None
-            Data whose range is drawn. Not used with `image_shape`.
+            Samples whose range determines the grid. Ignored if `image_shape` is given.
         layer : int, default=-1
-            Index of the hidden layer; the last by default. Only its units have contributions to
-            an output. Not used with `image_shape`, which shows the first.
+            Index of the hidden layer. By default the last one, the only one for which
+            contributions to the output are computed. Ignored if `image_shape` is given: then it is
+            the first.
         output : int, default=0
-            Index of the output that the contributions add up to, for several.
+            Index of the output for which contributions are computed.
         image_shape : tuple of int, default=None
             Height and width of the images that the network was fitted on.
         grid_resolution : int, default=200
-            Number of points along each feature.
+            Number of grid points along each feature.
         margin : float, default=0.0
-            By which share of its length to widen the range of X at both ends.
+            Fraction of the range of X by which the grid extends beyond it at both ends.
         feature_names : list of str, default=None
-            Names of the features: by default those of the columns the estimator was fitted on, or
-            "x0" and "x1".
+            Names of the features. By default, `feature_names_in_` of the estimator if defined,
+            else "x0" and "x1".
         ax : matplotlib Axes, or array-like of Axes, default=None
-            Where to draw, as in :meth:`plot`.
+            Axes to plot on, as in :meth:`plot`.
         **kwargs : dict
-            Passed to :meth:`plot`.
+            Additional arguments passed to :meth:`plot`.
 
         Returns
         -------
         display : HiddenFeaturesDisplay
-            The display, drawn.
+            The display.
 
         Raises
         ------
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is no multilayer perceptron.
+            If the estimator is not a multilayer perceptron.
         ValueError
-            If the network has no such layer or output, or its inputs can not be drawn.
+            If `layer` or `output` is out of range, neither `X` nor `image_shape` is given, X has
+            more than two features, or `image_shape` does not match the number of inputs.
         """
         model = find_model(estimator)
         if image_shape is not None:
             return cls(**features_of_images(model, image_shape)).plot(ax, **kwargs)
         if X is None:
-            raise ValueError("X=None needs image_shape. Give X with one or two features, or both.")
-        found = features_of_inputs(
+            raise ValueError(
+                "X=None requires image_shape. Pass X with one or two features, or image_shape."
+            )
+        data = features_of_inputs(
             model,
             X,
             layer=layer,
@@ -197,45 +205,49 @@ class HiddenFeaturesDisplay:
             margin=margin,
         )
         default = getattr(estimator, "feature_names_in_", None)
-        names = checked_names("feature_names", feature_names, len(found["grid"]), default)
-        return cls(**found, feature_names=names).plot(ax, **kwargs)
+        names = checked_names("feature_names", feature_names, len(data["grid"]), default)
+        return cls(**data, feature_names=names).plot(ax, **kwargs)
 
     def plot(
         self, ax=None, *, max_units=16, scale="layer", line_kw=None, output_kw=None, image_kw=None
     ):
-        """Draw the curves, maps or images.
+        """Draw the curves or images.
 
         Parameters
         ----------
         ax : matplotlib Axes, or array-like of Axes, default=None
-            Where to draw. One axes is divided into as many as are needed, and titles are then for
-            `axes_`; several are as many. None is a new figure.
+            Axes to plot on. A single axes is divided into the required number; set titles on
+            `axes_` in that case. Several axes must be of the required number. If `None`, a new
+            figure is created.
         max_units : int or None, default=16
-            Of more units, the strongest are drawn: those whose values vary most, times the norm
-            of their weights in the next layer. None draws all.
+            Maximum number of units to draw. If there are more, the units with the largest strength
+            are drawn: the standard deviation of the activation times the norm of the outgoing
+            weights. If `None`, all units are drawn.
         scale : {"layer", "unit"}, default="layer"
-            Whether the colours of a map or image are relative to the largest value of all that
-            are drawn, with a colour bar, or to its own.
+            Whether the colours of an image are relative to the largest absolute value of all
+            drawn units, with a common colour bar, or of the same unit.
         line_kw : dict, default=None
-            Style of the curves, as for :class:`matplotlib.lines.Line2D`.
+            Keyword arguments for the curves of the units, passed to
+            :meth:`matplotlib.axes.Axes.plot`.
         output_kw : dict, default=None
-            Style of the output's curve.
+            Keyword arguments for the curve of the output, passed to
+            :meth:`matplotlib.axes.Axes.plot`.
         image_kw : dict, default=None
-            Style of the maps and images, as for :meth:`matplotlib.axes.Axes.imshow`.
+            Keyword arguments for the images, passed to :meth:`matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
         display : HiddenFeaturesDisplay
-            The display itself.
+            The display.
 
         Raises
         ------
         ValueError
-            If `max_units` is less than 1, `scale` is neither, or `ax` has another number of axes
-            than are needed.
+            If `max_units` is less than 1, `scale` is invalid, or `ax` does not have the required
+            number of axes.
         """
         check_choice("scale", scale, ("layer", "unit"))
-        self.shown_units_ = strongest(self.strength, max_units)
+        self.shown_units_ = strongest_units(self.strength, max_units)
         if np.ndim(self.values) == 2:
             self._draw_curves(ax, line_kw, output_kw)
         else:
@@ -249,7 +261,7 @@ class HiddenFeaturesDisplay:
         n_axes = 1 if self.contributions is None else 2
         self.axes_ = grid_of_axes(ax, n_axes, n_axes, figsize=(5 * n_axes, 3.6))
         styles = [
-            merged(Line2D, {"linewidth": 1.2, **style}, line_kw)
+            merge_style(Line2D, {"linewidth": 1.2, **style}, line_kw)
             for style in unit_styles(len(self.shown_units_))
         ]
 
@@ -258,7 +270,7 @@ class HiddenFeaturesDisplay:
             return [ax.plot(self.grid[0], curves[unit], **style)[0] for unit, style in shown]
 
         self.lines_ = draw(self.axes_[0], self.values)
-        self.axes_[0].set_ylabel("value of each unit" + self._how_many())
+        self.axes_[0].set_ylabel("value of each unit" + self._count_label())
         (name,) = checked_names("feature_names", self.feature_names, 1)
         for each in self.axes_:
             each.set_xlabel(name)
@@ -274,7 +286,7 @@ class HiddenFeaturesDisplay:
         ax.axhline(self.intercept, color=color, linewidth=0.8, linestyle=":", label="intercept")
         total = np.sum(self.contributions, axis=0) + self.intercept
         defaults = {"color": color, "linewidth": 2.5, "label": self.output_name}
-        (self.output_line_,) = ax.plot(self.grid[0], total, **merged(Line2D, defaults, style))
+        (self.output_line_,) = ax.plot(self.grid[0], total, **merge_style(Line2D, defaults, style))
         ax.set_ylabel("value times weight")
         legend_beside(ax)
 
@@ -282,7 +294,7 @@ class HiddenFeaturesDisplay:
         from matplotlib.image import AxesImage
 
         units = self.shown_units_
-        n_columns = columns_for(len(units), ax)
+        n_columns = grid_columns(len(units), ax)
         size = (1.5 * n_columns + 1.2, 1.5 * -(-len(units) // n_columns))
         self.axes_ = grid_of_axes(ax, len(units), n_columns, figsize=size)
         defaults = {"cmap": sign_colormap(), "origin": "upper"}
@@ -290,24 +302,24 @@ class HiddenFeaturesDisplay:
             defaults |= {"origin": "lower", "extent": image_extent(self.grid), "aspect": "auto"}
         self.images_ = []
         for unit, each in zip(units, self.axes_, strict=True):
-            limit = limit_of(self.values[units] if scale == "layer" else [self.values[unit]])
+            limit = max_abs(self.values[units] if scale == "layer" else [self.values[unit]])
             own = {**defaults, "vmin": -limit, "vmax": limit}
-            image = each.imshow(self.values[unit], **merged(AxesImage, own, style))
+            image = each.imshow(self.values[unit], **merge_style(AxesImage, own, style))
             each.set_title(f"unit {unit}", fontsize="small", pad=3)
             self.images_.append(image)
         self._label_panels(n_columns)
         self.colorbar_ = self._draw_colorbar() if scale == "layer" else None
 
     def _draw_colorbar(self):
-        label = ("weight" if self.grid is None else "value of the unit") + self._how_many()
+        label = ("weight" if self.grid is None else "value of the unit") + self._count_label()
         figure = self.axes_[0].figure
         colorbar = figure.colorbar(self.images_[0], ax=list(self.axes_), label=label)
         if np.min(self.values) >= 0:
-            colorbar.ax.set_ylim(0, None)  # as after relu: nothing is negative
+            colorbar.ax.set_ylim(0, None)  # no negative values, for example after relu
         return colorbar
 
     def _label_panels(self, n_columns):
-        """Leave ticks to the panels at the left and bottom, and none to images."""
+        """Label the left and bottom axes only, and remove all ticks from images."""
         if self.grid is None:
             for each in self.axes_:
                 each.set(xticks=[], yticks=[])
@@ -318,6 +330,6 @@ class HiddenFeaturesDisplay:
             each.tick_params(labelleft=left, labelbottom=bottom)
             each.set(xlabel=names[0] if bottom else "", ylabel=names[1] if left else "")
 
-    def _how_many(self):
+    def _count_label(self):
         n_shown, n_units = len(self.shown_units_), len(self.values)
         return "" if n_shown == n_units else f" ({n_shown} of {n_units} units)"

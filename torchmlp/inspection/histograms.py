@@ -1,4 +1,4 @@
-"""Histograms of weights, gradients and activations, epoch by epoch: arrays, no drawing."""
+"""Computation of WeightsDisplay: histograms of weights, gradients and activations."""
 
 from typing import Any, NamedTuple
 
@@ -6,20 +6,20 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from torchmlp.callbacks import Snapshot, recorded_snapshots
-from torchmlp.inspection.style import limit_of
+from torchmlp.inspection.style import max_abs
 
-DECADES = 8  # below the largest gradient; what is smaller counts as this small
+DECADES = 8  # maximum range of the gradient bins; smaller gradients go to the first bin
 
 
 class Histograms(NamedTuple):
-    """Histograms of one quantity, layer by layer and epoch by epoch.
+    """Histograms of one quantity for each layer and epoch.
 
     Attributes
     ----------
     edges : ndarray of shape (n_layers, n_bins + 1)
         Edges of the bins.
     counts : ndarray of shape (n_layers, n_epochs, n_bins)
-        How many values are in each.
+        Number of values in each bin.
     """
 
     edges: np.ndarray
@@ -27,7 +27,7 @@ class Histograms(NamedTuple):
 
 
 def training_histograms(model, X, *, n_bins):
-    """Return histograms over the snapshots of a network, or of its last weights without any.
+    """Return histograms for each snapshot of a network, or of the fitted weights if it has none.
 
     Parameters
     ----------
@@ -43,19 +43,19 @@ def training_histograms(model, X, *, n_bins):
     Raises
     ------
     ValueError
-        If the snapshots are of another fit.
+        If the snapshots are from a different fit.
     """
     inputs = model.inputs(X)
-    snapshots = recorded_snapshots(model.mlp) or [_of_last_weights(model.mlp)]
-    networks = [model.at(snapshot) for snapshot in snapshots]
+    snapshots = recorded_snapshots(model.mlp) or [_fitted_snapshot(model.mlp)]
+    networks = [model.with_weights(snapshot) for snapshot in snapshots]
     weights = [snapshot.coefs for snapshot in snapshots]
-    largest = limit_of(w for layers in weights for w in layers)
-    ranges, dead_share = _activations_in_short(networks, inputs)
+    largest = max_abs(w for layers in weights for w in layers)
+    ranges, dead_share = _activation_summary(networks, inputs)
     return {
         "epochs": np.array([snapshot.epoch for snapshot in snapshots]),
         "weights": _histograms(weights, [np.linspace(-largest, largest, n_bins + 1)]),
-        "gradients": _gradients([snapshot.coefs_gradient for snapshot in snapshots], n_bins),
-        # once more: those of all epochs may not fit into the memory
+        "gradients": _gradient_histograms([s.coefs_gradient for s in snapshots], n_bins),
+        # Computed a second time: the activations of all epochs may not fit into memory.
         "activations": _histograms(
             (_activations(network, inputs) for network in networks),
             [np.linspace(low, high, n_bins + 1) for low, high in ranges],
@@ -64,12 +64,12 @@ def training_histograms(model, X, *, n_bins):
     }
 
 
-def _of_last_weights(mlp):
+def _fitted_snapshot(mlp):
     return Snapshot(mlp.n_iter_, mlp.loss_, mlp.coefs_, mlp.intercepts_)
 
 
 def _activations(mlp, inputs):
-    """Return the values of the hidden layers and of the output."""
+    """Return the activations of the hidden layers and the predictions."""
     if not is_classifier(mlp):
         outputs = mlp.predict(inputs)
     elif hasattr(mlp, "predict_proba"):
@@ -79,8 +79,8 @@ def _activations(mlp, inputs):
     return [*mlp.hidden_activations(inputs), outputs]
 
 
-def _activations_in_short(networks, inputs):
-    """Return the range of each layer, one for all that are hidden, and shares of dead units."""
+def _activation_summary(networks, inputs):
+    """Return the range of each layer, common to all hidden layers, and the share of dead units."""
     lows, highs, dead_share = [], [], []
     for network in networks:
         layers = _activations(network, inputs)
@@ -93,30 +93,30 @@ def _activations_in_short(networks, inputs):
     return np.column_stack([low, high]), np.array(dead_share).T
 
 
-def _gradients(gradients, n_bins):
-    """Return histograms of absolute values in bins of equal ratio, or None if there are none."""
+def _gradient_histograms(gradients, n_bins):
+    """Return histograms of absolute values in logarithmic bins, or None without gradients."""
     if all(layers is None for layers in gradients):
         return None
-    sizes = [None if layers is None else [np.abs(g) for g in layers] for layers in gradients]
-    positive = [g[g > 0] for layers in sizes for g in layers or ()]
-    largest = limit_of(positive)
-    # the few that are much smaller than the rest shall not take the room
+    magnitudes = [None if layers is None else [np.abs(g) for g in layers] for layers in gradients]
+    positive = [g[g > 0] for layers in magnitudes for g in layers or ()]
+    largest = max_abs(positive)
+    # A few tiny values must not determine the range of the bins.
     smallest = min((np.quantile(g, 0.01) for g in positive if len(g)), default=0.0)
     lowest = np.clip(smallest, largest * 10.0**-DECADES, largest / 10)
-    return _histograms(sizes, [np.geomspace(lowest, largest, n_bins + 1)])
+    return _histograms(magnitudes, [np.geomspace(lowest, largest, n_bins + 1)])
 
 
-def _histograms(layers_of_epochs, edges):
-    """Count arrays by epoch and layer, in bins of each layer or in one; none where it is None."""
+def _histograms(epochs, edges):
+    """Return histograms of the layers of each epoch. Counts are zero for an epoch that is None."""
     counts: list[Any] = []
-    for layers in layers_of_epochs:
+    for layers in epochs:
         if layers is None:
             counts.append(None)
             continue
         edges = edges * len(layers) if len(edges) == 1 else edges
         counts.append([_counts(*pair) for pair in zip(layers, edges, strict=True)])
-    nothing = np.zeros_like(next(layers for layers in counts if layers is not None))
-    stacked = np.array([nothing if layers is None else layers for layers in counts])
+    zeros = np.zeros_like(next(layers for layers in counts if layers is not None))
+    stacked = np.array([zeros if layers is None else layers for layers in counts])
     return Histograms(np.array(edges), stacked.swapaxes(0, 1))
 
 

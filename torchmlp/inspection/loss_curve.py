@@ -1,4 +1,4 @@
-"""LossCurveDisplay: how training went."""
+"""LossCurveDisplay: loss and validation score during training."""
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -9,12 +9,12 @@ from torchmlp.inspection.style import (
     distinct_colors,
     grid_of_axes,
     legend_beside,
-    merged,
+    merge_style,
 )
 
 
 def loss_curves(estimators):
-    """Return what there is to draw of the training of several networks.
+    """Return the loss curves and validation scores of several networks.
 
     Parameters
     ----------
@@ -31,18 +31,18 @@ def loss_curves(estimators):
         If there are no estimators, or one has no loss curve.
     """
     if not estimators:
-        raise ValueError("estimator={} is empty. Give at least one fitted estimator.")
+        raise ValueError("estimator={} is empty. Pass at least one fitted estimator.")
     models = {str(name): find_model(estimator).mlp for name, estimator in estimators.items()}
     for name, mlp in models.items():
         if not len(getattr(mlp, "loss_curve_", [])):
             raise ValueError(
-                f"estimator {name!r} has no loss_curve_: scikit-learn keeps none for "
+                f"estimator {name!r} has no loss_curve_: scikit-learn does not set it for "
                 "solver='lbfgs'. Use solver='adam' or 'sgd', or torchmlp's estimator."
             )
 
     def curves(attribute):
-        found = {name: getattr(mlp, attribute, None) for name, mlp in models.items()}
-        return {name: np.asarray(curve) for name, curve in found.items() if curve is not None}
+        by_name = {name: getattr(mlp, attribute, None) for name, mlp in models.items()}
+        return {name: np.asarray(curve) for name, curve in by_name.items() if curve is not None}
 
     scores = curves("validation_scores_")
     solvers = {"iteration" if mlp.solver == "lbfgs" else "epoch" for mlp in models.values()}
@@ -51,7 +51,7 @@ def loss_curves(estimators):
         "validation_loss": curves("validation_loss_curve_"),
         "validation_score": scores,
         "step_name": " or ".join(sorted(solvers)),
-        "score_name": _only({_score_name(models[name]) for name in scores}, "score"),
+        "score_name": _unique_or({_score_name(models[name]) for name in scores}, "score"),
     }
 
 
@@ -63,35 +63,36 @@ def _score_name(mlp):
     return "score" if callable(mlp.scoring) else mlp.scoring.replace("_", " ")
 
 
-def _only(names, otherwise):
-    return names.pop() if len(names) == 1 else otherwise
+def _unique_or(names, default):
+    return names.pop() if len(names) == 1 else default
 
 
 class LossCurveDisplay:
-    """Loss of each epoch, in training and on validation data, and the validation score.
+    """Training loss, validation loss and validation score of each epoch.
 
-    The training loss has the penalty of `alpha` in it, and that of dropped units; the validation
-    loss has neither. One network, or several in one picture. It is recommended to use
-    :meth:`~torchmlp.inspection.LossCurveDisplay.from_estimator`. All parameters are stored as
-    attributes.
+    One or several networks can be drawn. The training loss includes the L2 penalty and is computed
+    with dropout; the validation loss is computed without either.
+
+    It is recommended to use :meth:`~torchmlp.inspection.LossCurveDisplay.from_estimator` to create
+    a :class:`LossCurveDisplay`. All parameters are stored as attributes.
 
     Parameters
     ----------
     loss : dict of str to array-like of shape (n_epochs,)
-        Training loss of each network by its name.
+        Training loss of each network, by name.
 
     validation_loss : dict of str to array-like of shape (n_epochs,), default=None
-        Loss of the validation data, of those networks that had any. A shorter curve than the
-        training loss is of the last epochs.
+        Validation loss of each network that has validation data, by name. A curve shorter than the
+        training loss is drawn at the last epochs.
 
     validation_score : dict of str to array-like of shape (n_epochs,), default=None
-        Score of the validation data, of those networks that stopped early.
+        Validation score of each network that uses early stopping, by name.
 
     step_name : str, default="epoch"
-        What a step along the x axis is.
+        Label of the x axis.
 
     score_name : str, default="score"
-        What the score is.
+        Name of the validation score, for the label of its y axis.
 
     Attributes
     ----------
@@ -99,21 +100,22 @@ class LossCurveDisplay:
         Axes with the losses.
 
     axes_ : ndarray of matplotlib Axes of shape (1,) or (2,)
-        `ax_` and, if there are scores, the axes with them below it.
+        `ax_` and, if there are validation scores, the axes below it with the scores.
 
     figure_ : matplotlib Figure
-        Figure with the curves.
+        Figure containing the axes.
 
     lines_, validation_lines_, score_lines_ : dict of str to matplotlib Line2D
-        The curves by the name of the network. A dot marks the best score: the epoch whose weights
-        early stopping keeps.
+        Curves of the training loss, validation loss and validation score, by name of the network.
+        A dot marks the best score, the epoch whose weights early stopping restores.
 
     legend_ : matplotlib Legend or None
-        What is what, where there is more than one loss curve.
+        Legend of the curves. None if there is only one loss curve.
 
     See Also
     --------
-    sklearn.model_selection.LearningCurveDisplay : The score for several sizes of training data.
+    sklearn.model_selection.LearningCurveDisplay : Score as a function of the number of training
+        samples.
 
     Examples
     --------
@@ -148,37 +150,39 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, **kwargs):
-        """Draw how the training of one or several networks went.
+        """Create the display from one or several fitted estimators, and draw it.
 
         Parameters
         ----------
         estimator : estimator, or dict of str to estimator
-            Fitted MLPs of torchmlp or scikit-learn, or Pipelines, searches or
-            TransformedTargetRegressors with one in it; several by the names they get in the
-            legend. Losses and scores are those of the network, for transformed targets if they
-            are.
-        ax : matplotlib Axes, or array-like of two, default=None
-            Where to draw, as in :meth:`plot`.
+            A fitted MLP of torchmlp or scikit-learn, or a Pipeline, search or
+            TransformedTargetRegressor that contains one. The keys of a dict are the names in the
+            legend. Losses and scores are those of the network, computed on the transformed
+            targets if there is a target transformer.
+        ax : matplotlib Axes, or array-like of two Axes, default=None
+            Axes to plot on, as in :meth:`plot`.
         **kwargs : dict
-            Passed to :meth:`plot`.
+            Additional arguments passed to :meth:`plot`.
 
         Returns
         -------
         display : LossCurveDisplay
-            The display, drawn.
+            The display.
 
         Raises
         ------
         NotFittedError
             If an estimator is not fitted.
         TypeError
-            If it is no multilayer perceptron.
+            If an estimator is not a multilayer perceptron.
         ValueError
-            If it has no loss curve, as scikit-learn's with ``solver='lbfgs'``.
+            If an estimator has no `loss_curve_`, such as a scikit-learn MLP with
+            ``solver='lbfgs'``.
         """
         if isinstance(estimator, (list, tuple)):
             raise TypeError(
-                f"estimator={estimator!r} is a list. Give several as a dict, by their names."
+                f"estimator={estimator!r} must be an estimator or a dict. Pass several estimators "
+                "as a dict of their names to the estimators."
             )
         several = estimator if isinstance(estimator, dict) else {"training": estimator}
         return cls(**loss_curves(several)).plot(ax, **kwargs)
@@ -188,20 +192,21 @@ class LossCurveDisplay:
 
         Parameters
         ----------
-        ax : matplotlib Axes, or array-like of two, default=None
-            Where to draw. If there are scores, one axes is divided into two, above each other, and
-            a title is then for `ax_`. None is a new figure.
+        ax : matplotlib Axes, or array-like of two Axes, default=None
+            Axes to plot on. If there are validation scores, a single axes is divided into two, one
+            above the other; set the title on `ax_` in that case. If `None`, a new figure is
+            created.
         yscale : {"linear", "log"}, default="linear"
-            Scale of the losses.
+            Scale of the loss axis.
         legend : bool, default=True
-            Whether to say what is what, where there is more than one loss curve.
+            Whether to draw a legend if there is more than one loss curve.
         line_kw : dict, default=None
-            Style of all lines, as for :class:`matplotlib.lines.Line2D`.
+            Keyword arguments for all curves, passed to :meth:`matplotlib.axes.Axes.plot`.
 
         Returns
         -------
         display : LossCurveDisplay
-            The display itself.
+            The display.
         """
         from matplotlib.lines import Line2D
 
@@ -217,7 +222,7 @@ class LossCurveDisplay:
                 n_steps = len(self.loss[name])
                 steps = np.arange(n_steps - len(values), n_steps) + 1
                 defaults = {"color": colors[name], "label": name, **style}
-                (lines[name],) = ax.plot(steps, values, **merged(Line2D, defaults, line_kw))
+                (lines[name],) = ax.plot(steps, values, **merge_style(Line2D, defaults, line_kw))
             return lines
 
         self.lines_ = draw(self.ax_, self.loss)

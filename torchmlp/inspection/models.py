@@ -1,4 +1,4 @@
-"""The network inside a fitted estimator, and what it computes: arrays, no drawing."""
+"""The network inside a fitted estimator, and grids on which it is evaluated."""
 
 import copy
 from contextlib import suppress
@@ -15,21 +15,24 @@ from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.nesting import unwrap
 from torchmlp.regressor import TorchMLPRegressor
 
-_OURS_FOR: dict[type, Any] = {MLPClassifier: TorchMLPClassifier, MLPRegressor: TorchMLPRegressor}
+_TORCHMLP_CLASSES: dict[type, Any] = {
+    MLPClassifier: TorchMLPClassifier,
+    MLPRegressor: TorchMLPRegressor,
+}
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network, and what X and y go through before it.
+    """A fitted network with its transformers of X and y.
 
     Attributes
     ----------
     mlp : TorchMLPClassifier or TorchMLPRegressor
-        Fitted; a copy, if the estimator was scikit-learn's.
+        Fitted network, converted from scikit-learn if necessary.
     steps : list of transformers
-        Of X.
+        Transformers of X, in the order of their application.
     target_transformers : list of transformers
-        Of y, those of each TransformedTargetRegressor around the network.
+        Transformers of y, in the order of their application.
     """
 
     mlp: Any
@@ -37,22 +40,22 @@ class Model:
     target_transformers: list = field(default_factory=list)
 
     def inputs(self, X):
-        """Return what the network gets for X."""
+        """Transform X into the input of the network."""
         for step in self.steps:
             X = step.transform(X)
         return X
 
     def input_names(self):
-        """Return the names of the network's inputs, or None if nobody named them."""
+        """Return the feature names of the input of the network, or None if they are not defined."""
         names = getattr(self.mlp, "feature_names_in_", None)
         if names is None and self.steps:
-            # not every transformer names its outputs
+            # not every transformer supports it
             with suppress(AttributeError, ValueError):
                 names = self.steps[-1].get_feature_names_out()
         return names
 
-    def in_units_of_y(self, predictions):
-        """Return predictions of the network as values of y, with one column for each target.
+    def inverse_transform_targets(self, predictions):
+        """Transform predictions of the network to the units of y.
 
         Parameters
         ----------
@@ -69,7 +72,7 @@ class Model:
         return values
 
     def output_names(self):
-        """Return one name per output: the classes (for two, the second), or y."""
+        """Return one name per output: the classes (if binary, the second), or the targets."""
         n_outputs = self.mlp.n_outputs_
         if is_classifier(self.mlp):
             return [str(label) for label in self.mlp.classes_[-n_outputs:]]
@@ -77,29 +80,29 @@ class Model:
         return [transformed + name for name in target_names(n_outputs)]
 
     def hidden_layer(self, layer):
-        """Return the index of a hidden layer, which may be counted from the end.
+        """Return the index of a hidden layer as a non-negative number.
 
         Raises
         ------
         ValueError
-            If the network has no such layer.
+            If `layer` is out of range.
         """
         n_hidden = len(self.mlp.coefs_) - 1
         if not -n_hidden <= layer < n_hidden:
             raise ValueError(
-                f"layer={layer} is not there: the network has {n_hidden} hidden layers. Give an "
-                "index as for a list, or fit a network with more of them."
+                f"layer={layer} is out of range: the network has {n_hidden} hidden layers. Use "
+                "another index, or fit a network with more hidden layers."
             )
         return layer % n_hidden
 
-    def at(self, snapshot):
-        """Return the network with the weights of a `torchmlp.callbacks.Snapshot`."""
+    def with_weights(self, snapshot):
+        """Return a copy of the network with the weights of a `torchmlp.callbacks.Snapshot`."""
         mlp = copy.copy(self.mlp)
         mlp.coefs_, mlp.intercepts_ = snapshot.coefs, snapshot.intercepts
         return mlp
 
     def pre_activations(self, X, layer):
-        """Return what the units of a hidden layer apply their activation function to.
+        """Return the pre-activations of a hidden layer.
 
         Parameters
         ----------
@@ -111,19 +114,19 @@ class Model:
         ndarray of shape (n_samples, n_units)
         """
         layer, inputs = self.hidden_layer(layer), self.inputs(X)
-        below = self.mlp.hidden_activations(inputs)[layer - 1] if layer else inputs
-        below = check_array(below, accept_sparse=True)
-        return below @ self.mlp.coefs_[layer] + self.mlp.intercepts_[layer]
+        previous = self.mlp.hidden_activations(inputs)[layer - 1] if layer else inputs
+        previous = check_array(previous, accept_sparse=True)
+        return previous @ self.mlp.coefs_[layer] + self.mlp.intercepts_[layer]
 
 
 def find_model(estimator):
-    """Return the network of an estimator, and what is around it.
+    """Return the network inside a fitted estimator, with its transformers.
 
     Parameters
     ----------
     estimator : estimator
-        An MLP of torchmlp or scikit-learn, fitted, or a Pipeline, a search or a
-        TransformedTargetRegressor with one in it.
+        A fitted MLP of torchmlp or scikit-learn, or a Pipeline, search or
+        TransformedTargetRegressor that contains one.
 
     Returns
     -------
@@ -132,26 +135,26 @@ def find_model(estimator):
     Raises
     ------
     NotFittedError
-        If something of it is not fitted.
+        If the estimator is not fitted.
     TypeError
-        If there is no multilayer perceptron in it.
+        If the estimator is not a multilayer perceptron.
     """
     nested = unwrap(estimator)
     mlp = nested.estimator
     if not isinstance(mlp, (TorchMLPClassifier, TorchMLPRegressor)):
-        mlp = _as_ours(mlp)
+        mlp = _from_sklearn(mlp)
     check_is_fitted(mlp)
     return Model(mlp, nested.steps, nested.target_transformers)
 
 
-def _as_ours(estimator):
-    for theirs, ours in _OURS_FOR.items():
-        if isinstance(estimator, theirs):
-            return ours.from_sklearn(estimator)
+def _from_sklearn(estimator):
+    for sklearn_class, torchmlp_class in _TORCHMLP_CLASSES.items():
+        if isinstance(estimator, sklearn_class):
+            return torchmlp_class.from_sklearn(estimator)
     raise TypeError(
-        f"estimator={estimator!r} is no multilayer perceptron. Give a fitted TorchMLPClassifier or "
-        "TorchMLPRegressor, scikit-learn's MLPClassifier or MLPRegressor, or a Pipeline, a search "
-        "or a TransformedTargetRegressor with one of them in it."
+        f"estimator={estimator!r} is not a multilayer perceptron. Pass a fitted "
+        "TorchMLPClassifier or TorchMLPRegressor, scikit-learn's MLPClassifier or MLPRegressor, or "
+        "a Pipeline, search or TransformedTargetRegressor that contains one of them."
     )
 
 
@@ -166,24 +169,24 @@ def checked_names(parameter, names, n, default=None):
     Parameters
     ----------
     parameter : str
-        What the user calls them.
+        Name of the parameter, for the error message.
     names : sequence of str or None
-        The user's.
+        Names given by the user.
     n : int
     default : sequence of str or None
-        What stands for None; "x0", "x1" and so on if that is None too.
+        Names to use if `names` is None. If both are None, "x0", "x1" and so on.
 
     Raises
     ------
     ValueError
-        If their number is another.
+        If the number of names is not n.
     """
     if names is None:
         names = [f"x{i}" for i in range(n)] if default is None else default
     if len(names) != n:
         raise ValueError(
-            f"{parameter} has {len(names)} names, {list(names)}, where {n} are needed. Give one "
-            "for each, or leave it out."
+            f"{parameter} has {len(names)} names, {list(names)}, but {n} are required. Pass {n} "
+            "names, or None for the default names."
         )
     return [str(name) for name in names]
 
@@ -195,11 +198,11 @@ def feature_axes(X, allowed, resolution, margin):
     ----------
     X : array-like of shape (n_samples, n_features)
     allowed : tuple of int
-        The numbers of features that can be drawn.
+        Numbers of features that are supported.
     resolution : int
-        How many values per feature.
+        Number of values per feature.
     margin : float
-        By which share of its length to widen the range at both ends.
+        Fraction of the range by which it is extended at both ends.
 
     Returns
     -------
@@ -208,7 +211,7 @@ def feature_axes(X, allowed, resolution, margin):
     Raises
     ------
     ValueError
-        If X has another number of features.
+        If the number of features of X is not supported.
     """
     X = check_array(X)
     if X.shape[1] not in allowed:
@@ -217,8 +220,8 @@ def feature_axes(X, allowed, resolution, margin):
             f"{X.shape[1]}. Fit the network on fewer features."
         )
     low, high = X.min(axis=0), X.max(axis=0)
-    widening = np.where(high > low, margin * (high - low), 0.5)
-    return np.linspace(low - widening, high + widening, resolution, axis=1)
+    extension = np.where(high > low, margin * (high - low), 0.5)
+    return np.linspace(low - extension, high + extension, resolution, axis=1)
 
 
 def grid_points(axes, X):
@@ -228,11 +231,11 @@ def grid_points(axes, X):
     ----------
     axes : sequence of ndarrays of shape (resolution,)
     X : array-like
-        Names the columns, if it is a data frame.
+        If it is a data frame, the points are returned as one with the same column names.
 
     Returns
     -------
-    ndarray, or data frame, of shape (resolution ** n_features, n_features)
+    ndarray or data frame of shape (resolution ** n_features, n_features)
     """
     points = np.stack([values.ravel() for values in np.meshgrid(*axes)], axis=1)
     if hasattr(X, "columns"):
@@ -241,5 +244,5 @@ def grid_points(axes, X):
 
 
 def on_grid(values, axes):
-    """Return columns of values at `grid_points` as one curve or map each, the columns first."""
+    """Reshape values at `grid_points` to shape (n_columns, resolution[, resolution])."""
     return values.T.reshape(-1, *(len(axis) for axis in reversed(axes)))

@@ -1,30 +1,32 @@
-"""NetworkDisplay: the layers, their units and the weights between them."""
+"""NetworkDisplay: diagram of the units and weights of a network."""
 
 from typing import Any
 
 import numpy as np
 
-from torchmlp.inspection.geometry import RADIUS, columns, edges
+from torchmlp.inspection.geometry import RADIUS, edges, lay_out
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.style import (
     NEGATIVE,
     NEUTRAL,
     POSITIVE,
+    axes_or_new_figure,
     check_choice,
-    limit_of,
-    merged,
-    one_axes,
+    max_abs,
+    merge_style,
     sign_colormap,
 )
 
 
 class NetworkDisplay:
-    """Diagram of a network: a neuron per unit, and an edge per weight.
+    """Diagram of a network with one neuron per unit and one edge per weight.
 
-    Edges are blue for positive weights and orange for negative ones, wider and more opaque the
-    larger the weight. Neurons have the colour of their bias, and those of the input are grey. It
-    is recommended to use :meth:`~torchmlp.inspection.NetworkDisplay.from_estimator`. All
-    parameters are stored as attributes.
+    Positive weights are drawn as blue edges, negative weights as orange edges. Edges are wider and
+    more opaque for larger absolute weights. The colour of a neuron shows its bias in the same
+    way. Input neurons are grey.
+
+    It is recommended to use :meth:`~torchmlp.inspection.NetworkDisplay.from_estimator` to create a
+    :class:`NetworkDisplay`. All parameters are stored as attributes.
 
     Parameters
     ----------
@@ -35,10 +37,10 @@ class NetworkDisplay:
         Biases of each layer.
 
     feature_names : list of str, default=None
-        Names of the inputs; "x0", "x1" and so on by default.
+        Names of the inputs. By default, "x0", "x1" and so on.
 
     output_names : list of str, default=None
-        Names of the outputs; "y0", "y1" and so on by default.
+        Names of the outputs. By default, "y0", "y1" and so on.
 
     Attributes
     ----------
@@ -46,27 +48,27 @@ class NetworkDisplay:
         Axes with the diagram.
 
     figure_ : matplotlib Figure
-        Figure with the diagram.
+        Figure containing the axes.
 
     edges_ : list of matplotlib LineCollection
-        Edges of each layer, weakest first; ``get_array()`` are their weights, and
-        ``figure.colorbar`` takes them.
+        Edges of each layer, by increasing absolute weight. ``get_array()`` returns their weights.
+        They can be passed to ``figure.colorbar``.
 
     neurons_ : list of matplotlib EllipseCollection
-        Neurons of each layer, from input to output; ``get_array()`` are their biases.
+        Neurons of each layer, from input to output. ``get_array()`` returns their biases.
 
     shown_units_ : list of ndarrays
-        Which units of each layer are drawn.
+        Indices of the units of each layer that are drawn.
 
     texts_ : list of matplotlib Text
-        Names of the inputs, then of the outputs, then what is said of the units left out.
+        Names of the inputs, names of the outputs, and the marks and labels of omitted units.
 
     legend_ : matplotlib Legend or None
-        What the colours say.
+        Legend of the colours.
 
     See Also
     --------
-    HiddenFeaturesDisplay : What each hidden unit computes.
+    HiddenFeaturesDisplay : Functions computed by hidden units.
 
     Examples
     --------
@@ -91,37 +93,38 @@ class NetworkDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, feature_names=None, output_names=None, ax=None, **kwargs):
-        """Draw the diagram of a fitted network.
+        """Create the display from a fitted estimator, and draw it.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted MLP of torchmlp or scikit-learn, or a Pipeline, a search or a
-            TransformedTargetRegressor with one in it.
+            A fitted MLP of torchmlp or scikit-learn, or a Pipeline, search or
+            TransformedTargetRegressor that contains one.
         feature_names : list of str, default=None
-            Names of the network's inputs: by default those of the columns it was fitted on, or
+            Names of the inputs of the network. By default, its feature names if defined, else
             "x0", "x1" and so on.
         output_names : list of str, default=None
-            Names of the network's outputs: by default the classes (of two the second, as there is
-            one output for both), or "y", or "transformed y".
+            Names of the outputs of the network. By default, the class names for a classifier (for
+            binary classification, that of the second class, since there is a single output), and
+            "y" or "transformed y" for a regressor.
         ax : matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            Axes to plot on. If `None`, a new figure is created.
         **kwargs : dict
-            Passed to :meth:`plot`.
+            Additional arguments passed to :meth:`plot`.
 
         Returns
         -------
         display : NetworkDisplay
-            The display, drawn.
+            The display.
 
         Raises
         ------
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is no multilayer perceptron.
+            If the estimator is not a multilayer perceptron.
         ValueError
-            If there are more or fewer names than inputs or outputs.
+            If the number of names is not the number of inputs or outputs.
         """
         model = find_model(estimator)
         mlp = model.mlp
@@ -154,64 +157,66 @@ class NetworkDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None is a new figure.
+            Axes to plot on. If `None`, a new figure is created.
         orientation : {"horizontal", "vertical"}, default="horizontal"
-            Whether the network runs from left to right, or from the bottom to the top.
+            Direction from input to output: from left to right, or from bottom to top.
         bias : bool, default=True
-            Whether the colours of the neurons are their biases.
+            Whether to show biases as colours of the neurons.
         max_units : int or None, default=16
-            A layer with more units is drawn with its first and last, this many together. None
-            draws all.
+            Maximum number of units drawn per layer. If a layer has more units, its first and last
+            ones are drawn. If `None`, all units are drawn.
         scale : {"layer", "network"}, default="layer"
-            Whether width and opacity of an edge, and the colour of a neuron, are relative to the
-            largest of the same layer or of the whole network.
+            Whether the width and opacity of edges and the colours of neurons are relative to the
+            largest absolute value of the same layer or of the whole network.
         legend : bool, default=True
-            Whether to say what the colours mean.
+            Whether to draw a legend of the colours.
         edge_kw : dict, default=None
-            Style of the edges, as for :class:`matplotlib.collections.LineCollection`.
-            ``cmap`` maps weights to colours, and ``color`` is one for all.
+            Keyword arguments for the edges, passed to
+            :class:`matplotlib.collections.LineCollection`. ``cmap`` maps weights to colours;
+            ``color`` sets the same colour for all edges.
         neuron_kw : dict, default=None
-            Style of the neurons, as for :class:`matplotlib.collections.EllipseCollection`.
-            ``cmap`` maps biases to colours; ``facecolor`` is one for all, with ``bias=False``.
+            Keyword arguments for the neurons, passed to
+            :class:`matplotlib.collections.EllipseCollection`. ``cmap`` maps biases to colours;
+            with ``bias=False``, ``facecolor`` sets the same colour for all neurons.
         text_kw : dict, default=None
-            Style of the names, as for :class:`matplotlib.text.Text`.
+            Keyword arguments for the names, passed to :class:`matplotlib.text.Text`.
 
         Returns
         -------
         display : NetworkDisplay
-            The display itself.
+            The display.
 
         Raises
         ------
         ValueError
-            If `orientation`, `scale` or `max_units` is none of those.
+            If `orientation`, `scale` or `max_units` is invalid.
         """
         check_choice("orientation", orientation, ("horizontal", "vertical"))
         check_choice("scale", scale, ("layer", "network"))
-        self.ax_ = one_axes(ax)
+        self.ax_ = axes_or_new_figure(ax)
         self.figure_ = self.ax_.figure
         vertical = orientation == "vertical"
         box = self.ax_.get_window_extent()
         ratio = box.height / box.width if vertical else box.width / box.height
         layer_units = [len(self.coefs[0]), *(coefs.shape[1] for coefs in self.coefs)]
-        laid_out = columns(layer_units, max_units, ratio, vertical)
-        self.shown_units_ = [column.shown for column in laid_out]
-        self._draw_edges(laid_out, scale, edge_kw)
-        self._draw_neurons(laid_out, scale, bias and self.intercepts is not None, neuron_kw)
-        self._set_limits(laid_out)
-        self._draw_names(laid_out, vertical, text_kw)
-        self._draw_counts(laid_out, vertical, text_kw)
-        coloured = "weights and biases" if bias and self.intercepts is not None else "weights"
-        self.legend_ = _draw_legend(self.ax_, vertical, coloured) if legend else None
+        layers = lay_out(layer_units, max_units, ratio, vertical)
+        self.shown_units_ = [layer.shown for layer in layers]
+        self._draw_edges(layers, scale, edge_kw)
+        self._draw_neurons(layers, scale, bias and self.intercepts is not None, neuron_kw)
+        self._set_limits(layers)
+        self._draw_names(layers, vertical, text_kw)
+        self._draw_counts(layers, vertical, text_kw)
+        legend_title = "weights and biases" if bias and self.intercepts is not None else "weights"
+        self.legend_ = _draw_legend(self.ax_, vertical, legend_title) if legend else None
         return self
 
-    def _draw_edges(self, laid_out, scale, style):
+    def _draw_edges(self, layers, scale, style):
         from matplotlib.collections import LineCollection
 
         self.edges_ = []
         for i, coefs in enumerate(self.coefs):
-            segments, weights = edges(coefs, *laid_out[i : i + 2])
-            limit = limit_of([coefs] if scale == "layer" else self.coefs)
+            segments, weights = edges(coefs, *layers[i : i + 2])
+            limit = max_abs([coefs] if scale == "layer" else self.coefs)
             defaults = {
                 "array": weights,
                 "cmap": sign_colormap(faintest=0.25),
@@ -220,37 +225,37 @@ class NetworkDisplay:
                 "zorder": 1,
                 "clip_on": False,
             }
-            drawn = LineCollection(segments, **merged(LineCollection, defaults, style))
-            self.edges_.append(self.ax_.add_collection(drawn))
+            collection = LineCollection(segments, **merge_style(LineCollection, defaults, style))
+            self.edges_.append(self.ax_.add_collection(collection))
 
-    def _draw_neurons(self, laid_out, scale, bias, style):
+    def _draw_neurons(self, layers, scale, bias, style):
         from matplotlib.collections import EllipseCollection
 
         self.neurons_ = []
-        for i, column in enumerate(laid_out):
+        for i, layer in enumerate(layers):
             colors: dict[str, Any] = {"facecolor": NEUTRAL}
             if bias and i > 0:
-                own = self.intercepts[i - 1]
-                limit = limit_of([own] if scale == "layer" else self.intercepts)
+                biases = self.intercepts[i - 1]
+                limit = max_abs([biases] if scale == "layer" else self.intercepts)
                 colors = {
-                    "array": own[column.shown],
+                    "array": biases[layer.shown],
                     "cmap": sign_colormap(through=NEUTRAL),
                     "clim": (-limit, limit),
                 }
-            size = np.full(len(column.shown), 2 * RADIUS)
+            size = np.full(len(layer.shown), 2 * RADIUS)
             defaults = {"units": "xy", "linewidth": 0, "zorder": 2, "clip_on": False, **colors}
-            drawn = EllipseCollection(
+            collection = EllipseCollection(
                 size,
                 size,
                 np.zeros_like(size),
-                offsets=column.centers,
+                offsets=layer.centers,
                 offset_transform=self.ax_.transData,
-                **merged(EllipseCollection, defaults, style),
+                **merge_style(EllipseCollection, defaults, style),
             )
-            self.neurons_.append(self.ax_.add_collection(drawn))
+            self.neurons_.append(self.ax_.add_collection(collection))
 
-    def _set_limits(self, laid_out):
-        centers = np.concatenate([column.centers for column in laid_out])
+    def _set_limits(self, layers):
+        centers = np.concatenate([layer.centers for layer in layers])
         self.ax_.update_datalim([centers.min(axis=0) - RADIUS, centers.max(axis=0) + RADIUS])
         self.ax_.margins(0)
         self.ax_.autoscale_view()
@@ -258,76 +263,76 @@ class NetworkDisplay:
         self.ax_.set_aspect("equal", adjustable="datalim")
         self.ax_.apply_aspect()
 
-    def _draw_names(self, laid_out, vertical, style):
-        """Write the names beside the first and last layer."""
-        first, last = laid_out[0], laid_out[-1]
+    def _draw_names(self, layers, vertical, style):
+        """Draw the names of the inputs and outputs."""
+        first, last = layers[0], layers[-1]
         inputs = checked_names("feature_names", self.feature_names, first.n_units)
-        ys = [f"y{i}" for i in range(last.n_units)]
-        outputs = checked_names("output_names", self.output_names, last.n_units, ys)
-        room = self._points_per_unit()
-        size = _font_size(0.85 * room)
+        default = [f"y{i}" for i in range(last.n_units)]
+        outputs = checked_names("output_names", self.output_names, last.n_units, default)
+        spacing = self._points_per_unit()
+        size = _font_size(0.85 * spacing)
         self.texts_ = []
-        for column, names, side in ((first, inputs, -1), (last, outputs, 1)):
-            shown = [names[unit] for unit in column.shown]
-            rotated = vertical and 0.6 * size * (max(map(len, shown)) + 1) > room
-            away = (0, side) if vertical else (side, 0)
-            for name, center in zip(shown, column.centers, strict=True):
-                self._write(name, center, away, size, style, rotated)
+        for layer, names, side in ((first, inputs, -1), (last, outputs, 1)):
+            shown = [names[unit] for unit in layer.shown]
+            rotated = vertical and 0.6 * size * (max(map(len, shown)) + 1) > spacing
+            direction = (0, side) if vertical else (side, 0)
+            for name, center in zip(shown, layer.centers, strict=True):
+                self._annotate(name, center, direction, size, style, rotated)
 
-    def _draw_counts(self, laid_out, vertical, style):
-        """Write how many units a layer has, if not all are drawn, where no edge passes."""
-        step = np.abs(laid_out[1].centers[0] - laid_out[0].centers[0])[1 if vertical else 0]
-        room = self._points_per_unit() * (1 if vertical else step / 7)  # of one character
-        beyond = np.array([1, 0] if vertical else [0, -1])
-        furthest = max((column.centers @ beyond).max() for column in laid_out)
-        for i, column in enumerate(laid_out):
-            if column.gap is None:
+    def _draw_counts(self, layers, vertical, style):
+        """Draw the number of units of each layer that is not drawn completely."""
+        step = np.abs(layers[1].centers[0] - layers[0].centers[0])[1 if vertical else 0]
+        size = _font_size(self._points_per_unit() * (1 if vertical else step / 7))
+        direction = np.array([1, 0] if vertical else [0, -1])  # where the diagram has no edges
+        furthest = max((layer.centers @ direction).max() for layer in layers)
+        for i, layer in enumerate(layers):
+            if layer.gap is None:
                 continue
             dots = r"$\cdots$" if vertical else r"$\vdots$"
-            self._write(dots, column.gap, (0, 0), _font_size(np.inf), style)
-            kind = {0: "inputs", len(laid_out) - 1: "outputs"}.get(i, "units")
-            place = column.gap + beyond * (furthest - column.gap @ beyond)
-            text = f"{column.n_units} {kind}"
-            self._write(text, place, beyond, _font_size(room), style)
+            self._annotate(dots, layer.gap, (0, 0), _font_size(np.inf), style)
+            kind = {0: "inputs", len(layers) - 1: "outputs"}.get(i, "units")
+            place = layer.gap + direction * (furthest - layer.gap @ direction)
+            text = f"{layer.n_units} {kind}"
+            self._annotate(text, place, direction, size, style)
 
     def _points_per_unit(self):
-        """Return the distance between neighbouring neurons in points."""
+        """Return the distance between adjacent neurons of a layer in points."""
         origin, unit = self.ax_.transData.transform([(0, 0), (1, 0)])
         return (unit - origin)[0] * 72 / self.figure_.dpi
 
-    def _write(self, text, center, away, size, style, rotated=False):
-        """Write beside a neuron, in a direction of (0, 0), (1, 0), (-1, 0), (0, 1) or (0, -1)."""
+    def _annotate(self, text, center, direction, size, style, rotated=False):
+        """Draw text next to a neuron, in direction (0, 0), (1, 0), (-1, 0), (0, 1) or (0, -1)."""
         from matplotlib.text import Text
 
         defaults = {
             "fontsize": size,
-            "horizontalalignment": {-1: "right", 0: "center", 1: "left"}[away[0]],
-            "verticalalignment": {-1: "top", 0: "center", 1: "bottom"}[away[1]],
+            "horizontalalignment": {-1: "right", 0: "center", 1: "left"}[direction[0]],
+            "verticalalignment": {-1: "top", 0: "center", 1: "bottom"}[direction[1]],
             "rotation": 90 if rotated else 0,
         }
-        written = self.ax_.annotate(
+        annotation = self.ax_.annotate(
             text,
-            center + RADIUS * np.asarray(away),
-            3 * np.asarray(away),
+            center + RADIUS * np.asarray(direction),
+            3 * np.asarray(direction),
             textcoords="offset points",
-            **merged(Text, defaults, style),
+            **merge_style(Text, defaults, style),
         )
-        self.texts_.append(written)
+        self.texts_.append(annotation)
 
 
-def _font_size(room):
-    """Return the usual size of text in points, or what there is room for."""
+def _font_size(limit):
+    """Return the default font size in points, or the limit if it is smaller."""
     from matplotlib import rcParams
 
-    return min(rcParams["font.size"], room)
+    return min(rcParams["font.size"], limit)
 
 
 def _draw_legend(ax, vertical, title):
-    """Say what the colours mean, at the side where the diagram has no text."""
+    """Draw the legend of the colours at a side where the diagram has no text."""
     from matplotlib.lines import Line2D
 
-    meanings = {"negative": NEGATIVE, "positive": POSITIVE}
-    handles = [Line2D([], [], color=c, lw=2, label=label) for label, c in meanings.items()]
+    signs = {"negative": NEGATIVE, "positive": POSITIVE}
+    handles = [Line2D([], [], color=c, lw=2, label=label) for label, c in signs.items()]
     beside = {"loc": "upper right", "bbox_to_anchor": (0, 1), "borderaxespad": 0}
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 1.5, "ncols": 2}
     place = beside if vertical else below

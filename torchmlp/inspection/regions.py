@@ -1,4 +1,4 @@
-"""Probabilities over two features, and where hidden units change sign: arrays, no drawing."""
+"""Computation of DecisionRegionDisplay: probabilities and pre-activations on a grid."""
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -7,7 +7,7 @@ from torchmlp.inspection.models import feature_axes, grid_points, on_grid
 
 
 def decision_regions(model, X, *, layer, grid_resolution, margin):
-    """Return the probabilities of the classes over the range of two features.
+    """Return class probabilities and pre-activations on a grid over the range of two features.
 
     Parameters
     ----------
@@ -25,12 +25,17 @@ def decision_regions(model, X, *, layer, grid_resolution, margin):
     Raises
     ------
     TypeError
-        If the network is no classifier.
+        If the network is not a classifier.
     ValueError
-        If it has no probabilities of classes that exclude each other, X has not two features, or
-        there is no such layer.
+        If the network is a multilabel classifier or has no `predict_proba`, X does not have two
+        features, or `layer` is out of range.
     """
-    _check_classes_exclude_each_other(model.mlp)
+    if not is_classifier(model.mlp):
+        raise TypeError(
+            f"estimator={model.mlp!r} is not a classifier. Pass a classifier, or use "
+            "sklearn.inspection.DecisionBoundaryDisplay, which supports regressors."
+        )
+    check_class_probabilities(model.mlp)
     axes = feature_axes(X, (2,), grid_resolution, margin)
     points = grid_points(axes, X)
     probabilities = model.mlp.predict_proba(model.inputs(points))
@@ -44,31 +49,22 @@ def decision_regions(model, X, *, layer, grid_resolution, margin):
     }
 
 
-def _check_classes_exclude_each_other(mlp):
-    if not is_classifier(mlp):
-        raise TypeError(
-            f"estimator={mlp!r} has no classes. Give a classifier; for a regressor there is "
-            "sklearn.inspection.DecisionBoundaryDisplay."
-        )
-    check_one_class_per_point(mlp)
-
-
-def check_one_class_per_point(mlp):
-    """Raise a ValueError if a classifier has no probabilities of classes, one of which is true."""
+def check_class_probabilities(mlp):
+    """Raise a ValueError if a classifier does not predict probabilities of exclusive classes."""
     if not hasattr(mlp, "predict_proba"):
         raise ValueError(
-            f"estimator with loss={mlp.loss!r} gives no probabilities. Use loss='log_loss', or "
+            f"An estimator with loss={mlp.loss!r} has no predict_proba. Use loss='log_loss', or "
             "sklearn.inspection.DecisionBoundaryDisplay."
         )
     if mlp.out_activation_ == "logistic" and mlp.n_outputs_ > 1:
         raise ValueError(
-            f"estimator has {mlp.n_outputs_} labels that do not exclude each other, so a point has "
-            "no most probable one. Fit one classifier per label."
+            f"estimator is a multilabel classifier with {mlp.n_outputs_} labels, which are not "
+            "mutually exclusive classes. Fit one classifier per label."
         )
 
 
-def leads(probabilities):
-    """Return by how much each class leads the best of the others: positive where it wins.
+def class_margins(probabilities):
+    """Return the margin of each class: its probability minus the largest of the other classes.
 
     Parameters
     ----------

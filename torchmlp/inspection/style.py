@@ -1,11 +1,11 @@
-"""What the displays share: colours, styles and axes."""
+"""Colours, styles and axes shared by the displays."""
 
 import math
 
 import numpy as np
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; grey stands in for their
-# black, which would be lost on a dark background.
+# The colour palette of Okabe and Ito, which is suitable for colour-blind readers. Grey replaces its
+# black, which is invisible on a dark background.
 OKABE_ITO = (
     "#0072B2",
     "#E69F00",
@@ -22,7 +22,7 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def distinct_colors(n):
-    """Return n colours: the first of Okabe and Ito's, or of a colour map if there are more."""
+    """Return n colours of the palette, or of a continuous colormap if n exceeds its size."""
     import matplotlib as mpl
 
     if n <= len(OKABE_ITO):
@@ -31,7 +31,7 @@ def distinct_colors(n):
 
 
 def unit_styles(n):
-    """Return n styles of lines: each colour with the first line style, then with the next."""
+    """Return n line styles: all colours with the first dash pattern, then with the next ones."""
     n_colors = len(OKABE_ITO)
     return [
         {
@@ -43,16 +43,16 @@ def unit_styles(n):
 
 
 def sign_colormap(faintest=0.0, through=None):
-    """Return a colour map from orange, for negative values, to blue.
+    """Return a diverging colormap from orange for negative values to blue for positive values.
 
-    It fades towards 0 instead of going through white, so that it is right on any background.
+    Colours become transparent towards 0, so that the colormap works on any background.
 
     Parameters
     ----------
     faintest : float
-        Opacity next to 0.
+        Opacity at 0.
     through : color or None
-        An opaque colour for 0 instead.
+        Opaque colour at 0. If None, `faintest` applies.
     """
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
@@ -64,53 +64,54 @@ def sign_colormap(faintest=0.0, through=None):
 
 
 def fading_colormap(color, faintest=0.0):
-    """Return a colour map from a transparent colour to the colour."""
+    """Return a colormap from transparent (of opacity `faintest`) to opaque."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
     stops = [to_rgba(color, faintest), to_rgba(color)]
     return LinearSegmentedColormap.from_list("fading", stops)
 
 
-def limit_of(arrays):
-    """Return the largest absolute value, or 1 if there is none but 0."""
+def max_abs(arrays):
+    """Return the largest absolute value, or 1 if there are no values other than 0."""
     return max((float(np.abs(array).max()) for array in arrays if np.size(array)), default=0) or 1.0
 
 
-def merged(artist, defaults, style):
-    """Return the default style of an artist with the user's, or None, over it.
+def merge_style(artist, defaults, style):
+    """Return the keyword arguments of an artist, where those of the user override the defaults.
 
     Parameters
     ----------
     artist : type
-        Knows that "lw" is "linewidth".
+        Class of the artist, which resolves aliases such as "lw" for "linewidth".
     defaults : dict
     style : dict or None
+        Keyword arguments of the user.
     """
     from matplotlib.cbook import normalize_kwargs
 
     return {**normalize_kwargs(defaults, artist), **normalize_kwargs(style, artist)}
 
 
-def one_axes(ax):
-    """Return the given axes, or those of a new figure."""
+def axes_or_new_figure(ax):
+    """Return the given axes, or the axes of a new figure if None."""
     import matplotlib.pyplot as plt
 
     return plt.subplots(layout="constrained")[1] if ax is None else ax
 
 
 def grid_of_axes(ax, n, n_columns, *, figsize=None, **ratios):
-    """Return n axes, row by row.
+    """Return n axes in row-major order.
 
     Parameters
     ----------
     ax : Axes, array-like of Axes, or None
-        As in scikit-learn's PartialDependenceDisplay: one is divided into a grid, several are the
-        grid, and None is a new figure.
+        As in scikit-learn's PartialDependenceDisplay: a single axes is divided into a grid, several
+        axes are used as the grid, and None creates a new figure.
     n, n_columns : int
     figsize : tuple of float
-        Of a new figure.
+        Size of a new figure.
     **ratios : dict
-        `height_ratios` and `width_ratios`.
+        `height_ratios` and `width_ratios` of the grid.
 
     Returns
     -------
@@ -119,7 +120,7 @@ def grid_of_axes(ax, n, n_columns, *, figsize=None, **ratios):
     Raises
     ------
     ValueError
-        If several were given, and their number is another.
+        If several axes are given and their number is not n, or the axes cannot be divided.
     """
     import matplotlib.pyplot as plt
 
@@ -127,34 +128,35 @@ def grid_of_axes(ax, n, n_columns, *, figsize=None, **ratios):
         return np.array(ax, dtype=object).ravel()
     if np.size(ax) > 1:
         raise ValueError(
-            f"ax has {np.size(ax)} axes where {n} are needed. Give as many, one to be divided, or "
-            "None for a new figure."
+            f"ax has {np.size(ax)} axes, but {n} are required. Pass {n} axes, a single axes to be "
+            "divided, or None for a new figure."
         )
     shape = math.ceil(n / n_columns), n_columns
     if ax is None:
         figure = plt.figure(layout="constrained", figsize=figsize)
-        place = figure.add_gridspec(*shape, **ratios)
+        grid = figure.add_gridspec(*shape, **ratios)
     else:
         (ax,) = np.ravel(ax)
-        figure, place = ax.figure, _divided(ax, n, shape, ratios)
-    return np.array([figure.add_subplot(place[divmod(i, n_columns)]) for i in range(n)])
+        figure, grid = ax.figure, _divide(ax, n, shape, ratios)
+    return np.array([figure.add_subplot(grid[divmod(i, n_columns)]) for i in range(n)])
 
 
-def _divided(ax, n, shape, ratios):
-    """Return the place of an axes as a grid; the axes itself is seen no more."""
+def _divide(ax, n, shape, ratios):
+    """Divide the area of an axes into a grid, and hide the axes itself."""
     if ax.get_subplotspec() is None:
         raise ValueError(
-            f"ax is not in a grid of subplots, and cannot be divided. Give {n} axes, or one made "
-            "by plt.subplots."
+            f"ax is not part of a subplot grid and cannot be divided. Pass {n} axes, or an axes "
+            "created by plt.subplots."
         )
     ax.set_axis_off()
     return ax.get_subplotspec().subgridspec(*shape, **ratios)
 
 
-def columns_for(n, ax):
-    """Return how many columns a grid of n panels has: the user's, or what leaves few places empty.
+def grid_columns(n, ax):
+    """Return the number of columns of a grid of n axes.
 
-    As many as rows, or up to twice as many.
+    It is that of `ax` if it is a 2D array. Otherwise, among the numbers of columns from the number
+    of rows to twice of it, it is the one with the fewest empty positions.
     """
     if np.ndim(ax) == 2:
         return np.shape(ax)[1]
@@ -163,20 +165,20 @@ def columns_for(n, ax):
 
 
 def legend_beside(ax, handles=None, **style):
-    """Put a legend to the right of the axes, where it covers neither data nor a title."""
+    """Draw a legend to the right of the axes, where it covers neither data nor title."""
     handles = ax.get_legend_handles_labels()[0] if handles is None else handles
-    placed = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
-    return ax.legend(handles=handles, **{**placed, **style})
+    position = {"loc": "upper left", "bbox_to_anchor": (1, 1), "frameon": False}
+    return ax.legend(handles=handles, **{**position, **style})
 
 
 def check_choice(parameter, value, choices):
-    """Raise a ValueError if the value of a parameter is none of the choices."""
+    """Raise a ValueError if the value of a parameter is not one of the choices."""
     if value not in choices:
         raise ValueError(f"{parameter}={value!r} must be one of {choices}.")
 
 
 def image_extent(grid):
-    """Return the edges of an image whose pixels have their centres on a grid."""
+    """Return the extent of an image whose pixel centres are the grid points."""
     half = [(axis[1] - axis[0]) / 2 for axis in grid]
     return [
         edge for axis, h in zip(grid, half, strict=True) for edge in (axis[0] - h, axis[-1] + h)
@@ -184,7 +186,7 @@ def image_extent(grid):
 
 
 def class_image(probabilities):
-    """Return an image of the colour of the likeliest class, the stronger the likelier it is.
+    """Return an RGBA image of the most probable class. Higher probabilities are more opaque.
 
     Parameters
     ----------

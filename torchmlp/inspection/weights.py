@@ -1,46 +1,49 @@
-"""WeightsDisplay: whether every layer of a network learns."""
+"""WeightsDisplay: histograms of weights, gradients and activations during training."""
 
 import numpy as np
 
 from torchmlp.inspection.histograms import training_histograms
 from torchmlp.inspection.models import find_model
-from torchmlp.inspection.style import OKABE_ITO, fading_colormap, grid_of_axes, merged
+from torchmlp.inspection.style import OKABE_ITO, fading_colormap, grid_of_axes, merge_style
 
 _TITLES = {"weights": "weights", "gradients": "|gradient|", "activations": "activations"}
 _COLORS = {"weights": OKABE_ITO[0], "gradients": OKABE_ITO[3], "activations": OKABE_ITO[2]}
 
 
 class WeightsDisplay:
-    """Histograms of the weights, gradients and activations of each layer, epoch by epoch.
+    """Histograms of the weights, gradients and activations of each layer for each epoch.
 
-    A row for each layer, input side first, the last for the output, whose activations are the
-    predictions: probabilities, scores or values. Each column of a picture is the histogram of an
-    epoch, the stronger the colour the more values. Panels above each other have the same scale,
-    but for the predictions, so that it is seen where gradients vanish: upwards from row to row
-    they sink by decades. Beside the activations is the share of units that are dead in the last
-    epoch, that is 0 for every sample, as happens to relu.
+    Each row is a layer, from the first hidden layer to the output. The activations of the output
+    are the predictions: probabilities, decision values or target values. In each image, a column
+    is the histogram of one epoch, and the colour is more opaque for bins with more values. The
+    axes in a column have the same scale, except that of the predictions. Vanishing gradients appear
+    as gradients that decrease by orders of magnitude from the last layer to the first. The share
+    of dead units in the last epoch is given next to the activations of each hidden layer. A unit
+    is dead if its activation is 0 for every sample, which can occur with relu.
 
-    It is recommended to use :meth:`~torchmlp.inspection.WeightsDisplay.from_estimator`. All
-    parameters are stored as attributes.
+    It is recommended to use :meth:`~torchmlp.inspection.WeightsDisplay.from_estimator` to create a
+    :class:`WeightsDisplay`. All parameters are stored as attributes.
 
     Parameters
     ----------
     epochs : ndarray of shape (n_epochs,)
-        Of which epochs the histograms are. One alone is drawn as steps.
+        Epochs of the histograms. A single epoch is drawn as a step histogram.
 
     weights : Histograms
-        A pair of `edges`, of shape (n_layers, n_bins + 1), and `counts`, of shape (n_layers,
-        n_epochs, n_bins), of the coefficients, without intercepts.
+        Histograms of the coefficients, without intercepts: a named tuple of `edges`, of shape
+        (n_layers, n_bins + 1), and `counts`, of shape (n_layers, n_epochs, n_bins).
 
     activations : Histograms
-        The same of the values of the hidden units, and of the predictions, for a set of samples.
+        Histograms of the activations of the hidden units and of the predictions for a set of
+        samples.
 
     dead_share : ndarray of shape (n_hidden_layers, n_epochs)
-        Share of the units of each hidden layer that are 0 for all of the samples.
+        Share of the units of each hidden layer whose activation is 0 for all samples.
 
     gradients : Histograms, default=None
-        The same of the absolute values of the gradient of the coefficients, penalty included, in
-        the last step of an epoch. The first bin takes all that are smaller too, and zeros.
+        Histograms of the absolute gradient of the loss, including the penalty, with respect to
+        the coefficients in the last step of each epoch. The first bin includes all smaller values
+        and zeros.
 
     Attributes
     ----------
@@ -48,21 +51,21 @@ class WeightsDisplay:
         The first of `axes_`.
 
     axes_ : ndarray of matplotlib Axes of shape (n_axes,)
-        Row by row.
+        Axes in row-major order.
 
     figure_ : matplotlib Figure
-        Figure with the axes.
+        Figure containing the axes.
 
     images_ : list of matplotlib QuadMesh or StepPatch
-        The histograms, in the order of `axes_`.
+        Histograms in the order of `axes_`.
 
     texts_ : list of matplotlib Text
-        Share of the dead units of each hidden layer, and what the last row shows.
+        Share of dead units of each hidden layer, and the label of the last row.
 
     See Also
     --------
-    torchmlp.callbacks.Snapshots : The callback that records weights and gradients.
-    TrainingAnimation : The predictions at the same snapshots.
+    torchmlp.callbacks.Snapshots : Callback that records weights and gradients.
+    TrainingAnimation : Predictions at the same snapshots.
     LossCurveDisplay : Loss and validation score of each epoch.
 
     References
@@ -96,41 +99,42 @@ class WeightsDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, *, n_bins=60, ax=None, **kwargs):
-        """Draw the histograms of a fitted network.
+        """Create the display from a fitted estimator, and draw it.
 
         Parameters
         ----------
         estimator : estimator
-            An MLP of torchmlp fitted with a :class:`~torchmlp.callbacks.Snapshots` among its
-            `callbacks`, or a Pipeline, a search or a TransformedTargetRegressor with one in it.
-            Predictions are those of the network, before the inverse transformation of a
-            TransformedTargetRegressor. Without snapshots, and for scikit-learn's MLPs, the fitted
-            weights and their activations are drawn; there are no gradients then.
+            A torchmlp MLP fitted with a :class:`~torchmlp.callbacks.Snapshots` in `callbacks`, or
+            a Pipeline, search or TransformedTargetRegressor that contains one. Predictions are
+            those of the network, before any inverse transformation by a
+            TransformedTargetRegressor. For estimators without snapshots, including the MLPs of
+            scikit-learn, only the fitted weights and their activations are drawn, and no
+            gradients.
         X : array-like of shape (n_samples, n_features)
-            Samples whose activations are drawn.
+            Samples for which activations are computed.
         n_bins : int, default=60
             Number of bins of each histogram.
         ax : matplotlib Axes, or array-like of Axes, default=None
-            Where to draw, as in :meth:`plot`.
+            Axes to plot on, as in :meth:`plot`.
         **kwargs : dict
-            Passed to :meth:`plot`.
+            Additional arguments passed to :meth:`plot`.
 
         Returns
         -------
         display : WeightsDisplay
-            The display, drawn.
+            The display.
 
         Raises
         ------
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If it is no multilayer perceptron.
+            If the estimator is not a multilayer perceptron.
         ValueError
-            If the snapshots are of another fit.
+            If the snapshots are from a different fit.
         """
-        found = training_histograms(find_model(estimator), X, n_bins=n_bins)
-        return cls(**found).plot(ax, **kwargs)
+        data = training_histograms(find_model(estimator), X, n_bins=n_bins)
+        return cls(**data).plot(ax, **kwargs)
 
     def plot(self, ax=None, *, image_kw=None, text_kw=None):
         """Draw the histograms.
@@ -138,18 +142,20 @@ class WeightsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, or array-like of Axes, default=None
-            Where to draw. One axes is divided into as many as are needed, and titles are then for
-            `axes_`; several are as many. None is a new figure.
+            Axes to plot on. A single axes is divided into the required number; set titles on
+            `axes_` in that case. Several axes must be of the required number. If `None`, a new
+            figure is created.
         image_kw : dict, default=None
-            Style of the histograms, as for :meth:`matplotlib.axes.Axes.pcolormesh` or, for a
-            single epoch, :meth:`matplotlib.axes.Axes.stairs`.
+            Keyword arguments for the histograms, passed to
+            :meth:`matplotlib.axes.Axes.pcolormesh` or, for a single epoch, to
+            :meth:`matplotlib.axes.Axes.stairs`.
         text_kw : dict, default=None
-            Style of the text at the right, as for :class:`matplotlib.text.Text`.
+            Keyword arguments for the text at the right, passed to :class:`matplotlib.text.Text`.
 
         Returns
         -------
         display : WeightsDisplay
-            The display itself.
+            The display.
         """
         columns = [name for name in _TITLES if getattr(self, name) is not None]
         n_layers, n_columns = len(self.weights.counts), len(columns)
@@ -160,15 +166,15 @@ class WeightsDisplay:
         for row, panels in enumerate(self.axes_.reshape(n_layers, n_columns)):
             panels[0].set_ylabel(f"layer {row + 1}")
             for name, panel in zip(columns, panels, strict=True):
-                self.images_.append(self._draw(panel, name, row, image_kw))
+                self.images_.append(self._draw_histogram(panel, name, row, image_kw))
             hidden = row < len(self.dead_share)
-            said = f"{self.dead_share[row][-1]:.0%} dead" if hidden else "predictions"
-            self._write(panels[-1], said, text_kw)
-        self._label(columns)
+            text = f"{self.dead_share[row][-1]:.0%} dead" if hidden else "predictions"
+            self._draw_text(panels[-1], text, text_kw)
+        self._label_axes(columns)
         return self
 
-    def _draw(self, ax, name, layer, style):
-        """Draw the histograms of one layer: side by side, or the only one as steps."""
+    def _draw_histogram(self, ax, name, layer, style):
+        """Draw the histograms of a layer as an image, or as steps if there is only one epoch."""
         from matplotlib.collections import QuadMesh
         from matplotlib.patches import StepPatch
 
@@ -178,13 +184,14 @@ class WeightsDisplay:
             ax.set_yscale("log")
         if len(self.epochs) == 1:
             defaults = {"color": _COLORS[name], "fill": True, "orientation": "horizontal"}
-            return ax.stairs(shares[0], edges, **merged(StepPatch, defaults, style))
+            return ax.stairs(shares[0], edges, **merge_style(StepPatch, defaults, style))
         defaults = {"cmap": fading_colormap(_COLORS[name], 0.35), "rasterized": True}
-        options = merged(QuadMesh, defaults, style)
-        seen = np.ma.masked_equal(np.sqrt(shares.T), 0)  # few values are to be seen beside many
-        return ax.pcolormesh(_borders(self.epochs), edges, seen, **options)
+        options = merge_style(QuadMesh, defaults, style)
+        # The square root makes bins with few values visible next to bins with many.
+        values = np.ma.masked_equal(np.sqrt(shares.T), 0)
+        return ax.pcolormesh(_column_edges(self.epochs), edges, values, **options)
 
-    def _label(self, columns):
+    def _label_axes(self, columns):
         grid = self.axes_.reshape(-1, len(columns))
         for panel, name in zip(grid[0], columns, strict=True):
             panel.set_title(_TITLES[name], fontsize="medium")
@@ -192,20 +199,20 @@ class WeightsDisplay:
             panel.tick_params(labelbottom=False)
         for panel in grid[-1]:
             panel.set_xlabel("share" if len(self.epochs) == 1 else "epoch")
-        if len(self.epochs) == 1:  # each has its own scale: it is the shape that counts
+        if len(self.epochs) == 1:  # the scales differ, only the shapes are comparable
             for panel in self.axes_:
                 panel.set_xticks([])
 
-    def _write(self, ax, text, style):
-        """Write at the right of the axes, where nothing is drawn."""
+    def _draw_text(self, ax, text, style):
+        """Draw text at the right of the axes, outside of it."""
         from matplotlib.text import Text
 
         defaults = {"rotation": 90, "va": "center", "fontsize": "small"}
-        options = merged(Text, {**defaults, "transform": ax.transAxes}, style)
+        options = merge_style(Text, {**defaults, "transform": ax.transAxes}, style)
         self.texts_.append(ax.text(1.03, 0.5, text, **options))
 
 
-def _borders(epochs):
-    """Return where the column of each epoch begins and ends: half-way to the next."""
+def _column_edges(epochs):
+    """Return the x coordinates of the edges of the columns, halfway between epochs."""
     middles = (epochs[1:] + epochs[:-1]) / 2
     return np.array([epochs[0] - 0.5, *middles, epochs[-1] + 0.5])
