@@ -1,4 +1,4 @@
-"""scikit-learn's estimator checks, for the defaults and for every way to train."""
+"""Tests for scikit-learn's estimator checks, for the defaults and for every way to train."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks

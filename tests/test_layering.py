@@ -1,4 +1,4 @@
-"""Imports go down only, private scikit-learn stays in one file, and importing is light."""
+"""Tests for imports: they go down only, private names stay in one file, importing is light."""
 
 import ast
 import subprocess

@@ -1,24 +1,24 @@
-"""The derivatives of the backward pass against torch's autograd, in float64."""
+"""Tests for torchmlp.training.backprop."""
 
 import numpy as np
 import pytest
 import torch
-from helpers import LOSSES
+from helpers import LOSSES, TASKS, TORCH_ACTIVATIONS, fit_quietly, weights_of
+from sklearn.base import clone
 from torch.nn import functional
 
+from torchmlp import TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS, resolve_activations
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.batches import BatchLoader, Dataset
-from torchmlp.training.losses import activate_outputs, regressor_loss
+from torchmlp.training.device import placement
+from torchmlp.training.losses import regressor_loss
 from torchmlp.training.parameters import Parameters, as_matrix, initial_weights
 from torchmlp.training.workspace import Layout
 
+_, X_REG, Y_REG, _ = TASKS["regression"]
 UNITS = (5, 7, 6, 3)
-# torch's own words for what the tables hold.
-REFERENCE = {
-    name: getattr(functional, name) for name in set(ACTIVATIONS) - {"identity", "logistic"}
-}
-REFERENCE |= {"identity": lambda z: z, "logistic": torch.sigmoid, "callable": torch.sin}
+REFERENCE = {**TORCH_ACTIVATIONS, "callable": torch.sin}
 
 
 def _lead_of_rival(z, y):
@@ -35,7 +35,7 @@ REFERENCE_LOSS = {
     "multiclass_hinge": lambda z, y: functional.relu(1 + _lead_of_rival(z, y)),
     "binary_perceptron": lambda z, y: functional.relu(-(2 * y - 1) * z).sum(1),
     "multiclass_perceptron": lambda z, y: functional.relu(_lead_of_rival(z, y)),
-    # Summed over the outputs, as the stochastic solvers take it.
+    # The stochastic solvers sum over the outputs, as scikit-learn's.
     "squared_error": lambda z, y: ((z - y) ** 2).sum(1) / 2,
     "absolute_error": lambda z, y: (z - y).abs().sum(1),
     "huber": lambda z, y: functional.smooth_l1_loss(z, y, reduction="none").sum(1),
@@ -112,23 +112,6 @@ def test_gradient_equals_autograd(activation, loss, weighted):
     torch.testing.assert_close(value, objective.detach(), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_activation_and_its_derivative(activation):
-    ours = ACTIVATIONS[activation]
-    z = torch.linspace(-3, 3, 41, dtype=torch.float64, requires_grad=True)
-    expected = REFERENCE[activation](z)
-    (slope,) = torch.autograd.grad(expected.sum(), z)
-    given = z.detach().clone()
-    value = torch.empty_like(given) if ours.keeps_input else given
-    for call in ours.forward(given, value):
-        call()
-    torch.testing.assert_close(value, expected.detach(), rtol=1e-14, atol=1e-14)
-    delta = torch.full_like(value, 2.0)
-    for call in ours.backward(delta, given):
-        call()
-    torch.testing.assert_close(delta, 2 * slope, rtol=1e-12, atol=1e-14)
-
-
 @pytest.mark.parametrize("loss", LOSSES)
 def test_bfloat16_products_give_nearly_the_same_gradient(loss):
     gradients = []
@@ -142,8 +125,69 @@ def test_bfloat16_products_give_nearly_the_same_gradient(loss):
     assert (full - low).norm() < 0.02 * full.norm()
 
 
-@pytest.mark.parametrize("n_classes", [2, 3, 15, 16, 40])
-def test_softmax(n_classes):
-    raw = np.random.RandomState(0).randn(50, n_classes) * 30
-    expected = torch.softmax(torch.from_numpy(raw), 1).numpy()
-    np.testing.assert_allclose(activate_outputs(raw.copy(), "softmax"), expected, rtol=1e-12)
+@pytest.mark.parametrize("task", TASKS)
+def test_bfloat16_learns_as_well_as_float32(task, monkeypatch):
+    monkeypatch.setattr(placement, "BFLOAT16_PAYS_OFF", 0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    (_, ours), X, y, needed = TASKS[task]
+    mlp = ours(random_state=0, max_iter=60, learning_rate_init=0.01, **needed)
+    full, low = (
+        fit_quietly(clone(mlp).set_params(dtype=dtype), X, y) for dtype in ("float32", "bfloat16")
+    )
+    assert {w.dtype for w in weights_of(low)} == {np.dtype(np.float32)}
+    assert not np.array_equal(full.coefs_[0], low.coefs_[0])
+    assert low.score(X, y) > full.score(X, y) - 0.05
+
+
+def test_max_grad_norm_scales_the_gradient_down():
+    parameters = dict(
+        hidden_layer_sizes=(6,),
+        solver="sgd",
+        momentum=0.0,
+        learning_rate_init=1.0,
+        max_iter=1,
+        random_state=0,
+    )
+    start = fit_quietly(
+        TorchMLPRegressor(**{**parameters, "learning_rate_init": 1e-300}), X_REG[:100], Y_REG[:100]
+    )
+
+    def step(**more):
+        mlp = fit_quietly(TorchMLPRegressor(**parameters, **more), X_REG[:100], Y_REG[:100])
+        pairs = zip(mlp.coefs_ + mlp.intercepts_, start.coefs_ + start.intercepts_, strict=True)
+        return np.concatenate([(a - b).ravel() for a, b in pairs])
+
+    free = step()
+    assert np.linalg.norm(free) > 0.1
+    np.testing.assert_allclose(step(max_grad_norm=0.1), 0.1 * free / np.linalg.norm(free))
+    np.testing.assert_allclose(step(max_grad_norm=1e6), free)
+
+
+class KeepsTensor:
+    """An activation that keeps a tensor from its first call."""
+
+    factors = None
+
+    def __call__(self, z):
+        if self.factors is None:
+            self.factors = torch.linspace(0.5, 1, z.shape[1], dtype=z.dtype)
+        return torch.relu(z) * self.factors
+
+
+class UsesAutograd:
+    """A loss that differentiates something by autograd."""
+
+    def __call__(self, outputs, y):
+        with torch.enable_grad():
+            at = outputs.detach().requires_grad_()
+            (slope,) = torch.autograd.grad((at**3).sum() / 3, at)
+        return ((outputs - y) ** 2 + 0 * slope).sum(1)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_callables_may_keep_tensors_and_use_autograd(solver):
+    mlp = TorchMLPRegressor(
+        solver=solver, activation=KeepsTensor(), loss=UsesAutograd(), max_iter=5
+    )
+    mlp = fit_quietly(mlp, X_REG, Y_REG)
+    assert mlp.loss_curve_[-1] < mlp.loss_curve_[0]

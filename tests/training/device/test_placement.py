@@ -1,4 +1,4 @@
-"""Device, dtype and threads."""
+"""Tests for torchmlp.training.device.placement."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from helpers import TASKS, call_at_every_step, fit_quietly, iris
+from helpers import TASKS, assert_identical, fit_quietly, iris, weights_of
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -22,7 +22,10 @@ from torchmlp.training.device.placement import (
     resolve_dtype,
 )
 
+X, y = iris()
+
 CPU = torch.device("cpu")
+
 ACCELERATORS = [
     pytest.param(
         name, marks=pytest.mark.skipif(not probe(), reason=f"needs a device of type {name}")
@@ -30,11 +33,12 @@ ACCELERATORS = [
     for name, probe in placement._PROBES.items()
     if name != "cpu"
 ]
+
 MUCH, LITTLE = 1 << 40, 1
 
 
 @pytest.mark.parametrize("device", ["cpu", CPU, "auto"])
-def test_devices_of_every_machine(device):
+def test_cpu_devices(device):
     assert resolve_device(device) == CPU
 
 
@@ -49,13 +53,19 @@ def test_auto_is_the_cpu_also_where_there_is_a_gpu(monkeypatch):
     assert prediction_device("auto", np.dtype(float)) == CPU
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_missing_cuda_device_raises():
+    with pytest.raises(ValueError, match=r"device='cuda' was asked for, but torch .* no such"):
+        TorchMLPClassifier(device="cuda").fit(X, y)
+
+
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
 def test_prediction_falls_back_to_the_cpu(device, monkeypatch):
     monkeypatch.setattr(placement, "_PROBES", {"cpu": lambda: True})
     assert prediction_device(device, np.dtype(float)) == CPU
 
 
-def test_model_of_a_missing_device_predicts():
+def test_model_of_a_missing_device_predicts_on_the_cpu():
     X, y = iris()
     mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=3), X, y)
     expected = mlp.predict(X)
@@ -74,8 +84,15 @@ def test_model_of_a_missing_device_predicts():
         ("bfloat16", "float64", "cuda", (torch.float32, torch.bfloat16)),
     ],
 )
-def test_dtypes(dtype, X_dtype, device, expected):
+def test_resolved_dtypes(dtype, X_dtype, device, expected):
     assert resolve_dtype(dtype, np.dtype(X_dtype), torch.device(device), LITTLE) == expected
+
+
+def test_dtype_overrides_the_dtype_of_X():
+    X, y = iris()
+    for dtype in ("float32", "float64"):
+        mlp = fit_quietly(TorchMLPRegressor(dtype=dtype, random_state=0, max_iter=2), X, y)
+        assert {w.dtype.name for w in weights_of(mlp)} == {dtype}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +142,7 @@ def _run(targets):
         thread.join()
 
 
-def test_overlapping_fits_in_threads_leave_the_count():
+def test_overlapping_fits_restore_the_number_of_threads():
     # The second begins while the first runs and ends after it.
     found = torch.get_num_threads()
     began, ended = threading.Event(), threading.Event()
@@ -152,7 +169,7 @@ def test_overlapping_fits_in_threads_leave_the_count():
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-def test_fits_in_threads_are_the_fits_alone():
+def test_fits_in_threads_equal_fits_one_by_one():
     _, X, y, _ = TASKS["binary"]
     seeds = range(6)
     alone = [fit_quietly(TorchMLPClassifier(random_state=s, max_iter=4), X, y) for s in seeds]
@@ -165,7 +182,7 @@ def test_fits_in_threads_are_the_fits_alone():
 @pytest.mark.parametrize("device", ACCELERATORS)
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
-def test_accelerator_finds_what_the_cpu_finds(task, solver, device):
+def test_accelerator_equals_the_cpu(task, solver, device):
     (_, ours), X, y, needed = TASKS[task]
     mlp = ours(random_state=0, max_iter=10, solver=solver, batch_size=50, **needed)
     here = fit_quietly(clone(mlp).set_params(dtype="float32"), X, y)
@@ -177,7 +194,7 @@ def test_accelerator_finds_what_the_cpu_finds(task, solver, device):
 
 
 @pytest.mark.parametrize("device", ACCELERATORS)
-def test_accelerator_takes_sparse_weighted_and_bfloat16(device):
+def test_accelerator_trains_on_sparse_weighted_data_in_bfloat16(device):
     import scipy.sparse as sp
 
     _, X, y, _ = TASKS["regression"]
@@ -234,7 +251,7 @@ def _blas_threads():
     return [library["num_threads"] for library in placement._blas_beside_torchs().info()]
 
 
-def test_blas_threads_are_put_back_by_the_last_of_several_fits():
+def test_last_of_several_fits_restores_the_blas_threads():
     found = _blas_threads()
     assert found  # NumPy and scipy bring their own
     first, second = placement.one_blas_thread(), placement.one_blas_thread()
@@ -247,9 +264,32 @@ def test_blas_threads_are_put_back_by_the_last_of_several_fits():
     assert _blas_threads() == found
 
 
-def test_lbfgs_computes_on_one_blas_thread(monkeypatch):
-    found, seen = _blas_threads(), set()
-    call_at_every_step(monkeypatch, lambda: seen.update(_blas_threads()))
-    fit_quietly(TorchMLPClassifier(solver="lbfgs", max_iter=3, random_state=0), *iris())
-    assert seen == {1}
-    assert _blas_threads() == found
+def test_synchronize_does_not_wait_for_the_cpu(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    for name in ("cpu", "cuda:1"):
+        placement.synchronize(torch.device(name))
+    assert waited == [torch.device("cuda:1")]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_default_dtype_of_torch_has_no_effect(dtype):
+    mlp = TorchMLPClassifier((8,), random_state=0, max_iter=100, batch_size=20)
+    expected = fit_quietly(clone(mlp), X, y)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        got = fit_quietly(clone(mlp), X, y)
+    finally:
+        torch.set_default_dtype(before)
+    assert_identical(expected, got)
+
+
+def test_default_device_of_torch_has_no_effect():
+    mlp = TorchMLPClassifier((8,), random_state=0, max_iter=5, early_stopping=True, dropout=0.1)
+    expected = fit_quietly(clone(mlp), X, y)
+    with torch.device("meta"):
+        got = fit_quietly(clone(mlp), X, y)
+        probabilities = got.predict_proba(X)
+    assert_identical(expected, got)
+    np.testing.assert_array_equal(probabilities, expected.predict_proba(X))

@@ -1,4 +1,4 @@
-"""Snapshots records the training, and changes nothing of it."""
+"""Tests for torchmlp.callbacks.snapshots."""
 
 import pickle
 
@@ -43,7 +43,7 @@ def assert_weights(snapshot, estimator):
 @pytest.mark.parametrize(
     "parameters", [{}, {"solver": "sgd"}, {"dropout": 0.2}, {"dtype": "float32"}]
 )
-def test_snapshot_k_is_the_fit_of_k_epochs(parameters):
+def test_snapshot_equals_the_fit_of_as_many_epochs(parameters):
     estimator = fitted(Snapshots(), **parameters)
     snapshots = find_snapshots(estimator)
     assert [s.epoch for s in snapshots] == [0, 1, 2, 3, 4, 5, 6]
@@ -55,7 +55,7 @@ def test_snapshot_k_is_the_fit_of_k_epochs(parameters):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_the_fit_is_the_same_as_without(early_stopping):
+def test_snapshots_do_not_change_the_fit(early_stopping):
     with_it = fitted(Snapshots(every=2, max_snapshots=2), early_stopping=early_stopping)
     without = fitted(early_stopping=early_stopping)
     assert_identical(with_it, without)
@@ -80,7 +80,7 @@ def test_gradients_are_those_of_the_last_step():
         before = after
 
 
-def test_every_and_the_last():
+def test_every_selects_epochs_and_the_last_is_kept():
     assert epochs_of(fitted(Snapshots(every=4), max_iter=10)) == [0, 4, 8, 10]
     assert epochs_of(fitted(Snapshots(every=4), max_iter=8)) == [0, 4, 8]
     assert epochs_of(fitted(Snapshots(every=40), max_iter=3)) == [0, 3]
@@ -88,7 +88,7 @@ def test_every_and_the_last():
 
 @pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("max_snapshots", [2, 3, 4, 7])
-def test_thinning(every, max_snapshots):
+def test_max_snapshots_thins_evenly(every, max_snapshots):
     lengths = []
     for max_iter in range(1, 26):
         epochs = epochs_of(fitted(Snapshots(every, max_snapshots), max_iter=max_iter))
@@ -104,7 +104,7 @@ def test_thinning(every, max_snapshots):
     assert min(lengths[10:]) >= max_snapshots // 2
 
 
-def test_memory_is_their_own():
+def test_snapshots_own_their_memory():
     estimator = fitted(Snapshots())
     last = find_snapshots(estimator)[-1]
     estimator.coefs_[0][:] = 0
@@ -112,7 +112,7 @@ def test_memory_is_their_own():
     assert all(array.base is None for array in [*last.coefs, *last.coefs_gradient])
 
 
-def test_copies_and_pickles():
+def test_clone_and_pickle():
     estimator = fitted(Snapshots(every=2))
     copy = clone(estimator)
     assert not hasattr(copy.callbacks[0], "snapshots_")
@@ -122,7 +122,7 @@ def test_copies_and_pickles():
     assert_weights(find_snapshots(restored)[-1], estimator)
 
 
-def test_each_fit_starts_anew():
+def test_each_fit_starts_new_snapshots():
     estimator = fitted(Snapshots())
     first = find_snapshots(estimator)
     assert epochs_of(fit_quietly(estimator.set_params(max_iter=2), X, y)) == [0, 1, 2]
@@ -136,7 +136,7 @@ def test_each_fit_starts_anew():
     np.testing.assert_array_equal(find_snapshots(warm)[0].coefs[0], third.coefs[0])
 
 
-def test_partial_fit_goes_on():
+def test_partial_fit_continues_the_snapshots():
     steps = mlp(Snapshots(every=4))
     for _ in range(6):
         steps.partial_fit(X, y, classes=[0, 1, 2])
@@ -149,7 +149,7 @@ def test_partial_fit_goes_on():
     assert epochs_of(steps.partial_fit(X, y)) == [6, 7]  # not where the last one ended
 
 
-def test_where_they_are_found():
+def test_find_snapshots_in_a_pipeline_and_a_search():
     pipeline = make_pipeline(StandardScaler(), mlp(("named", Snapshots()), max_iter=3))
     assert epochs_of(fit_quietly(pipeline, X, y)) == [0, 1, 2, 3]
     search = GridSearchCV(pipeline, {"torchmlpclassifier__max_iter": [2]}, cv=2)
@@ -160,7 +160,7 @@ def test_where_they_are_found():
             find_snapshots(without)
 
 
-def test_snapshots_of_another_fit():
+def test_snapshots_of_another_fit_raise():
     shared = Snapshots()
     first = fitted(shared)
     fitted(shared, random_state=1)
@@ -171,7 +171,7 @@ def test_snapshots_of_another_fit():
         find_snapshots(first)
 
 
-def test_a_callback_that_ends_the_training():
+def test_last_epoch_is_kept_when_a_callback_stops_the_fit():
     class Stop(Callback):
         def on_epoch_end(self, net, **kwargs):
             if len(net.history) == 3:
@@ -181,7 +181,7 @@ def test_a_callback_that_ends_the_training():
     assert epochs_of(fitted(Stop(), Snapshots(every=2))) == [0, 2]
 
 
-def test_weights_that_are_put_back_are_no_snapshot():
+def test_restored_weights_are_not_a_snapshot():
     stopper = EarlyStopping("train_loss", patience=1, load_best=True, sink=lambda text: None)
     recorder = Snapshots()
     estimator = fitted(recorder, stopper, learning_rate_init=0.8, max_iter=60)
@@ -190,7 +190,7 @@ def test_weights_that_are_put_back_are_no_snapshot():
     assert find_snapshots(estimator)[-1].epoch == estimator.n_iter_ == stopper.best_epoch_ + 1
 
 
-def test_bad_parameters():
+def test_invalid_parameters_raise():
     for parameters, match in (
         ({"every": 0}, "every=0 must be an int, 1 or more"),
         ({"every": 1.5}, "every=1.5 must be an int"),

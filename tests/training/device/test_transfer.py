@@ -1,4 +1,4 @@
-"""Rows that live elsewhere than on the host, with the CPU for a device."""
+"""Tests for torchmlp.training.device.transfer, with the CPU in place of a device."""
 
 from collections import defaultdict
 from typing import ClassVar
@@ -17,6 +17,7 @@ from torchmlp.training.device import transfer
 from torchmlp.training.workspace import Layout
 
 WAYS = ["resident", "streamed"]
+
 FITS = {
     "shuffled": {},
     "in order": {"shuffle": False},
@@ -33,7 +34,7 @@ FITS = {
 @pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
 @pytest.mark.parametrize("way", WAYS)
-def test_the_way_of_the_rows_does_not_show(way, task, parameters, weighted, monkeypatch):
+def test_resident_and_streamed_rows_give_the_same_fit(way, task, parameters, weighted, monkeypatch):
     (_, ours), X, y, _ = TASKS[task]
     weights = some_weights(len(X)) if weighted else None
     mlp = ours(**{"random_state": 0, "max_iter": 4, "batch_size": 32, **parameters})
@@ -93,7 +94,7 @@ class Diary(transfer.Copied):
         self.entries.append(("trained", self))
 
 
-def test_a_block_is_written_while_its_neighbour_trains(monkeypatch):
+def test_block_is_written_while_another_one_trains(monkeypatch):
     treat_the_cpu_as_a_device("streamed", monkeypatch)
     monkeypatch.setattr(batches, "staging_for", lambda device: Diary)
     monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
@@ -112,14 +113,14 @@ def test_a_block_is_written_while_its_neighbour_trains(monkeypatch):
     ("way", "weighted", "n_blocks"),
     [("resident", False, 1), ("resident", True, 2), ("streamed", False, 2)],
 )
-def test_there_are_no_more_blocks_than_needed(way, weighted, n_blocks, monkeypatch):
+def test_number_of_blocks(way, weighted, n_blocks, monkeypatch):
     treat_the_cpu_as_a_device(way, monkeypatch)
     monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
     loader = _loader(True, weighted, n_rows=32)
     assert len({id(block) for block in loader.blocks(np.arange(32))}) == n_blocks
 
 
-def test_one_block_in_order_is_kept_once(monkeypatch):
+def test_single_block_in_order_is_stored_once(monkeypatch):
     treat_the_cpu_as_a_device("streamed", monkeypatch)
     loader = _loader(shuffle=False)
     (block,) = loader.blocks()
@@ -127,7 +128,7 @@ def test_one_block_in_order_is_kept_once(monkeypatch):
     assert [*loader.blocks()] == [block]
 
 
-def test_rows_stay_where_they_take_half_of_the_memory(monkeypatch):
+def test_rows_are_resident_up_to_half_of_the_memory(monkeypatch):
     cpu = torch.device("cpu")
     layout = Layout((10, 5, 2), torch.float32, torch.bfloat16, cpu, (), ())
     # 100 rows of 10 * 2 + 2 * 4 bytes
@@ -137,7 +138,7 @@ def test_rows_stay_where_they_take_half_of_the_memory(monkeypatch):
         assert transfer.Resident.fits(data, layout) == fits
 
 
-def test_streams_are_used_again(monkeypatch):
+def test_streams_are_reused(monkeypatch):
     class Borrower:
         pass
 
@@ -153,7 +154,7 @@ def test_streams_are_used_again(monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_memory_that_torch_keeps_counts_as_free():
+def test_reserved_memory_counts_as_free():
     device = torch.device("cuda")
     before = transfer.free_memory(device)
     kept = torch.empty(1 << 28, dtype=torch.uint8, device=device)

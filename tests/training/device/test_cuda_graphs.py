@@ -1,10 +1,11 @@
-"""Steps that are replayed are the steps themselves: on the CPU, with a tape for a CUDA graph."""
+"""Tests for torchmlp.training.device.cuda_graphs, with a tape on the CPU in place of a graph."""
 
 import numpy as np
 import pytest
 import torch
 from helpers import TASKS, assert_same_weights, fit_quietly, some_weights
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, ProgressBar
 from tape import Tape, TapeCapturer, treat_the_cpu_as_a_device
 
@@ -72,7 +73,7 @@ def _assert_same(expected, got, rtol=1e-10):
 
 
 @pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
-def test_replayed_fit_is_the_fit(parameters, capturers, apart, small_blocks, monkeypatch):
+def test_replayed_fit_equals_stepwise_fit(parameters, capturers, apart, small_blocks, monkeypatch):
     mlp, X, y = _mlp(**parameters)
     expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
     got = fit_quietly(mlp, X, y)
@@ -82,7 +83,9 @@ def test_replayed_fit_is_the_fit(parameters, capturers, apart, small_blocks, mon
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task(task, capturers, apart, small_blocks, monkeypatch):
+def test_replayed_fit_of_every_task_equals_stepwise_fit(
+    task, capturers, apart, small_blocks, monkeypatch
+):
     mlp, X, y = _mlp(task)
     expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
     _assert_same(expected, fit_quietly(mlp, X, y))
@@ -90,7 +93,7 @@ def test_every_task(task, capturers, apart, small_blocks, monkeypatch):
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_fit_goes_on_after_replays(solver, capturers, apart, small_blocks, monkeypatch):
+def test_fit_continues_after_replays(solver, capturers, apart, small_blocks, monkeypatch):
     def fit():
         mlp, X, y = _mlp(solver=solver, warm_start=True)
         fit_quietly(fit_quietly(mlp, X, y), X, y)
@@ -99,6 +102,20 @@ def test_a_fit_goes_on_after_replays(solver, capturers, apart, small_blocks, mon
     _assert_same(_stepwise(fit, monkeypatch), fit())
     assert len(capturers) == 4
     assert all(capturer.n_replays for capturer in capturers[:2])
+
+
+def test_time_limit_ends_an_epoch_of_replayed_blocks(apart, small_blocks, capturers, monkeypatch):
+    def fit():
+        seconds = iter(range(1000))  # one for each reading of the clock
+        monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+        mlp, X, y = _mlp("regression", batch_size=10, max_iter=50, time_limit=32)
+        with pytest.warns(ConvergenceWarning, match="reached in epoch 4"):
+            return mlp.fit(X, y)
+
+    expected, got = _stepwise(fit, monkeypatch), fit()
+    assert_same_weights(expected, got, rtol=1e-10)
+    assert expected.t_ == got.t_ == 3 * 250 + 2 * 3 * 10
+    assert capturers[0].n_replays
 
 
 def test_blocks_of_one_size_share_a_capture(capturers, monkeypatch):
@@ -110,7 +127,7 @@ def test_blocks_of_one_size_share_a_capture(capturers, monkeypatch):
     assert (capturer.n_warm_ups, capturer.n_captures, capturer.n_replays) == (2, 2, 16)
 
 
-def test_captures_end_with_the_fit(capturers, monkeypatch):
+def test_graphs_are_released_at_the_end_of_a_fit(capturers, monkeypatch):
     kept = []
     monkeypatch.setattr(EpochTrainer, "__enter__", lambda self: kept.append(self) or self)
     mlp, X, y = _mlp()
@@ -119,7 +136,7 @@ def test_captures_end_with_the_fit(capturers, monkeypatch):
     assert [tape() for tape in capturers[0].tapes] == [None]
 
 
-def test_every_replay_draws_new_units_to_drop():
+def test_tape_draws_new_numbers_at_every_replay():
     generator = torch.Generator().manual_seed(0)
     mask = torch.empty(1000)
     capturer = TapeCapturer(None, None)
@@ -133,7 +150,7 @@ def test_every_replay_draws_new_units_to_drop():
     assert torch.equal(masks[0], torch.empty(1000).bernoulli_(0.5, generator=generator))
 
 
-def test_the_tape_records_without_effect():
+def test_tape_records_without_effect():
     weights, found = torch.ones(3), torch.arange(3.0)
     results = []
     tape = Tape()
@@ -173,7 +190,7 @@ EAGER = {
 
 
 @pytest.mark.parametrize("parameters", EAGER.values(), ids=EAGER)
-def test_what_is_not_captured(parameters, capturers):
+def test_steps_that_cannot_be_captured_are_launched_one_by_one(parameters, capturers):
     mlp, X, y = _mlp("regression", **parameters)
     fit_quietly(mlp, X, y)
     assert not any(capturer.n_warm_ups for capturer in capturers)
@@ -194,7 +211,7 @@ class Refuses(TapeCapturer):
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_a_failed_capture_leaves_the_fit_as_it_is(solver, monkeypatch):
+def test_failed_capture_continues_step_by_step(solver, monkeypatch):
     mlp, X, y = _mlp(solver=solver, dropout=0.2)
     expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
     monkeypatch.setitem(cuda_graphs.CAPTURERS, "cpu", Refuses)
@@ -206,6 +223,7 @@ def test_a_failed_capture_leaves_the_fit_as_it_is(solver, monkeypatch):
 
 # A rate in memory has the digits of the weights, and in bfloat16 the last one decides more.
 TOLERANCES = {"float64": (1e-9, 1e-12), "float32": (1e-4, 1e-5), "bfloat16": (1e-2, 1e-3)}
+
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -217,7 +235,7 @@ def _fit_on_cuda(parameters, sample_weight=None):
 @on_cuda
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
-def test_cuda_graph_is_the_fit(parameters, dtype, small_blocks, monkeypatch):
+def test_cuda_graph_equals_stepwise_fit(parameters, dtype, small_blocks, monkeypatch):
     parameters = {"dtype": dtype, **parameters}
     expected = _stepwise(lambda: _fit_on_cuda(parameters), monkeypatch)
     got = _fit_on_cuda(parameters)  # pytest makes an error of the warning that it was not captured
@@ -227,7 +245,7 @@ def test_cuda_graph_is_the_fit(parameters, dtype, small_blocks, monkeypatch):
 
 @on_cuda
 @pytest.mark.parametrize("weighted", [False, True])
-def test_streamed_rows_on_cuda_are_the_resident_ones(weighted, small_blocks, monkeypatch):
+def test_streamed_rows_on_cuda_equal_resident_rows(weighted, small_blocks, monkeypatch):
     weights = some_weights(250) if weighted else None
     resident = _fit_on_cuda({}, weights)
     monkeypatch.setattr(transfer, "free_memory", lambda device: 0)
@@ -238,7 +256,9 @@ def test_streamed_rows_on_cuda_are_the_resident_ones(weighted, small_blocks, mon
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("parameters", FITS.values(), ids=FITS)
-def test_nothing_waits_inside_an_epoch(parameters, streamed, weighted, small_blocks, monkeypatch):
+def test_host_does_not_wait_inside_an_epoch(
+    parameters, streamed, weighted, small_blocks, monkeypatch
+):
     blocks = batches.BatchLoader.blocks
 
     def guarded(*args):

@@ -1,4 +1,4 @@
-"""WeightsDisplay counts every weight, gradient and activation, and finds dead units."""
+"""Tests for torchmlp.inspection.weights and histograms."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,9 @@ from matplotlib.patches import StepPatch
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks import Snapshots, find_snapshots
-from torchmlp.inspection import WeightsDisplay
+from torchmlp.inspection import (
+    WeightsDisplay,
+)
 
 X, y = iris()
 
@@ -23,7 +25,7 @@ def clf():
     return classifier()
 
 
-def test_counts_are_those_of_numpy(clf):
+def test_counts_equal_numpy_histogram(clf):
     display = WeightsDisplay.from_estimator(clf, X[::3], n_bins=7)
     np.testing.assert_array_equal(display.epochs, [0, 1, 2, 3, 4])
     networks = find_snapshots(clf)
@@ -52,7 +54,7 @@ def test_last_epoch_is_the_fitted_network(clf):
     np.testing.assert_array_equal(display.dead_share[:, -1], dead)
 
 
-def test_gradients_are_in_equal_ratios(clf):
+def test_gradient_bins_are_logarithmic(clf):
     edges, counts = WeightsDisplay.from_estimator(clf, X, n_bins=6).gradients
     np.testing.assert_allclose(edges[0, 1:] / edges[0, :-1], edges[0, 1] / edges[0, 0])
     largest = max(np.abs(g).max() for s in find_snapshots(clf)[1:] for g in s.coefs_gradient)
@@ -61,7 +63,7 @@ def test_gradients_are_in_equal_ratios(clf):
     assert counts[0, 3, 0] == small.sum()  # zeros included
 
 
-def test_units_that_are_dead_by_construction():
+def test_share_of_dead_units():
     dead = classifier(callbacks=None, warm_start=True, learning_rate_init=1e-9, alpha=0.0)
     dead.intercepts_[0][:] = -1e3
     dead.intercepts_[1][:2] = -1e3
@@ -81,7 +83,7 @@ def test_gradients_vanish_layer_by_layer():
     assert medians[-1] / medians[0] > 1e3
 
 
-def test_panels(clf):
+def test_panels_show_the_histograms(clf):
     display = WeightsDisplay.from_estimator(clf, X)
     grid = display.axes_.reshape(3, 3)
     assert [ax.get_ylabel() for ax in grid[:, 0]] == ["layer 1", "layer 2", "layer 3"]
@@ -104,7 +106,7 @@ def test_panels(clf):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_without_snapshots_the_last_weights(solver):
+def test_last_weights_are_shown_without_snapshots(solver):
     bare = classifier(callbacks=None, solver=solver)
     display = WeightsDisplay.from_estimator(bare, X)
     assert display.gradients is None
@@ -122,7 +124,7 @@ def test_without_snapshots_the_last_weights(solver):
 @pytest.mark.parametrize(
     "parameters", [{"loss": "hinge"}, {"hidden": ()}, {"hidden": (), "init": "zeros"}]
 )
-def test_other_networks(parameters):
+def test_other_losses_and_linear_networks(parameters):
     estimator = classifier(**parameters)
     display = WeightsDisplay.from_estimator(estimator, X)
     assert len(display.dead_share) == len(estimator.coefs_) - 1

@@ -1,4 +1,4 @@
-"""TrainingAnimation shows the networks that the epochs left, and writes files of all frames."""
+"""Tests for torchmlp.inspection.animation."""
 
 import re
 
@@ -12,13 +12,16 @@ from PIL import Image
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks import Snapshots, find_snapshots
-from torchmlp.inspection import TrainingAnimation
-from torchmlp.inspection.style import OKABE_ITO, class_image
+from torchmlp.inspection import (
+    TrainingAnimation,
+)
+from torchmlp.inspection.style import OKABE_ITO
 
 X, y = iris()
 X2 = X[:, 2:]
 LINE = np.linspace(-3, 3, 40)[:, np.newaxis]
 WAVES = np.column_stack([np.sin(LINE[:, 0]), np.cos(LINE[:, 0])])
+
 SMALL = {"max_iter": 4, "random_state": 0, "batch_size": 20, "learning_rate_init": 0.02}
 
 
@@ -64,7 +67,7 @@ def test_frames_are_predictions_after_each_epoch(sine):
     assert frame == 4
 
 
-def test_dot_goes_along_the_loss(sine):
+def test_dot_follows_the_loss_curve(sine):
     display = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0], yscale="log")
     for frame, drawn in show_every(display):
         assert drawn.ax_.get_title() == f"epoch {frame}"
@@ -77,7 +80,7 @@ def test_dot_goes_along_the_loss(sine):
     assert display.axes_[1].get_yscale() == "log"
 
 
-def test_a_still(sine):
+def test_plot_draws_one_epoch(sine):
     display = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0], epoch=2)
     np.testing.assert_array_equal(display.lines_[0].get_ydata(), display.predictions[2, 0])
     np.testing.assert_array_equal(display.dot_.get_data(), [[2], [sine.loss_curve_[1]]])
@@ -100,7 +103,7 @@ def test_layout_gives_both_axes_room(sine, epoch):
     assert left.x1 < right.x0
 
 
-def test_data_and_several_outputs():
+def test_several_outputs_are_drawn_with_their_data():
     display = TrainingAnimation.from_estimator(regressor(y=WAVES), LINE, WAVES)
     assert [text.get_text() for text in display.legend_.get_texts()] == ["y0", "y1"]
     for k, (line, scatter) in enumerate(zip(display.lines_, display.scatters_, strict=True)):
@@ -147,12 +150,6 @@ def test_regions_of_two_features():
         assert tuple(scatter.get_facecolor()[0]) == to_rgba(OKABE_ITO[k])
 
 
-def test_colour_is_the_stronger_the_surer():
-    image = class_image(np.array([[[1.0, 0.5, 0.1]], [[0.0, 0.5, 0.9]]]))
-    np.testing.assert_allclose(image[0, :, 3], [0.6, 0.1, 0.5])
-    np.testing.assert_allclose(image[0, 2, :3], to_rgba(OKABE_ITO[1])[:3])
-
-
 def test_map_of_two_features():
     reg = regressor(X2, X[:, 0])
     display = TrainingAnimation.from_estimator(reg, X2, X[:, 0], grid_resolution=9)
@@ -187,7 +184,7 @@ def test_player_has_every_frame(sine):
     assert plt.get_fignums() == open_before
 
 
-def test_no_figure_stays_when_drawing_fails(sine, tmp_path):
+def test_failed_save_closes_its_figure(sine, tmp_path):
     display = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0])
     open_before = plt.get_fignums()
     with pytest.raises(AttributeError, match="no_such"):
@@ -195,7 +192,7 @@ def test_no_figure_stays_when_drawing_fails(sine, tmp_path):
     assert plt.get_fignums() == open_before
 
 
-def test_what_cannot_be_written(sine, tmp_path, monkeypatch):
+def test_unsupported_formats_raise(sine, tmp_path, monkeypatch):
     display = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0])
     with pytest.raises(ValueError, match=r"sine\.avi' must end in \.gif or \.mp4"):
         display.save(tmp_path / "sine.avi")
@@ -215,7 +212,7 @@ def test_animation_in_given_axes(sine):
     animation._draw_was_started = True
 
 
-def test_what_cannot_be_shown(sine):
+def test_unsuitable_data_raise(sine):
     with pytest.raises(ValueError, match=r"no snapshots of its training. Pass callbacks="):
         TrainingAnimation.from_estimator(regressor(callbacks=False), LINE, WAVES[:, 0])
     with pytest.raises(ValueError, match="X must have 1 or 2 features to be drawn, got 4"):

@@ -1,21 +1,65 @@
-"""Validation data of the user's own, their loss, and what early stopping watches."""
+"""Tests for torchmlp.early_stopping and for validation data given to fit."""
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from helpers import TASKS, assert_identical, fit_quietly, iris
+from helpers import OURS, TASKS, assert_identical, fit_quietly, iris
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.metrics import f1_score, log_loss, mean_squared_error
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor, early_stopping
 
 X, y = iris()
 KEEP = np.random.RandomState(0).permutation(150)
 X_TRAIN, X_VAL, Y_TRAIN, Y_VAL = X[KEEP[:100]], X[KEEP[100:]], y[KEEP[:100]], y[KEEP[100:]]
 _, X_REG, Y_REG, _ = TASKS["regression"]
+
+
+def test_split_is_stratified(monkeypatch):
+    split, seen = early_stopping.train_test_split, []
+
+    def spy(rows, **kwargs):
+        seen.extend(split(rows, **kwargs))
+        return seen
+
+    monkeypatch.setattr(early_stopping, "train_test_split", spy)
+    labels = np.repeat([0, 1, 2], [90, 45, 15])
+    fit_quietly(
+        TorchMLPClassifier(
+            early_stopping=True, max_iter=2, random_state=0, validation_fraction=0.2
+        ),
+        X,
+        labels,
+    )
+    np.testing.assert_array_equal(np.bincount(labels[seen[1]]), [18, 9, 3])
+
+
+def test_split_without_enough_samples_of_a_class_raises():
+    digits, labels = load_digits(return_X_y=True)
+    message = r"early_stopping=True needs samples of each class.*validation_fraction=0.1, or set"
+    with pytest.raises(ValueError, match=message):
+        TorchMLPClassifier(early_stopping=True).fit(digits[:90], labels[:90])
+
+
+@pytest.mark.parametrize("estimator", OURS)
+def test_too_small_validation_set_raises(estimator):
+    with pytest.raises(ValueError, match=r"The validation set is too small.*validation_fraction"):
+        estimator(early_stopping=True).fit(X[:1], y[:1])
+    with pytest.raises(ValueError, match=r"The validation set is too small.*=0.0 of 150 samples"):
+        estimator(early_stopping=True, validation_fraction=0.0).fit(X, y)
+    with pytest.raises(ValueError, match=r"The validation set is too small.*of 9 samples"):
+        TorchMLPRegressor(early_stopping=True, random_state=0).fit(X[:9], y[:9])
+
+
+def test_split_without_any_weight_raises():
+    weights = np.zeros(150)
+    weights[0] = 1.0
+    with pytest.raises(ValueError, match="at least one non-zero number"):
+        TorchMLPRegressor(early_stopping=True, random_state=0).fit(X, y, weights)
 
 
 def after_each_step(mlp, n_steps):
@@ -45,14 +89,14 @@ def test_validation_loss_is_that_of_the_predictions():
     np.testing.assert_allclose(fitted.validation_loss_curve_, expected)
 
 
-def test_no_validation_data_no_curve_and_a_split_has_one():
+def test_validation_loss_curve_needs_validation_data():
     mlp = TorchMLPClassifier(random_state=0, max_iter=4)
     assert fit_quietly(clone(mlp), X, y).validation_loss_curve_ is None
     mlp.set_params(early_stopping=True)
     assert len(fit_quietly(mlp, X, y).validation_loss_curve_) == 4
 
 
-def test_weight_two_is_the_row_twice_in_validation():
+def test_integer_validation_weights_equal_repeated_rows():
     counts = np.random.RandomState(0).randint(0, 3, 50)
     mlp = TorchMLPClassifier(random_state=0, max_iter=5, early_stopping=True)
     weighted = fit_quietly(
@@ -67,7 +111,7 @@ def test_weight_two_is_the_row_twice_in_validation():
 
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_early_stopping_watches_them_and_trains_on_all_of_X(solver, container):
+def test_early_stopping_monitors_given_validation_data(solver, container):
     mlp = TorchMLPClassifier(
         random_state=0, early_stopping=True, solver=solver, learning_rate_init=0.02
     )
@@ -78,7 +122,7 @@ def test_early_stopping_watches_them_and_trains_on_all_of_X(solver, container):
         assert mlp.t_ == 100 * mlp.n_iter_
 
 
-def test_scoring_by_loss_keeps_the_weights_of_the_smallest():
+def test_scoring_loss_keeps_the_weights_of_the_lowest_loss():
     mlp = TorchMLPRegressor(
         random_state=0,
         early_stopping=True,
@@ -100,7 +144,7 @@ def macro(estimator, X, y):
 
 
 @pytest.mark.parametrize("scoring", ["f1_macro", macro], ids=["name", "callable"])
-def test_scoring_by_any_scorer(scoring):
+def test_early_stopping_monitors_any_scorer(scoring):
     mlp = TorchMLPClassifier(random_state=0, early_stopping=True, max_iter=8, scoring=scoring)
     fit_quietly(mlp, X_TRAIN, Y_TRAIN, X_val=X_VAL, y_val=Y_VAL)
     expected = [macro(m, X_VAL, Y_VAL) for m in after_each_step(mlp, 8)]
@@ -110,7 +154,7 @@ def test_scoring_by_any_scorer(scoring):
     assert len(fit_quietly(split, X, names[y]).validation_scores_) == 3
 
 
-def test_through_a_pipeline_that_transforms_them():
+def test_pipeline_transforms_validation_data():
     with config_context(enable_metadata_routing=True):
         mlp = TorchMLPClassifier(random_state=0, max_iter=5).set_fit_request(X_val=True, y_val=True)
         steps = [("scale", StandardScaler()), ("mlp", mlp)]
@@ -143,13 +187,13 @@ def test_through_a_pipeline_that_transforms_them():
         ),
     ],
 )
-def test_what_is_wrong_with_them_is_said(validation, message):
+def test_invalid_validation_data_raise(validation, message):
     with pytest.raises(ValueError, match=f"(?s){message}"):
         TorchMLPClassifier().fit(X_TRAIN, Y_TRAIN, **validation)
 
 
 @pytest.mark.parametrize("name", ["neg_max_error", None])
-def test_scorers_without_weights_score_without_them(name):
+def test_scorer_without_sample_weight_is_called_without_it(name):
     scoring = name or (lambda model, X, y: model.score(X, y))
     mlp = TorchMLPRegressor(early_stopping=True, scoring=scoring, max_iter=3, random_state=0)
     weights = np.arange(len(Y_REG)) % 3

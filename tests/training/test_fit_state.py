@@ -1,22 +1,21 @@
-"""A hyperparameter means the same whatever kind of number it is."""
+"""Tests for torchmlp.training.fit_state."""
 
-from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import TASKS, assert_identical, fit_quietly, iris
+from helpers import REGRESSORS, TASKS, assert_identical, assert_same_fit, fit_quietly, iris
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.callbacks.monitors import TimeLimit
 
 X, y = iris()
 _, X_REG, Y_REG, _ = TASKS["regression"]
+
 INTEGERS = [bool, np.uint8, np.int8, np.int64]
 FLOATS = [np.float16, np.float32, np.float64]
 SGD = {"solver": "sgd"}
-# parameter -> (what else it takes to have an effect, an integer or None, a fraction or None)
+# parameter -> (parameters without which it has no effect, an integer or None, a float or None)
 REAL = {
     "alpha": ({}, 1, 0.3),
     "learning_rate_init": ({**SGD, "max_grad_norm": 1.0}, 1, 0.1),
@@ -60,7 +59,7 @@ def _fit(**parameters):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("name", "more", "value", "python"), list(_cases()))
-def test_numpy_scalar_is_the_python_number(name, more, value, python):
+def test_numpy_scalars_equal_python_numbers(name, more, value, python):
     expected, got = (_fit(**{**more, name: v}) for v in (python(value), value))
     assert_identical(expected, got)
     assert got.loss_curve_ == expected.loss_curve_
@@ -77,16 +76,34 @@ def test_dropout_of_each_layer_is_converted(kind):
     assert repr(got.to_torch()) == repr(expected.to_torch())
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.int8, *FLOATS, Fraction, Decimal])
-def test_class_weights_are_converted(kind):
-    mlp = TorchMLPClassifier((6,), max_iter=3, random_state=0)
-    weights = {0: kind(1), 1: kind(200 if kind is np.uint8 else 100), 2: kind(3)}
-    got = fit_quietly(clone(mlp).set_params(class_weight=weights), X, y)
-    plain = {label: float(weight) for label, weight in weights.items()}
-    assert_identical(fit_quietly(mlp.set_params(class_weight=plain), X, y), got)
+@pytest.mark.parametrize("kind", [np.int16, np.int32, np.int64])
+def test_numpy_integers_give_the_numbers_of_scikit_learn(kind):
+    fits = (
+        fit_quietly(r(random_state=0, batch_size=kind(7), max_iter=kind(4)), X_REG, Y_REG)
+        for r in REGRESSORS
+    )
+    assert_same_fit(*fits, X_REG)
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64, *FLOATS])
-def test_time_limit_is_converted(kind, monkeypatch):
-    monkeypatch.setattr("time.monotonic", lambda: 1e6)
-    assert TimeLimit(kind(3)).end == 1e6 + 3
+def test_history_holds_the_curves_and_grows_with_partial_fit():
+    X_train, y_train = X[::2], y[::2]
+    model = TorchMLPClassifier((10,), max_iter=6, random_state=0, batch_size=20)
+    stepwise, stopped = clone(model), clone(model).set_params(early_stopping=True)
+    fit_quietly(model, X_train, y_train, X_val=X[1::2], y_val=y[1::2])
+    history = model.history_
+    assert history[:, "epoch"] == [1, 2, 3, 4, 5, 6]
+    assert history[:, "train_loss"] == model.loss_curve_
+    assert history[:, "valid_loss"] == model.validation_loss_curve_
+    falls = np.minimum.accumulate([np.inf, *model.loss_curve_])[:-1] > model.loss_curve_
+    assert history[:, "train_loss_best"] == falls.tolist()
+    for _ in range(6):
+        stepwise.partial_fit(X_train, y_train, classes=[0, 1, 2])
+    assert stepwise.history_[:, ("epoch", "train_loss")] == history[:, ("epoch", "train_loss")]
+    fit_quietly(stopped, X, y)
+    assert stopped.history_[:, "valid_score"] == stopped.validation_scores_
+
+
+def test_history_of_lbfgs():
+    model = fit_quietly(TorchMLPClassifier(solver="lbfgs", max_iter=5, random_state=0), X, y)
+    assert model.history_[:, "train_loss"] == model.loss_curve_
+    assert len(model.history_) == model.n_iter_ == 5
