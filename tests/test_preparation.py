@@ -52,6 +52,7 @@ def test_another_random_state_applies_from_the_next_step():
 
 
 def test_dropout_generator_of_another_device_is_seeded_again():
-    mlp = fit_quietly(TorchMLPClassifier((40, 30), dropout=0.3, max_iter=2), X, y)
+    mlp = TorchMLPClassifier((40, 30), dropout=0.3, warm_start=True, max_iter=2)
+    fit_quietly(mlp, X, y)
     mlp._saved_state.dropout_generator = np.zeros(16, np.uint8)  # the size of a CUDA state
     mlp.partial_fit(X, y)
