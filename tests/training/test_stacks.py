@@ -96,7 +96,7 @@ def _network(data, i, layout, loss, alpha, rate, **options):
 
 
 def _assert_stack_equals_members(
-    loss="multiclass log_loss", weighted=False, options=None, **layout
+    loss="multiclass_log_loss", weighted=False, options=None, **layout
 ):
     data, options = _Data(loss, weighted), options or {}
     per_member = options.pop("per_member", lambda i: {})

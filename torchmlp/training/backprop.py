@@ -139,15 +139,17 @@ class Backprop:
 
     def _bind_decay(self, batch):
         """Bind gradient += alpha / (weight of the batch) * coefficients."""
-        weights, gradient = self.weights, self.gradient
-        decay = torch.empty_like(batch.inverse_weight)
-        calls = [partial(torch.mul, batch.inverse_weight, self.alpha, out=decay)]
+        weights, gradient, inverse = self.weights, self.gradient, batch.inverse_weight
         if not weights.stack:
-            whole = gradient.coefficients.addcmul_
-            return [*calls, partial(whole, weights.coefficients, decay)]
-        return calls + [
-            partial(out.addcmul_, coefs, decay[:, None, None])
-            for out, coefs in zip(gradient.coefs, weights.coefs, strict=True)
+            add = gradient.coefficients.addcmul_
+            return [partial(add, weights.coefficients, inverse, value=self.alpha)]
+        decay = torch.empty_like(inverse)
+        return [
+            partial(torch.mul, inverse, self.alpha, out=decay),
+            *(
+                partial(out.addcmul_, coefs, decay[:, None, None])
+                for out, coefs in zip(gradient.coefs, weights.coefs, strict=True)
+            ),
         ]
 
     def _bind_penalty(self, batch):

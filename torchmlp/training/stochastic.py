@@ -39,18 +39,14 @@ class EpochTrainer:
         )
         self.loader = BatchLoader(inputs.data, inputs.batch_size, layout, settings.shuffle)
         self._total = layout.empty()
-        observed = self.on_batch_end or hooks["on_gradient"]
-        capturable = (
-            solver.capturable
-            and not observed
+        self.graphs = None
+        # A graph repeats the same launches: nothing may be decided on the host between them.
+        if (
+            all(part.capturable for part in (solver, settings.loss, *layout.activations))
             and inputs.data.sample_weight is None
-            and all(part.capturable for part in (settings.loss, *layout.activations))
-        )
-        self.graphs = (
-            graphs_for(layout.device, state.dropout_generator, state.pending_warnings)
-            if capturable
-            else None
-        )
+            and not any(hooks.values())
+        ):
+            self.graphs = graphs_for(layout.device, state.dropout_generator, state.pending_warnings)
 
     def __enter__(self):
         return self
