@@ -98,7 +98,9 @@ def test_network_is_found(name):
     model = find_model(fitted)
     assert isinstance(model.mlp, TorchMLPRegressor)
     outputs = model.mlp.predict(model.inputs(X))
-    np.testing.assert_allclose(model.inverse_transform_targets(outputs)[:, 0], fitted.predict(X), rtol=1e-12)
+    np.testing.assert_allclose(
+        model.inverse_transform_targets(outputs)[:, 0], fitted.predict(X), rtol=1e-12
+    )
     assert [snapshot.epoch for snapshot in find_snapshots(fitted)] == [0, 1, 2, 3, 4]
 
 
@@ -106,7 +108,9 @@ def test_network_of_scikit_learn_is_found():
     fitted = fit_quietly(_around(MLPRegressor(max_iter=3, random_state=0)), X, y)
     model = find_model(fitted)
     outputs = model.mlp.predict(X)
-    np.testing.assert_allclose(model.inverse_transform_targets(outputs)[:, 0], fitted.predict(X), rtol=1e-12)
+    np.testing.assert_allclose(
+        model.inverse_transform_targets(outputs)[:, 0], fitted.predict(X), rtol=1e-12
+    )
 
 
 def test_what_is_not_fitted_or_no_network():
