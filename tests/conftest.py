@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import call_at_every_step
 
 
 @pytest.fixture
@@ -11,7 +12,7 @@ def global_random_seed():
 
 @pytest.fixture(autouse=True)
 def _nothing_global_changes():
-    """No test, and so no fit with a seed, may leave a trace in what the process shares."""
+    """Fail a test that changes torch's number of threads or draws from its global generator."""
     threads = torch.get_num_threads()
     torch_state = torch.get_rng_state()
     yield
@@ -28,3 +29,9 @@ def numpy_state_kept():
     assert before[0] == after[0]
     assert np.array_equal(before[1], after[1])
     assert before[2:] == after[2:]
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Fail a test if a fit gets as far as its first step."""
+    call_at_every_step(monkeypatch, lambda: pytest.fail("training began"))

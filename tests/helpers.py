@@ -1,8 +1,11 @@
 """Data, pairs of estimators and comparisons that the tests share."""
 
+import functools
 import warnings
 
 import numpy as np
+import torch
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -12,11 +15,22 @@ from sklearn.datasets import (
     make_multilabel_classification,
 )
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.preprocessing import scale
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training.activations import ACTIVATIONS
+from torchmlp.training.backprop import Backprop
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
 
+# Every loss of the engine, by its name with the kind of target.
+LOSSES = {
+    **{f"binary_{name}": loss for name, loss in BINARY_LOSSES.items()},
+    **{f"multiclass_{name}": loss for name, loss in MULTICLASS_LOSSES.items()},
+    **REGRESSOR_LOSSES,
+}
 CLASSIFIERS = (MLPClassifier, TorchMLPClassifier)
 REGRESSORS = (MLPRegressor, TorchMLPRegressor)
 OURS = (TorchMLPClassifier, TorchMLPRegressor)
@@ -63,6 +77,45 @@ TASKS = {
 }
 
 
+# name of an activation -> the function in torch
+TORCH_ACTIVATIONS = {
+    name: getattr(torch.nn.functional, name) for name in set(ACTIVATIONS) - {"identity", "logistic"}
+}
+TORCH_ACTIVATIONS |= {"identity": lambda z: z, "logistic": torch.sigmoid}
+# torch's optimizers that cannot make the steps of a stochastic solver
+REFUSED_OPTIMIZERS = torch.optim.LBFGS, torch.optim.SparseAdam, torch.optim.Muon
+
+
+def muon(params, lr):
+    """Muon for the weights, and AdamW for the intercepts, as its documentation recommends."""
+    weights = [p for p in params if p.ndim == 2]
+    intercepts = [p for p in params if p.ndim == 1]
+    return [torch.optim.Muon(weights, lr=lr), torch.optim.AdamW(intercepts, lr=lr / 10)]
+
+
+def slow_output_layer(params, lr):
+    """Adam with a tenth of the rate in the output layer."""
+    *hidden, weight, bias = params
+    groups = [{"params": hidden}, {"params": [weight, bias], "lr": lr / 10}]
+    return torch.optim.Adam(groups, lr=lr)
+
+
+# name -> a value of the parameter `solver` that uses an optimizer of torch
+OPTIMIZERS = {
+    **{
+        value.__name__: value
+        for value in vars(torch.optim).values()
+        if isinstance(value, type) and value not in (*REFUSED_OPTIMIZERS, torch.optim.Optimizer)
+    },
+    "foreach": functools.partial(torch.optim.NAdam, foreach=True, weight_decay=0.1),
+    "fused": functools.partial(torch.optim.AdamW, fused=True, amsgrad=True),
+    "momentum": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "centered": functools.partial(torch.optim.RMSprop, centered=True, momentum=0.5),
+    "groups": slow_output_layer,
+    "muon": muon,
+}
+
+
 def iris():
     X, y = load_iris(return_X_y=True)
     return scale(X), y
@@ -83,6 +136,18 @@ def fit_pair(task, sample_weight=None, convert=None, **parameters):
         fit_quietly(estimator(**{"random_state": 3, **needed, **parameters}), X, y, sample_weight)
         for estimator in estimators
     )
+
+
+def call_at_every_step(monkeypatch, function):
+    """Call a function without arguments before each batch, and each evaluation by L-BFGS."""
+    bind = Backprop.bind
+
+    def bind_with_call(backprop, batch):
+        bind(backprop, batch)
+        batch.forward_calls = [function, *batch.forward_calls]
+        batch.calls = [function, *batch.calls]
+
+    monkeypatch.setattr(Backprop, "bind", bind_with_call)
 
 
 def some_weights(n_rows):
@@ -141,3 +206,21 @@ def assert_same_fit(theirs, ours, X, rtol=1e-9):
                 np.testing.assert_allclose(got, expected, rtol=rtol, atol=1e-13)
             else:
                 np.testing.assert_array_equal(got, expected)
+
+
+def around_target(regressor, **parameters):
+    """Return a TransformedTargetRegressor, of the logarithm of y if nothing else is given."""
+    parameters = parameters or {"func": np.log, "inverse_func": np.exp}
+    return TransformedTargetRegressor(regressor, **parameters)
+
+
+def nested_regressors(network):
+    """Return the network in every order of Pipeline, search and TransformedTargetRegressor."""
+    return {
+        "alone": around_target(network),
+        "pipeline inside": around_target(make_pipeline(StandardScaler(), network)),
+        "pipeline outside": make_pipeline(StandardScaler(), around_target(network)),
+        "search inside": around_target(GridSearchCV(network, {"alpha": [1.0]}, cv=2)),
+        "search outside": GridSearchCV(around_target(network), {"regressor__alpha": [1.0]}, cv=2),
+        "twice": around_target(around_target(network, transformer=StandardScaler())),
+    }

@@ -5,9 +5,10 @@ import weakref
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchmlp.training import rows, transfer
+from torchmlp.training import batches
+from torchmlp.training.device import transfer
 
-# For the device, which is not possible while recording.
+# For the device, which is not possible while a graph is captured.
 WAITS = torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default
 
 
@@ -60,19 +61,19 @@ class Tape(TorchDispatchMode):
                 results.copy_(again)
 
 
-class TapeRecorder:
-    """Stands in for `CudaRecorder`, and counts."""
+class TapeCapturer:
+    """Stands in for `CudaCapturer`, and counts."""
 
     def __init__(self, device, generator):
-        self.n_warm_ups = self.n_records = self.n_replays = 0
+        self.n_warm_ups = self.n_captures = self.n_replays = 0
         self.tapes = []
 
     def warm_up(self, body):
         self.n_warm_ups += 1
         body()
 
-    def record(self, body):
-        self.n_records += 1
+    def capture(self, body):
+        self.n_captures += 1
         tape = Tape()
         self.tapes.append(weakref.ref(tape))
         try:
@@ -90,7 +91,7 @@ class TapeRecorder:
 
 def treat_the_cpu_as_a_device(way, monkeypatch):
     """Let the host write elsewhere than where products read; rows are "resident" or "streamed"."""
-    for module in (rows, transfer):
+    for module in (batches, transfer):
         monkeypatch.setattr(module, "shares_memory", lambda device: False)
     free = 1 << 40 if way == "resident" else 0
     monkeypatch.setattr(transfer, "free_memory", lambda device: free)

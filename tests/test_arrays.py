@@ -1,4 +1,4 @@
-"""Arrays of other libraries, data frames, and data that stay on disk."""
+"""Tests for arrays of other libraries, data frames, unusual dtypes and memory-mapped data."""
 
 import tracemalloc
 
@@ -7,7 +7,15 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from helpers import OURS, TASKS, assert_identical, fit_quietly
+from helpers import (
+    OURS,
+    REGRESSORS,
+    TASKS,
+    assert_identical,
+    assert_same_weights,
+    fit_quietly,
+    iris,
+)
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -82,7 +90,7 @@ def test_validation_data_and_partial_fit(kind):
     assert_identical(again, steps)
 
 
-def test_labels_that_are_no_numbers_stay_in_numpy():
+def test_string_labels_are_returned_as_numpy():
     (_, ours), X, y, _ = TASKS["binary"]
     with config_context(array_api_dispatch=True):
         model = fit_quietly(ours(max_iter=3, random_state=0), torch.asarray(X), y)
@@ -99,7 +107,7 @@ def test_in_a_pipeline_and_a_cross_validation():
     np.testing.assert_allclose(got, expected)
 
 
-def test_tensors_that_numpy_does_not_know():
+def test_tensors_in_bfloat16_or_with_gradient():
     model, X, y = numbers("multiclass")
     low = torch.asarray(X).bfloat16()
     plain = fit_quietly(clone(model), low.float().numpy(), y, np.full(len(X), 2.0))
@@ -149,7 +157,7 @@ def test_memory_mapped_data_are_not_copied(early_stopping, tmp_path):
     assert_identical(model, fit_quietly(clone(model), np.array(X), y))
 
 
-def test_scikit_learns_own_support_is_the_same_switch():
+def test_dispatch_equals_that_of_scikit_learn():
     X, y = torch.randn(30, 3, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 2
     with config_context(array_api_dispatch=True):
         theirs = LogisticRegression(solver="lbfgs").fit(X, y).predict(X)
@@ -238,3 +246,26 @@ def test_tensors_that_are_not_dense_raise(ours, kind, dispatch):
                     ValueError, match=rf"^{name}: Got a tensor of layout .*to_dense"
                 ):
                     use()
+
+
+@pytest.mark.parametrize("dtype", [">f8", ">f4", ">i4", np.longdouble, np.float16, np.int8, bool])
+def test_unusual_dtypes_of_data_and_targets(dtype):
+    _, X, y, _ = TASKS["regression"]
+    rows, targets = (X * 5).astype(dtype), (y * 5).astype(dtype)
+    for given in ((rows, y), (X, targets)):
+        theirs, ours = (fit_quietly(r(random_state=0, max_iter=4), *given) for r in REGRESSORS)
+        digits = 1e-9 if theirs.coefs_[0].dtype == np.float64 else 1e-3
+        assert_same_weights(theirs, ours, rtol=digits, atol=digits)
+        np.testing.assert_allclose(
+            ours.predict(given[0]).astype(float), theirs.predict(given[0]).astype(float), rtol=1e-2
+        )
+
+
+def test_field_of_a_structured_array():
+    X, y = iris()
+    records = np.zeros(150, dtype=[("x", "f8", (4,)), ("id", "i1")])
+    records["x"] = X
+    mlp = TorchMLPRegressor(random_state=0, max_iter=3)
+    plain, packed = fit_quietly(clone(mlp), X, y), fit_quietly(clone(mlp), records["x"], y)
+    assert_identical(plain, packed)
+    np.testing.assert_array_equal(plain.predict(X), packed.predict(records["x"]))

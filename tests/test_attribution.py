@@ -1,4 +1,4 @@
-"""Attribution libraries run on what `to_torch(output="logits")` returns."""
+"""Tests for attribution libraries on the module that to_torch(output="logits") returns."""
 
 import numpy as np
 import pytest

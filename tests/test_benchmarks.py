@@ -1,4 +1,4 @@
-"""The benchmark runs, with problems of a moment."""
+"""Tests for the benchmarks, with problems that take a moment."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_every_library_fits(solver, kind):
     assert all(len(rounds) == 1 and rounds[0] > 0 for rounds in taken.values())
 
 
-def test_who_takes_part(monkeypatch):
+def test_supports(monkeypatch):
     monkeypatch.setitem(LIBRARIES, "pytabkit f32", (pytabkit, np.float32))
     for name in ("skorch f32", "skorch defaults f32", "pytabkit f32"):
         assert supports(name, tiny())
@@ -115,19 +115,19 @@ def test_long_fits_take_fewer_rounds():
     assert {len(rounds) for rounds in taken.values()} == {1}
 
 
-def test_sparse_problems_say_so():
+def test_names_of_sparse_problems():
     for problem in PROBLEMS:
         assert problem.sparse == problem.name.startswith("sparse")
 
 
-def test_the_largest_is_a_regression():
+def test_largest_problem_is_a_regression():
     # `products.units_of` counts one output.
     for device in ("cpu", "cuda"):
         for quick in (False, True):
             assert largest(Plan(device=device, quick=quick)).kind == "regression"
 
 
-def test_problems_cover_what_is_asked():
+def test_problems_cover_every_kind():
     assert len({problem.name for problem in PROBLEMS}) == len(PROBLEMS)
     assert {0, 1, 16, 32, 200, 4096} <= {problem.batch for problem in PROBLEMS}
     wanted = {(10,), (100,), (256, 256), (1024, 1024, 1024)}
@@ -141,7 +141,7 @@ def test_problems_cover_what_is_asked():
     assert 0 < len(problems_of(Plan(quick=True))) < len(problems_of(Plan()))
 
 
-def test_bare_products_are_those_of_a_fit(monkeypatch):
+def test_bare_products_equal_those_of_a_fit(monkeypatch):
     multiplied = []
 
     def counted(a, b, *, out):
@@ -219,7 +219,7 @@ def test_devices():
     assert set(__main__.sections_of(ONCE)) == __main__.SECTIONS.keys() - {"devices"}
 
 
-def test_results_survive_a_file(contents, tmp_path):
+def test_results_are_saved_and_loaded(contents, tmp_path):
     assert report.load(report.save(contents, tmp_path / "new")) == contents
     assert {"date", "machine", "versions"} <= contents.keys()
     assert contents["rows"][0]["seconds"] == {"torchmlp f64": 0.1235}
@@ -228,7 +228,7 @@ def test_results_survive_a_file(contents, tmp_path):
     assert contents["geometric means"]["scikit-learn f64 / ours f64"]["median"] == 4.0
 
 
-def test_the_table_in_markdown(contents):
+def test_table_in_markdown(contents):
     columns = ["scikit-learn f64 / ours f64", "skorch / ours f32"]
     assert report.table(contents, columns).replace("\N{EN DASH}", "-").splitlines() == [
         "| problem | scikit-learn f64 / ours f64 | skorch / ours f32 |",
@@ -240,12 +240,12 @@ def test_the_table_in_markdown(contents):
 
 
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
-def test_the_picture(contents, tmp_path, name, begins):
+def test_picture(contents, tmp_path, name, begins):
     picture.draw(contents, tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(begins)
 
 
-def test_the_command(monkeypatch, capsys, tmp_path):
+def test_command_prints_saves_and_rewrites_the_readme(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("benchmarks.problems.PROBLEMS", [tiny(), tiny("lbfgs", name="second")])
     monkeypatch.setattr(__main__, "README", tmp_path / "README.md")
     old = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
@@ -263,7 +263,7 @@ def test_the_command(monkeypatch, capsys, tmp_path):
         report.rewritten("nothing", saved["fits"])
 
 
-def test_the_load_is_that_before_the_run(monkeypatch, capsys, tmp_path):
+def test_load_is_measured_before_the_run(monkeypatch, capsys, tmp_path):
     loads = [(0.75, 0, 0)]  # asked once
     monkeypatch.setattr("os.getloadavg", loads.pop, raising=False)
     monkeypatch.setattr("benchmarks.problems.PROBLEMS", [tiny()])
@@ -277,7 +277,7 @@ def test_the_load_is_that_before_the_run(monkeypatch, capsys, tmp_path):
     assert "load_before" not in report.load(tmp_path / "devices.json")["machine"]
 
 
-def test_only_full_runs_on_a_cpu_are_in_the_first_folder():
+def test_folders_of_the_results():
     folders = [
         __main__.results_of(Plan(device=device, quick=quick)).relative_to(__main__.RESULTS)
         for device in ("cpu", "cuda:1")
@@ -286,7 +286,7 @@ def test_only_full_runs_on_a_cpu_are_in_the_first_folder():
     assert folders == [Path(), Path("quick"), Path("cuda-1"), Path("cuda-1/quick")]
 
 
-def test_the_readme_has_the_table_of_the_results():
+def test_readme_has_the_table_of_the_results():
     readme = (__main__.ROOT / "README.md").read_text(encoding="utf-8")
     path = __main__.RESULTS / "fits.json"
     assert path.exists() == (report.BEGIN in readme)
@@ -302,7 +302,7 @@ def test_the_readme_has_the_table_of_the_results():
         (["--readme", "--out", "nowhere"], "nowhere has no fits.json"),
     ],
 )
-def test_what_the_command_refuses(arguments, message, capsys):
+def test_invalid_arguments_raise(arguments, message, capsys):
     with pytest.raises(SystemExit):
         __main__.main(arguments)
     assert message in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The demonstration: a table in which the numbers agree, and a picture."""
+"""Tests for torchmlp.__main__: the demonstration."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from torchmlp import __main__ as demo
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_demonstration(tmp_path, capsys):
+def test_demonstration_prints_a_table_and_draws(tmp_path, capsys):
     picture = tmp_path / "demo.png"
     demo.main(["--out", str(picture)])
     lines = capsys.readouterr().out.splitlines()
@@ -25,7 +25,7 @@ def test_demonstration(tmp_path, capsys):
     assert pixels.std() > 0.05
 
 
-def test_help_and_a_folder_that_is_not_there(capsys, tmp_path):
+def test_help_and_missing_folder(capsys, tmp_path):
     out = subprocess.check_output([sys.executable, "-m", "torchmlp", "--help"], text=True)
     assert "--out FILE" in out
     with pytest.raises(SystemExit, match="2"):

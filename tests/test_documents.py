@@ -1,4 +1,4 @@
-"""The README's code runs and prints what it says; docstrings are complete."""
+"""Tests for the README and the docstrings."""
 
 import ast
 import contextlib
@@ -24,7 +24,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOLERATED = {"ES01", "EX01", "SA01", "SA04", "GL01", "RT02", "RT03"}
 
 
-def test_blocks_of_the_readme():
+def test_code_of_the_readme_runs():
     blocks = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
     namespace, printed = {}, ""
     n_run = 0
@@ -39,7 +39,7 @@ def test_blocks_of_the_readme():
     assert n_run >= 3
 
 
-def test_rows_of_the_differences_are_tests_and_the_reverse():
+def test_table_of_differences_matches_the_tests():
     source = (Path(__file__).parent / "test_differences.py").read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
     against_theirs = {
@@ -51,13 +51,15 @@ def test_rows_of_the_differences_are_tests_and_the_reverse():
     assert set(re.findall(r"\| `(test_\w+)` \|", table)) == against_theirs
 
 
-def test_tests_that_the_readme_names_are_there():
-    sources = [p.read_text(encoding="utf-8") for p in Path(__file__).parent.glob("test_*.py")]
+def test_tests_named_in_the_readme_exist():
+    sources = [p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*.py")]
     for name in re.findall(r"`(test_\w+)`", README):
         assert any(f"def {name}(" in source for source in sources), name
+    for path in re.findall(r"`(tests/[^`]+)`", README):
+        assert (ROOT / path).exists(), path
 
 
-def test_files_that_the_readme_links_are_there():
+def test_files_linked_in_the_readme_exist():
     for link in re.findall(r"\]\(([^)]+)\)", README):
         assert link.startswith("https://") or (ROOT / link).exists(), link
 
@@ -69,7 +71,7 @@ def test_every_parameter_is_documented_in_order(public):
     assert documented == list(inspect.signature(public).parameters)
 
 
-def test_parameters_that_both_have_are_described_alike():
+def test_shared_parameters_have_one_description():
     described = [
         {p.name: (p.type, p.desc) for p in NumpyDocString(estimator.__doc__)["Parameters"]}
         for estimator in OURS
@@ -79,7 +81,7 @@ def test_parameters_that_both_have_are_described_alike():
 
 
 @pytest.mark.parametrize("public", [*OURS, *DISPLAYS])
-def test_numpydoc_finds_nothing_wrong(public):
+def test_docstrings_pass_numpydoc_validation(public):
     package = "torchmlp.inspection" if public in DISPLAYS else "torchmlp"
     names = [f"{package}.{public.__name__}"]
     for cls in public.__mro__:
@@ -92,7 +94,7 @@ def test_numpydoc_finds_nothing_wrong(public):
 
 
 @pytest.mark.parametrize("estimator", OURS)
-def test_what_we_add_has_an_example(estimator):
+def test_added_parameters_have_an_example(estimator):
     theirs = MLPClassifier if estimator is TorchMLPClassifier else MLPRegressor
     added = inspect.signature(estimator).parameters.keys() - inspect.signature(theirs).parameters
     added |= {

@@ -1,4 +1,4 @@
-"""Every tool of scikit-learn accepts the estimators, and finds what it finds for its own MLP."""
+"""Tests for the tools of scikit-learn: each accepts the estimators and gives the same results."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -295,7 +295,7 @@ TOOLS = [
 # Thirty epochs are few on purpose.
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("tool", TOOLS)
-def test_tool(tool):
+def test_tool_gives_the_results_of_scikit_learn(tool):
     ours = tool(TorchMLPClassifier(**PARAMETERS), TorchMLPRegressor(**PARAMETERS))
     plt.close("all")
     theirs = tool(MLPClassifier(**PARAMETERS), MLPRegressor(**PARAMETERS))
@@ -307,7 +307,7 @@ def test_tool(tool):
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("loss", ["hinge", "perceptron"])
-def test_tools_use_the_decision_function_without_probabilities(loss):
+def test_tools_use_the_decision_function_of_margin_losses(loss):
     mlp = TorchMLPClassifier(**PARAMETERS, loss=loss)
     calibrated = CalibratedClassifierCV(mlp, cv=2).fit(X, y)
     assert calibrated.predict_proba(X).shape == (len(X), 2)
@@ -336,7 +336,7 @@ def test_tools_use_the_decision_function_without_probabilities(loss):
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-def test_feature_names():
+def test_feature_names_are_checked():
     mlp = TorchMLPClassifier(**PARAMETERS).fit(FRAME, LABELS)
     assert list(mlp.feature_names_in_) == list(FRAME.columns)
     with pytest.warns(UserWarning, match="X does not have valid feature names"):

@@ -1,10 +1,9 @@
-"""Hidden layers, and a model in torch's and scikit-learn's form."""
+"""Tests for torchmlp.export."""
 
 import json
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 from helpers import TASKS, fit_pair, fit_quietly, iris
 from sklearn.metrics import log_loss
@@ -16,7 +15,7 @@ from torchmlp.training.activations import ACTIVATIONS
 X, y = iris()
 
 
-def test_a_model_of_scikit_learn_has_a_history():
+def test_from_sklearn_fills_the_history():
     theirs = fit_quietly(MLPClassifier(max_iter=4, random_state=0), X, y)
     ours = TorchMLPClassifier.from_sklearn(theirs)
     assert ours.history_[:, "train_loss"] == theirs.loss_curve_
@@ -34,7 +33,7 @@ def _output(model, X):
 
 @pytest.mark.parametrize("parameters", [{}, {"hidden_layer_sizes": ()}, {"dropout": 0.5}], ids=str)
 @pytest.mark.parametrize("task", TASKS)
-def test_torch_module_computes_the_same(task, parameters):
+def test_to_torch_computes_the_predictions(task, parameters):
     (_, ours), X, y, needed = TASKS[task]
     model = fit_quietly(ours(random_state=0, max_iter=3, **needed, **parameters), X, y)
     network = model.to_torch()
@@ -49,7 +48,7 @@ def test_torch_module_computes_the_same(task, parameters):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_torch_module_of_logits_ends_in_a_linear_layer(task):
+def test_to_torch_logits_end_in_a_linear_layer(task):
     (_, ours), X, y, needed = TASKS[task]
     model = fit_quietly(ours(random_state=0, max_iter=3, **needed), X, y)
     network = model.to_torch(output="logits")
@@ -65,7 +64,7 @@ def test_torch_module_of_logits_ends_in_a_linear_layer(task):
     np.testing.assert_allclose(logits, expected.reshape(logits.shape), rtol=1e-10, atol=1e-13)
 
 
-def test_torch_module_of_logits_goes_on_training():
+def test_to_torch_logits_can_be_trained():
     model = fit_quietly(TorchMLPClassifier((8,), max_iter=3, alpha=0, random_state=0), X, y)
     network = model.to_torch(output="logits").train()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
@@ -80,7 +79,7 @@ def test_torch_module_of_logits_goes_on_training():
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_torch_module_of_an_unknown_output():
+def test_unknown_output_of_to_torch_raises():
     model = fit_quietly(TorchMLPClassifier((8,), max_iter=3, random_state=0), X, y)
     with pytest.raises(
         ValueError, match=r"output='proba' is unknown\. Use 'prediction' or 'logits'"
@@ -89,14 +88,14 @@ def test_torch_module_of_an_unknown_output():
 
 
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, torch.sin], ids=[*ACTIVATIONS, "callable"])
-def test_torch_module_of_every_activation(activation):
+def test_to_torch_with_every_activation(activation):
     model = fit_quietly(TorchMLPClassifier((6, 5), activation, random_state=0, max_iter=3), X, y)
     outputs = model.to_torch()(torch.from_numpy(X)).detach().numpy()
     np.testing.assert_allclose(outputs, model.predict_proba(X), rtol=1e-12)
 
 
 @pytest.mark.parametrize("loss", ["hinge", "perceptron", "gamma", "huber"])
-def test_torch_module_of_other_losses(loss):
+def test_to_torch_with_other_losses(loss):
     kind = TorchMLPClassifier if loss in ("hinge", "perceptron") else TorchMLPRegressor
     link = np.exp if loss == "gamma" else lambda raw: raw
     for targets in (y + 1, (y > 0) + 1):
@@ -109,7 +108,7 @@ def test_torch_module_of_other_losses(loss):
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize("task", TASKS)
-def test_to_scikit_learn_and_back(task, solver):
+def test_to_sklearn_and_from_sklearn_preserve_the_model(task, solver):
     X, theirs, ours = fit_pair(task, max_iter=5, solver=solver)
     there = ours.to_sklearn()
     assert type(there) is type(theirs)
@@ -125,7 +124,7 @@ def test_to_scikit_learn_and_back(task, solver):
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_both_forms_go_on_training(task):
+def test_converted_models_continue_training(task):
     X, theirs, ours = fit_pair(task, max_iter=5)
     y = TASKS[task][2]
     there, back = ours.to_sklearn(), type(ours).from_sklearn(theirs)
@@ -135,7 +134,7 @@ def test_both_forms_go_on_training(task):
         assert not np.array_equal(copied.coefs_[0], before)
 
 
-def test_what_scikit_learn_does_not_have():
+def test_parameters_without_counterpart_in_scikit_learn():
     parameters = dict(solver="adamw", learning_rate="cosine", dropout=0.1, random_state=0)
     there = fit_quietly(TorchMLPClassifier(max_iter=3, **parameters), X, y).to_sklearn()
     assert (there.solver, there.learning_rate, there.max_iter) == ("adam", "constant", 3)
@@ -147,22 +146,3 @@ def test_what_scikit_learn_does_not_have():
         huber.to_sklearn()
     with pytest.raises(TypeError, match="from_sklearn takes a fitted MLPClassifier, got MLPReg"):
         TorchMLPClassifier.from_sklearn(MLPRegressor())
-
-
-@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
-def test_hidden_activations(container):
-    model = TorchMLPClassifier((8, 5), ["gelu", "tanh"], random_state=0, max_iter=3)
-    first, second = fit_quietly(model, X, y).hidden_activations(container(X))
-    z = torch.from_numpy(X @ model.coefs_[0] + model.intercepts_[0])
-    np.testing.assert_allclose(first, torch.nn.functional.gelu(z).numpy(), rtol=1e-10, atol=1e-14)
-    by_hand = np.tanh(first @ model.coefs_[1] + model.intercepts_[1])
-    np.testing.assert_allclose(second, by_hand, rtol=1e-10)
-    scores = second @ model.coefs_[2] + model.intercepts_[2]
-    np.testing.assert_allclose(model.predict_logits(X), scores, rtol=1e-9, atol=1e-13)
-
-
-def test_a_linear_model_has_no_hidden_activations():
-    model = fit_quietly(TorchMLPRegressor(hidden_layer_sizes=(), random_state=0, max_iter=2), X, y)
-    assert model.hidden_activations(X) == []
-    with pytest.raises(ValueError, match="X has 2 features"):
-        model.hidden_activations(X[:, :2])

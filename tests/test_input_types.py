@@ -298,7 +298,7 @@ def test_hidden_layer_sizes_as_integers_of_any_kind(estimator, size):
     assert mlp.coefs_[0].shape == (4, 3)
 
 
-@pytest.mark.parametrize("size", [np.array(3.0), np.array(0), True, (True,), (np.ones(2, int),)])
+@pytest.mark.parametrize("size", [np.array(3.0), np.array(0), np.True_, (np.ones(2, int),)])
 def test_invalid_hidden_layer_sizes_raise(size):
     with pytest.raises(ValueError, match=r"hidden_layer_sizes.*[gG]ot"):
         TorchMLPRegressor(hidden_layer_sizes=size).fit(X, y)

@@ -1,4 +1,4 @@
-"""Imports go down only, private scikit-learn stays in one file, and importing is light."""
+"""Tests for imports: they go down only, private names stay in one file, importing is light."""
 
 import ast
 import subprocess
@@ -6,30 +6,33 @@ import sys
 from pathlib import Path
 
 import pytest
+from sklearn.callback import CallbackSupportMixin
+from sklearn.datasets import load_iris
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import LabelBinarizer
 
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
-    {
-        "training",
-        "training.inputs",
-        "training.parameters",
-        "training.activations",
-        "training.callable_loss",
-        "training.divergence",
-    },
-    {"training.compute"},
-    {"training.losses", "training.schedules", "training.solvers"},
-    {"training.buffers", "training.callback_view", "training.transfer"},
-    {"training.forward", "training.rows", "training.replay"},
-    {"training.epoch", "training.task"},
-    {"training.net", "training.lbfgs"},
-    {"nesting"},
-    {"callbacks", "encoding", "onnx_converter", "onnx_names", "callback_checks"},
-    {"onnx_targets"},
-    {"validation"},
-    {"arrays", "scales"},
-    {"export", "hints", "holdout", "prediction", "observers"},
+    {"_sklearn_compat", "training", "training.device", "training.callable_loss"},
+    {"training.activations", "training.parameters", "training.products"},
+    {"training.device.placement"},
+    {"training.losses", "training.schedules", "training.solvers", "training.workspace"},
+    {"training.device.transfer"},
+    {"training.batches", "training.device.cuda_graphs", "training.inference"},
+    {"training.backprop", "training.divergence", "training.fit_state"},
+    {"training.lbfgs", "training.stochastic"},
+    {"training.loop"},
+    {"nesting", "callbacks.skorch_adapter", "callbacks.skorch_checks"},
+    {"callbacks.monitors", "callbacks.snapshots"},
+    {"callbacks", "encoding", "scales", "validation"},
+    {"constraints", "early_stopping"},
+    {"export.forms", "export.onnx_names", "export.onnx_converters", "prediction"},
+    {"export.onnx_targets"},
+    {"export.onnx"},
+    {"export"},
+    {"preparation"},
     {"base"},
     {"classifier", "regressor"},
     {""},
@@ -83,7 +86,37 @@ def test_private_scikit_learn_is_imported_in_one_place(path):
         if name.split(".")[0] in ("sklearn", "skorch")
         and any(part.startswith("_") for part in name.split("."))
     ]
-    assert not private or _name(path) == "validation", private
+    assert not private or _name(path) == "_sklearn_compat", private
+
+
+def _private_names(*objects):
+    names = {name for o in objects for name in dir(o)}
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+# Attributes that scikit-learn's estimators, encoders and scorers keep for themselves.
+PRIVATE_OF_SKLEARN = _private_names(
+    MLPClassifier(solver="sgd", early_stopping=True, tol=1.0).fit(*load_iris(return_X_y=True)),
+    CallbackSupportMixin,
+    LabelBinarizer(),
+    make_scorer(accuracy_score),
+)
+
+
+OUR_FUNCTIONS = {
+    node.name
+    for path in MODULES
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    if isinstance(node, ast.FunctionDef)
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_private_attributes_of_scikit_learn_are_read_in_one_place(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    private = (read & PRIVATE_OF_SKLEARN) - OUR_FUNCTIONS
+    assert not private or _name(path) == "_sklearn_compat", private
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
@@ -91,15 +124,39 @@ def test_files_stay_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 420
 
 
-@pytest.mark.parametrize("package", ["torchmlp", "torchmlp.inspection"])
-def test_import_is_light(package):
-    heavy = "matplotlib", "pandas", "onnx", "skl2onnx", "array_api_strict", "torch._dynamo"
+def _printed(code):
+    """Return what a new interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+HEAVY = ["matplotlib", "pandas", "onnx", "skl2onnx", "array_api_strict", "torch._dynamo"]
+
+
+@pytest.mark.parametrize(
+    ("package", "heavy"), [("torchmlp", [*HEAVY, "skorch"]), ("torchmlp.inspection", HEAVY)]
+)
+def test_import_is_light(package, heavy):
     code = (
-        "import torch, sklearn.neural_network, skorch, sys; before = set(sys.modules);"
+        "import torch, sklearn.neural_network, sys; before = set(sys.modules);"
         f"import {package}; new = set(sys.modules) - before;"
         f"print([m for m in {heavy} if m in new])"
     )
-    printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert printed.stdout.strip() == "[]"
+    assert _printed(code) == "[]"
+
+
+FIT = """
+import sys, warnings
+import numpy as np
+import torchmlp
+warnings.simplefilter("ignore")
+X = np.random.RandomState(0).rand(20, 3)
+for estimator in (torchmlp.TorchMLPClassifier, torchmlp.TorchMLPRegressor):
+    for solver in ("adam", "lbfgs"):
+        estimator(solver=solver, max_iter=2, early_stopping=True).fit(X, X[:, 0] > 0.5).predict(X)
+print([module for module in sys.modules if module.split(".")[0] == "skorch"])
+"""
+
+
+def test_fit_without_callbacks_does_not_import_skorch():
+    assert _printed(FIT) == "[]"

@@ -1,4 +1,4 @@
-"""The notebooks run from a clean kernel, and are kept with what they print and draw."""
+"""Tests for the notebooks: they run, and are stored with their outputs."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_notebook_runs(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_is_kept_with_its_outputs(path):
+def test_notebook_is_stored_with_its_outputs(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     _assert_nothing_went_wrong(notebook)

@@ -1,4 +1,4 @@
-"""A model in ONNX computes what the model does; onnxruntime runs it."""
+"""Tests for torchmlp.export.to_onnx and torchmlp.onnx_converter, run by onnxruntime."""
 
 import sys
 from functools import partial
@@ -24,14 +24,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.export import to_onnx
 from torchmlp.training.activations import ACTIVATIONS
-from torchmlp.training.losses import LOSSES
+from torchmlp.training.losses import BINARY_LOSSES, REGRESSOR_LOSSES
 
 X, y = iris()
 LABELS = np.array(["setosa", "versicolor", "virginica"])[y]
 Classifier = partial(TorchMLPClassifier, random_state=0, max_iter=3)
 Regressor = partial(TorchMLPRegressor, random_state=0, max_iter=3)
-CLASSIFIER_LOSSES = ("log_loss", "hinge", "perceptron")
-REGRESSOR_LOSSES = [name for name in LOSSES if not name.endswith(CLASSIFIER_LOSSES)]
 TARGETS = {
     "strings": LABELS,
     "bool": LABELS == "setosa",
@@ -116,7 +114,7 @@ def test_every_activation(activation, dtype):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_far_from_zero(activation):
+def test_activations_far_from_zero(activation):
     model = fit_quietly(Regressor("huber", (6,), activation), X, y)
     got = _run(to_onnx(model, X), 1e4 * X)["variable"].ravel()
     np.testing.assert_allclose(got, model.predict(1e4 * X), rtol=1e-10)
@@ -126,7 +124,7 @@ def test_far_from_zero(activation):
 @pytest.mark.parametrize(
     "targets", [y > 0, y, np.c_[y > 0, y > 1] * 1], ids=["two", "three", "labels"]
 )
-@pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
+@pytest.mark.parametrize("loss", BINARY_LOSSES)
 def test_every_loss_of_the_classifier(loss, targets, dtype):
     _assert_same(fit_quietly(Classifier((6,), loss=loss), X, targets), X, dtype)
 
@@ -180,12 +178,12 @@ def test_integers_are_computed_in_float32(dtype):
     ids=lambda model: type(model).__name__,
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_in_other_estimators(model):
+def test_conversion_inside_other_estimators(model):
     for targets in (LABELS, y > 0):
         _assert_same(model.fit(X, targets), X)
 
 
-def test_regressors_vote():
+def test_voting_regressor():
     _assert_same(fit_quietly(VotingRegressor([("a", Regressor()), ("b", Regressor())]), X, y), X)
 
 
@@ -207,7 +205,7 @@ def test_subclasses_are_converted():
     _assert_same(fit_quietly(Mine(max_iter=2, random_state=0), X, y), X)
 
 
-def test_options():
+def test_options_of_skl2onnx():
     model = fit_quietly(make_pipeline(StandardScaler(), Classifier((6,))), X, LABELS)
     labels, probabilities = model.predict(X), model.predict_proba(X)
     columns = _run(to_onnx(model, X, zipmap="columns"), X)
@@ -229,14 +227,14 @@ def test_options():
     np.testing.assert_array_equal(logits[:, 0], -logits[:, 1])
 
 
-def test_an_older_opset():
+def test_older_opset():
     model = fit_quietly(Classifier((3,) * len(ACTIVATIONS), list(ACTIVATIONS)), X, y)
     onx = to_onnx(model, X.astype(np.float32), target_opset=13)
     assert {s.domain: s.version for s in onx.opset_import}[""] == 13
     _assert_same(model, X, np.float32, target_opset=13)
 
 
-def test_converters_of_others_stay():
+def test_conversion_leaves_other_converters_unchanged():
     theirs = fit_quietly(MLPClassifier(max_iter=2, random_state=0), X, y)
     before = skl2onnx.to_onnx(theirs, X[:1]).SerializeToString()
     for _ in range(2):
@@ -244,7 +242,7 @@ def test_converters_of_others_stay():
     assert skl2onnx.to_onnx(theirs, X[:1]).SerializeToString() == before
 
 
-def test_what_cannot_be_converted(monkeypatch):
+def test_models_that_cannot_be_converted_raise(monkeypatch):
     with pytest.raises(NotFittedError):
         to_onnx(make_pipeline(StandardScaler(), Classifier()), X)
     sine = fit_quietly(Classifier((4, 4), ["relu", torch.sin]), X, y)

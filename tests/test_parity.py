@@ -1,4 +1,4 @@
-"""scikit-learn's numbers, in float64: every weight, loss, attribute and prediction."""
+"""Tests for parity with scikit-learn's MLP in float64: weights, losses, attributes, predictions."""
 
 import contextlib
 import dataclasses
@@ -13,6 +13,7 @@ from helpers import (
     CLASSIFIERS,
     REGRESSORS,
     TASKS,
+    assert_identical,
     assert_same_fit,
     assert_same_weights,
     fit_pair,
@@ -20,6 +21,7 @@ from helpers import (
     iris,
     some_weights,
 )
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils.multiclass import unique_labels
@@ -320,3 +322,29 @@ def test_the_same_warning_about_batch_size():
     for estimator in (MLPClassifier, TorchMLPClassifier, MLPRegressor, TorchMLPRegressor):
         with pytest.warns(UserWarning, match=r"Got `batch_size` less than 1 or larger than"):
             fit_quietly(estimator(batch_size=999, max_iter=2, random_state=0), X, y)
+
+
+def test_float32_sample_weights_are_summed_in_float64():
+    _, X, y, _ = TASKS["regression"]
+    weights = np.random.RandomState(0).rand(250).astype(np.float32)
+    for solver in ("adam", "sgd"):
+        theirs, ours = (
+            fit_quietly(r(random_state=0, max_iter=30, solver=solver), X, y, weights)
+            for r in REGRESSORS
+        )
+        # scikit-learn sums the weights in float32.
+        assert_same_weights(theirs, ours, rtol=1e-6, atol=1e-7)
+        exact = fit_quietly(clone(ours), X, y, weights.astype(float))
+        assert_identical(exact, ours)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_sparse_and_weighted(solver, weighted):
+    X, y = iris()
+    weights = np.linspace(0.1, 2, 150) if weighted else None
+    fits = (
+        fit_quietly(c(random_state=0, max_iter=8, solver=solver), sp.csr_array(X), y, weights)
+        for c in CLASSIFIERS
+    )
+    assert_same_fit(*fits, X, rtol=1e-6 if solver == "lbfgs" else 1e-9)

@@ -1,4 +1,4 @@
-"""scikit-learn's own tests of its MLP, as installed, run with our classes in place of its own."""
+"""Tests of scikit-learn for its own MLP, as installed, run with the classes of torchmlp."""
 
 import importlib.util
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 LEFT_OUT = {
-    "test_gradient": "calls the private method _loss_grad_lbfgs; see test_gradients.py",
+    "test_gradient": "calls the private method _loss_grad_lbfgs; see test_backprop.py",
     "test_learning_rate_warmstart": "reads the private attribute _optimizer; see test_parity.py",
-    "test_adaptive_learning_rate": "reads the private attribute _optimizer; see test_training.py",
+    "test_adaptive_learning_rate": "reads the private attribute _optimizer; see test_schedules.py",
 }
 _ITS_IMPORT = "from sklearn.neural_network import MLPClassifier, MLPRegressor"
 _OUR_IMPORT = (

@@ -51,7 +51,7 @@ _PROGRESS = {
     "best_validation_score": "best_validation_score_",
     "n_iter": "n_iter_",
     "t": "t_",
-    "no_improvement_count": "_no_improvement_count",
+    "no_improvement_count": "_epochs_without_improvement",
     "history": "_history",
 }
 

@@ -70,11 +70,12 @@ def check_layers(hidden_layer_sizes):
 
 
 def _is_integer(size):
-    """Whether a value is an integer, or an array or tensor of no dimension that holds one."""
+    """Return whether a value is an integer, or an array without dimensions that holds one."""
     try:
-        return type(size) is not bool and operator.index(size) is not None
+        operator.index(size)
     except TypeError:
         return False
+    return True
 
 
 def check_combinations(estimator, n_hidden, incremental, resumed, validated):
@@ -122,7 +123,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
 def _check_callbacks(estimator, resumed, validated):
     if estimator.solver == "lbfgs":
         raise ValueError(
-            "callbacks are those of skorch, which need the epochs of a stochastic solver, and "
+            "callbacks takes callbacks of skorch, which need the epochs of a stochastic solver; "
             "solver='lbfgs' has none. Use solver='adam'; or, with lbfgs, set_callbacks(), "
             "verbose='bar' or time_limit."
         )

@@ -7,7 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 from torchmlp.training.activations import resolve_activations
 from torchmlp.training.device.placement import one_thread, prediction_device
 from torchmlp.training.inference import as_layers, hidden_values, largest_outputs, raw_outputs
-from torchmlp.training.losses import activate_outputs
+from torchmlp.training.losses import BINARY_LOSSES, activate_outputs
 from torchmlp.validation import check_input, in_namespace_of_X, to_numpy
 
 
@@ -16,7 +16,8 @@ class PredictionMixin:
 
     def _checked(self, X):
         """Return X as an array, and the dtype that a prediction for it is computed in."""
-        check_is_fitted(self)
+        if not hasattr(self, "coefs_"):  # `check_is_fitted` reads all attributes
+            check_is_fitted(self)
         X = check_input(self, X)
         promoted = np.result_type(X, *self.coefs_, *self.intercepts_)
         dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)
@@ -199,7 +200,7 @@ class ProbabilityMixin(PredictionMixin):
         return np.log(probabilities, out=probabilities)
 
     def _check_probabilities(self):
-        if self.loss != "log_loss":
+        if not _has_probabilities(self.loss):
             raise AttributeError(
                 f"loss={self.loss!r} has no probabilities. Use decision_function, loss='log_loss', "
                 "or CalibratedClassifierCV around the classifier."
@@ -207,7 +208,7 @@ class ProbabilityMixin(PredictionMixin):
         return True
 
     def _check_no_probabilities(self):
-        if self.loss == "log_loss":
+        if _has_probabilities(self.loss):
             raise AttributeError(
                 f"loss={self.loss!r} has no decision_function: scikit-learn's MLPClassifier has "
                 "none, and tools that choose a method by themselves would prefer it to "
@@ -239,3 +240,8 @@ class ScoreMixin:
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
         return super().score(X, y, sample_weight)
+
+
+def _has_probabilities(loss):
+    """Return whether the outputs of a classifier with this loss are probabilities."""
+    return loss in BINARY_LOSSES and BINARY_LOSSES[loss].out_activation != "identity"

@@ -94,18 +94,14 @@ def to_numpy(**arrays):
     ValueError
         If a tensor cannot be converted, such as a sparse one.
     """
-    converted = []
-    for name, array in arrays.items():
-        with naming(name):
-            converted.append(_to_numpy(array))
-    return converted
+    return [_to_numpy(name, array) for name, array in arrays.items()]
 
 
-def _to_numpy(array):
+def _to_numpy(name, array):
     is_tensor = isinstance(array, torch.Tensor)
     if not is_tensor and _origin(array) is None:
         return array
-    with one_thread():
+    with naming(name), one_thread():
         return _tensor_to_numpy(array) if is_tensor else move_to(array, xp=np, device="cpu")
 
 

@@ -1,15 +1,16 @@
 """A stack of networks computes what its members compute one by one."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from helpers import LOSSES
 
 from torchmlp.training.activations import ACTIVATIONS, resolve_activations
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.batches import Batch
-from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.products import DenseInput
 from torchmlp.training.solvers import SOLVERS
@@ -19,11 +20,6 @@ N_MEMBERS, N_ROWS, UNITS = 3, 12, (5, 7, 6, 4)
 CPU = torch.device("cpu")
 ALPHAS = np.array([0.0, 0.1, 2.0])
 RATES = np.array([0.05, 0.01, 0.1])
-LOSSES = {
-    **{f"binary {name}": loss for name, loss in BINARY_LOSSES.items()},
-    **{f"multiclass {name}": loss for name, loss in MULTICLASS_LOSSES.items()},
-    **REGRESSOR_LOSSES,
-}
 
 
 def _layout(activation="tanh", dropout=0.0, stack=()):
@@ -47,9 +43,7 @@ class _Data:
         rng = np.random.RandomState(0)
         self.X = torch.from_numpy(rng.randn(N_MEMBERS, N_ROWS, UNITS[0]))
         self.y = _targets(loss, rng)
-        self.coefs = [
-            0.3 * rng.randn(N_MEMBERS, a, b) for a, b in zip(UNITS, UNITS[1:], strict=False)
-        ]
+        self.coefs = [0.3 * rng.randn(N_MEMBERS, a, b) for a, b in pairwise(UNITS)]
         self.intercepts = [rng.randn(N_MEMBERS, n) for n in UNITS[1:]]
         self.sample_weight = torch.from_numpy(rng.rand(N_MEMBERS, N_ROWS)) if weighted else None
 
@@ -101,7 +95,9 @@ def _network(data, i, layout, loss, alpha, rate, **options):
     return SimpleNamespace(step=step, weights=weights, gradient=gradient, batch=batch)
 
 
-def _assert_stack_equals_members(loss="multiclass log_loss", weighted=False, options=None, **layout):
+def _assert_stack_equals_members(
+    loss="multiclass log_loss", weighted=False, options=None, **layout
+):
     data, options = _Data(loss, weighted), options or {}
     per_member = options.pop("per_member", lambda i: {})
     stack = _network(
@@ -174,7 +170,7 @@ def test_dropout():
 def test_weights_of_a_member():
     rng = np.random.RandomState(0)
     weights = Parameters(UNITS, torch.float64, CPU, stack=(N_MEMBERS,))
-    coefs = [rng.randn(a, b) for a, b in zip(UNITS, UNITS[1:], strict=False)]
+    coefs = [rng.randn(a, b) for a, b in pairwise(UNITS)]
     intercepts = [rng.randn(n) for n in UNITS[1:]]
     weights.assign(coefs, intercepts, member=1)
     for got, expected in zip(weights.to_numpy(1), (coefs, intercepts), strict=True):

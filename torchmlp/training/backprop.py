@@ -1,28 +1,29 @@
 """Forward and backward passes, bound to the tensors of a batch."""
 
 from functools import partial
+from itertools import chain
 
 import torch
 
-from torchmlp.training.inference import bind_forward
+from torchmlp.training.activations import Call
+from torchmlp.training.inference import bind_forward, bind_hidden
 from torchmlp.training.losses import OUTPUT_ACTIVATIONS
 from torchmlp.training.products import input_gradient, intercepts_gradient
+from torchmlp.training.workspace import TrainingWorkspace
 
 
-def bind_backward(layers, gradient, inputs, workspace, decay):
-    """Bind the backward pass of a batch.
+def bind_backward(layers, gradient, workspace, decay):
+    """Bind the part of the backward pass that is the same for all batches of a workspace.
 
     It computes, from ``workspace.deltas[-1]``, the derivative with respect to the raw outputs,
     the gradient of ``workspace.scale * (sum of the losses) + decay / 2 * (squared norm of the
-    coefficients)``.
+    coefficients)``, but for the coefficients of the first layer, which needs the rows of X.
 
     Parameters
     ----------
     layers : list of Layer
     gradient : list of Layer
         Written.
-    inputs : DenseInput or SparseInput
-        Rows of X.
     workspace : TrainingWorkspace
         As the forward pass leaves it.
     decay : float
@@ -31,15 +32,16 @@ def bind_backward(layers, gradient, inputs, workspace, decay):
     -------
     list of Call
     """
-    calls = []
-    inflows = [inputs, *(layer.outflow for layer in workspace.hidden)]
+    calls, deltas = [], workspace.deltas
     for i in range(len(layers) - 1, -1, -1):
-        coefs, delta = layers[i].coefs, workspace.deltas[i]
-        calls += inflows[i].coefs_gradient(delta, coefs, decay, workspace.scale, gradient[i].coefs)
-        calls += intercepts_gradient(delta, workspace.shares, gradient[i].intercepts)
+        calls += intercepts_gradient(deltas[i], workspace.shares, gradient[i].intercepts)
         if i:
-            calls += input_gradient(delta, coefs, workspace.deltas[i - 1])
-            calls += workspace.hidden[i - 1].backpropagate(workspace.deltas[i - 1])
+            below, coefs = workspace.hidden[i - 1], layers[i].coefs
+            calls += below.outflow.coefs_gradient(
+                deltas[i], coefs, decay, workspace.scale, gradient[i].coefs
+            )
+            calls += input_gradient(deltas[i], coefs, deltas[i - 1])
+            calls += below.backpropagate(deltas[i - 1])
     return calls
 
 
@@ -81,7 +83,10 @@ class Backprop:
         # What the products read and write: the weights, or a copy in lower precision.
         self._operands = weights.like(layout.product_dtype) if layout.mixed else weights
         self._operands_gradient = self._operands.like() if layout.mixed else self.gradient
-        self._penalised = bool((torch.as_tensor(alpha) > 0).any())
+        # Operations that all batches of a workspace share.
+        self._hidden_calls: dict[TrainingWorkspace, list[Call]] = {}
+        self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
+        self._penalised = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
         self._layers, self._gradients = self._operands.layers, self._operands_gradient.layers
 
     def bind(self, batch):
@@ -90,26 +95,35 @@ class Backprop:
         batch.calls = batch.forward_calls + self._bind_gradient(batch)
 
     def _bind_outputs(self, batch):
-        workspace, calls = batch.workspace, []
-        if self.layout.mixed:
-            calls.append(partial(self._operands.flat.copy_, self.weights.flat))
-        for layer in workspace.hidden:
-            calls += layer.draw_mask(self.generators)
-        raw = workspace.raw if self.layout.mixed else batch.outputs
-        calls += bind_forward(self._layers, batch.inputs, workspace, raw)
-        if self.layout.mixed:
-            calls.append(partial(batch.outputs.copy_, raw))
+        workspace, mixed = batch.workspace, self.layout.mixed
+        if workspace not in self._hidden_calls:
+            masks = [layer.draw_mask(self.generators) for layer in workspace.hidden]
+            self._hidden_calls[workspace] = [*chain(*masks), *bind_hidden(self._layers, workspace)]
+        raw = workspace.raw if mixed else batch.outputs
+        calls = bind_forward(
+            self._layers, batch.inputs, workspace, self._hidden_calls[workspace], raw
+        )
+        if mixed:
+            round_weights = partial(self._operands.flat.copy_, self.weights.flat)
+            calls = [round_weights, *calls, partial(batch.outputs.copy_, raw)]
         return calls + OUTPUT_ACTIVATIONS[self.loss.out_activation].forward(batch.outputs)
 
     def _bind_gradient(self, batch):
-        workspace = batch.workspace
-        delta = workspace.deltas[-1]
-        calls = self.loss.residual(batch.outputs, batch.y, delta)
+        workspace, gradients = batch.workspace, self._gradients
+        last_delta = workspace.deltas[-1]
+        calls = self.loss.residual(batch.outputs, batch.y, last_delta)
         if batch.row_weights is not None:
-            calls = [*calls, partial(delta.mul_, batch.row_weights)]
+            calls = [*calls, partial(last_delta.mul_, batch.row_weights)]
         fused = self._decay_in_products(batch)
         decay = self.alpha / len(batch) if fused else 0.0
-        calls += bind_backward(self._layers, self._gradients, batch.inputs, workspace, decay)
+        if workspace not in self._backward_calls:
+            self._backward_calls[workspace] = bind_backward(
+                self._layers, gradients, workspace, decay
+            )
+        calls = calls + self._backward_calls[workspace]
+        calls += batch.inputs.coefs_gradient(
+            workspace.deltas[0], self._layers[0].coefs, decay, workspace.scale, gradients[0].coefs
+        )
         if self.layout.mixed:
             calls.append(partial(self.gradient.flat.copy_, self._operands_gradient.flat))
         if self._penalised:

@@ -1,8 +1,8 @@
 """Batches of rows: the data of a fit, gathered a block of batches at a time."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,6 +52,21 @@ class Dataset:
         return self.X.shape[0] if self.rows is None else len(self.rows)
 
 
+class Source(NamedTuple):
+    """All samples, in the memory of the arrays of a `Dataset`.
+
+    Attributes
+    ----------
+    X : tensor or csr matrix of shape (n_samples, n_features)
+    y : tensor of shape (n_samples, n_outputs), or (n_samples, 1) for class codes
+    sample_weight : ndarray of shape (n_samples,) or None
+    """
+
+    X: Any
+    y: torch.Tensor
+    sample_weight: np.ndarray | None
+
+
 @dataclass(slots=True)
 class Batch:
     """One batch: views into the buffers of its block, and outputs of its own.
@@ -98,7 +113,7 @@ class Block:
     ----------
     sizes : list of int
         Number of rows of each batch.
-    data : Dataset
+    source : Source
     layout : Layout
     buffers : Buffers
         Without X the products read the rows of the data in place.
@@ -117,8 +132,8 @@ class Block:
         Whether the operations of its batches are still to be bound.
     """
 
-    def __init__(self, sizes, data, layout, buffers, staging, resident=None):
-        self.data, self.sizes, self.buffers = data, np.array(sizes), buffers
+    def __init__(self, sizes, source, layout, buffers, staging, resident=None):
+        self.source, self.sizes, self.buffers = source, np.array(sizes), buffers
         self.staging, self.resident = staging, resident
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
@@ -154,8 +169,8 @@ class Block:
     def _inputs(self, rows):
         if self.buffers.X is not None:
             return DenseInput(self.buffers.X[rows])
-        if isinstance(self.data.X, np.ndarray):
-            return DenseInput(as_tensor(self.data.X[rows]))
+        if isinstance(self.source.X, torch.Tensor):
+            return DenseInput(self.source.X[rows])
         return SparseInput()
 
     @property
@@ -181,17 +196,16 @@ class Block:
         if self.resident is not None:
             self.resident.load(part, self.buffers)
         else:
-            host.y.copy_(as_tensor(self.data.y[rows]))
+            gather(self.source.y, rows, host.y)
             if host.X is not None:
-                gather(self.data.X, rows, host.X)
+                gather(self.source.X, rows, host.X)
             else:
-                self._use_in_place(self.data.X[rows])
+                self._use_in_place(self.source.X[rows])
         if host.row_weights is not None:
-            self._share_weights(self.data.sample_weight[rows], host)
+            self._share_weights(self.source.sample_weight[rows], host)
         self.staging.send()
 
     def _use_in_place(self, X):
-        X = as_tensor(X) if isinstance(X, np.ndarray) else X
         for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
             batch.inputs.replace(X[start:stop])
 
@@ -235,9 +249,12 @@ class BatchLoader:
         self._one_block = self.ordered and self.block_rows >= self.n_rows
         stays = not self.on_host and (self._one_block or Resident.fits(data, layout))
         self.resident = Resident(data, layout) if stays else None
-        if isinstance(data.X, np.ndarray) and not (self.ordered or stays):
+        X = data.X
+        if isinstance(X, np.ndarray) and not (self.ordered or stays):
             # Rows of a column-major array are slow to gather: ten times, for 50 columns.
-            self.data = replace(data, X=np.ascontiguousarray(data.X))
+            X = np.ascontiguousarray(X)
+        X = as_tensor(X) if isinstance(X, np.ndarray) else X
+        self.source = Source(X, as_tensor(data.y), data.sample_weight)
         self.staging = staging_for(layout.device)
         waits = not self.on_host and (not stays or data.sample_weight is not None)
         self.n_turns = 2 if waits else 1  # while one block trains, the next is written
@@ -303,7 +320,7 @@ class BatchLoader:
             buffers = self._buffers(n_rows, len(sizes))
             written = buffers if self.resident is None else buffers._replace(X=None, y=None)
             self._blocks[key] = Block(
-                sizes, self.data, self.layout, buffers, self.staging(written), self.resident
+                sizes, self.source, self.layout, buffers, self.staging(written), self.resident
             )
         return self._blocks[key]
 

@@ -307,9 +307,7 @@ class FitState:
 
     def shuffle(self):
         """Draw the order of the next epoch: a permutation of the last one, as scikit-learn's."""
-        permutation = np.arange(len(self.order))
-        self.random_state.shuffle(permutation)
-        self.order = self.order[permutation]
+        self.order = self.order[self.random_state.permutation(len(self.order))]
 
     def weights_are_finite(self):
         """Return whether no weight is NaN or infinite."""

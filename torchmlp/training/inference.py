@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
+from torchmlp.training.device.placement import n_threads_for, one_thread
 from torchmlp.training.parameters import Layer, by_columns
 from torchmlp.training.products import DenseInput, SparseInput, as_tensor
 from torchmlp.training.workspace import Layout, Workspace
@@ -19,8 +19,31 @@ DEVICE_BLOCK_BYTES = 1 << 26
 COPY_PAYS_OFF = 256  # rows, from which on the coefficients are brought into memory order
 
 
-def bind_forward(layers, inputs, workspace, out):
-    """Bind the forward pass of a batch: a = f(a W + b) per hidden layer, raw outputs at the end.
+def bind_hidden(layers, workspace):
+    """Bind the part of the forward pass that is the same for all batches of a workspace.
+
+    a = f(a W + b) for each hidden layer, but for the product of the first one.
+
+    Parameters
+    ----------
+    layers : list of Layer
+    workspace : Workspace
+
+    Returns
+    -------
+    list of Call
+    """
+    calls, inflow = [], None
+    for weights, layer in zip(layers, workspace.hidden, strict=False):
+        if inflow is not None:
+            calls += inflow.affine(weights.coefs, weights.intercepts, layer.z)
+        calls += layer.activate()
+        inflow = layer.outflow
+    return calls
+
+
+def bind_forward(layers, inputs, workspace, hidden_calls, out):
+    """Bind the forward pass of a batch.
 
     Parameters
     ----------
@@ -28,6 +51,8 @@ def bind_forward(layers, inputs, workspace, out):
     inputs : DenseInput or SparseInput
         Rows of X.
     workspace : Workspace
+    hidden_calls : list of Call
+        What `bind_hidden` returned for the workspace.
     out : tensor of shape (*stack, n_rows, n_outputs)
         Receives the raw outputs, before the output activation.
 
@@ -35,12 +60,14 @@ def bind_forward(layers, inputs, workspace, out):
     -------
     list of Call
     """
-    calls = []
-    *hidden, last = layers
-    for weights, layer in zip(hidden, workspace.hidden, strict=True):
-        calls += inputs.affine(weights.coefs, weights.intercepts, layer.z) + layer.activate()
-        inputs = layer.outflow
-    return calls + inputs.affine(last.coefs, last.intercepts, out)
+    first, last = layers[0], layers[-1]
+    if not workspace.hidden:
+        return inputs.affine(first.coefs, first.intercepts, out)
+    return [
+        *inputs.affine(first.coefs, first.intercepts, workspace.hidden[0].z),
+        *hidden_calls,
+        *workspace.hidden[-1].outflow.affine(last.coefs, last.intercepts, out),
+    ]
 
 
 def as_layers(coefs, intercepts, dtype, device):
@@ -117,7 +144,7 @@ def hidden_values(X, layers, activations):
 
 
 def _propagate(X, layers, activations, visit):
-    """Propagate all rows of X, a block at a time, on as many threads as are worth it.
+    """Propagate all rows of X block by block, on as many threads as are worth it.
 
     Each thread takes the next block and computes it alone. Threads inside the products instead
     would wait for each other at the end of every product: for a page of a memory-mapped X, or on
@@ -136,27 +163,36 @@ def _propagate(X, layers, activations, visit):
         layers = _in_memory_order(layers, sparse_input=not isinstance(X, np.ndarray))
     n_workers = _n_workers(n_rows, layout)
     n_block = min(_block_rows(layout), -(-n_rows // n_workers))
-    pending = deque(range(0, n_rows, n_block))
+    starts = range(0, n_rows, n_block)
 
-    def work():
-        with one_thread(), n_threads(1):
-            block = None
-            for start in _drain(pending):
-                rows = slice(start, min(start + n_block, n_rows))
-                if block is None or block.n_rows != rows.stop - rows.start:
-                    block = _InferenceBlock(X[rows], layers, layout)
-                else:
-                    block.inputs.replace(_operand(X[rows], layout))
-                for call in block.calls:
-                    call()
-                visit(rows, block.hidden, block.out)
+    def work(starts):
+        block = None
+        for start in starts:
+            rows = slice(start, min(start + n_block, n_rows))
+            if block is None or block.n_rows != rows.stop - rows.start:
+                block = _InferenceBlock(X[rows], layers, layout)
+            else:
+                block.inputs.replace(_operand(X[rows], layout))
+            for call in block.calls:
+                call()
+            visit(rows, block.hidden, block.out)
 
     if n_workers == 1:
-        work()
-        return
+        work(starts)
+    else:
+        _work_on_threads(work, deque(starts), n_workers)
+
+
+def _work_on_threads(work, pending, n_workers):
+    """Let Python threads take items from the left of a deque until it is empty."""
+
+    def run():
+        with one_thread():
+            work(_drain(pending))
+
     with ThreadPoolExecutor(n_workers) as pool:
         try:
-            for worker in [pool.submit(work) for _ in range(n_workers)]:
+            for worker in [pool.submit(run) for _ in range(n_workers)]:
                 worker.result()
         finally:
             pending.clear()  # after an error or an interrupt the others stop too
@@ -226,4 +262,5 @@ class _InferenceBlock:
         self.inputs = DenseInput(rows) if isinstance(rows, torch.Tensor) else SparseInput(rows)
         workspace, self.out = Workspace(self.n_rows, layout), layout.empty_outputs(self.n_rows)
         self.hidden = workspace.hidden
-        self.calls = bind_forward(layers, self.inputs, workspace, self.out)
+        hidden_calls = bind_hidden(layers, workspace)
+        self.calls = bind_forward(layers, self.inputs, workspace, hidden_calls, self.out)

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training import lbfgs
+from torchmlp.training.device.placement import n_threads
 from torchmlp.training.divergence import remedy
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
@@ -189,10 +190,8 @@ class _Loop:
                 state.pending_warnings.append((diverged, ConvergenceWarning))
             return True
         # A planned schedule is followed to its end: its rates are large until shortly before.
-        if (
-            self.state.schedule.planned
-            or progress.no_improvement_count <= self.inputs.settings.n_iter_no_change
-        ):
+        patience = self.inputs.settings.n_iter_no_change
+        if schedule.planned or progress.no_improvement_count <= patience:
             return False
         stop, consequence = schedule.plateau()
         self._log_no_improvement(consequence)
@@ -229,7 +228,8 @@ class _Loop:
 def evaluate(inputs, state):
     """Return the loss of the validation data, and their score if early stopping monitors it."""
     validation = inputs.validation
-    raw = raw_outputs(validation.X, state.weights.layers, inputs.layout.activations)
+    with n_threads(1):  # inside `raw_outputs`, which uses several Python threads if it is worth it
+        raw = raw_outputs(validation.X, state.weights.layers, inputs.layout.activations)
     losses = row_losses(inputs.settings.loss, raw, validation.y)
     loss = float(np.average(losses, weights=validation.sample_weight))
     if not inputs.monitors_score:

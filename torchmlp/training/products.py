@@ -107,10 +107,11 @@ def as_tensor(array):
     passes to its workers, and silencing a warning is not thread-safe. The memory is described
     anew without the read-only flag instead.
     """
-    if not array.dtype.isnative or any(s < 0 or s % array.itemsize for s in array.strides):
-        # torch supports neither foreign byte orders nor such strides.
-        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-    return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
+    try:
+        return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
+    except (TypeError, ValueError):
+        # torch supports neither foreign byte orders nor strides of parts of a number.
+        return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 
 class _Writeable:

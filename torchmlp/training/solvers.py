@@ -114,9 +114,10 @@ class Adam(Solver):
 
     def factors(self, rate):
         self.t += 1
-        root = math.sqrt if isinstance(self.t, int) else np.sqrt
-        corrected = rate * (root(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t))
-        return (torch.from_numpy(corrected) if self.weights.stack else corrected,)
+        if not self.weights.stack:
+            return (rate * (math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)),)
+        root = np.sqrt(1 - self.beta_2**self.t)
+        return (torch.from_numpy(rate * (root / (1 - self.beta_1**self.t))),)
 
     def _bind_fused(self):
         weights = self.weights.flat

@@ -97,16 +97,13 @@ class EpochTrainer:
 
     def _train(self, block, solver, rate):
         """Make a step for each batch of a block, and add up the loss."""
-        update, factors = solver.update, solver.factors
+        update, factors, hooks = solver.update, solver.factors, self.on_batch_end
         for batch in block.batches:
-            if batch.skipped:
-                for call in batch.forward_calls:
-                    call()
-                continue
-            for call in batch.calls:
+            for call in batch.forward_calls if batch.skipped else batch.calls:
                 call()
-            update(*factors(rate))
-            for hook in self.on_batch_end:
+            if not batch.skipped:
+                update(*factors(rate))
+            for hook in hooks:
                 hook()
         self._total.add_(self.backprop.loss_of(block))
 

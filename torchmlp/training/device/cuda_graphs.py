@@ -128,7 +128,8 @@ class BlockGraphs:
 
     def _load_factors(self, block, solver, rate):
         flat = solver.weights.flat
-        values = torch.tensor([solver.factors(rate) for _ in block.batches], dtype=flat.dtype)
+        factors = [solver.factors(rate) for _ in block.batches]
+        values = torch.tensor(factors, dtype=flat.dtype, device="cpu")
         if block not in self._factors:
             self._factors[block] = torch.empty_like(values, device=flat.device)
         upload(values, self._factors[block])

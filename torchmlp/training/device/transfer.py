@@ -46,25 +46,23 @@ def empty_targets(y, n_rows, layout):
     return layout.empty(n_rows, y.shape[1])
 
 
-def gather(X, rows, out):
-    """Copy rows of an array or a CSR matrix into a tensor on the CPU.
+def gather(source, rows, out):
+    """Copy rows of a tensor or a CSR matrix to a tensor on the CPU.
 
     Parameters
     ----------
-    X : ndarray or csr matrix of shape (n_samples, n_features)
+    source : tensor or csr matrix of shape (n_samples, n_columns)
     rows : int array of shape (n_rows,) or slice
-    out : tensor of shape (n_rows, n_features)
+    out : tensor of shape (n_rows, n_columns)
     """
-    if not isinstance(X, np.ndarray):
-        out.copy_(torch.from_numpy(X[rows].toarray()))
+    if not isinstance(source, torch.Tensor):
+        out.copy_(torch.from_numpy(source[rows].toarray()))
     elif isinstance(rows, slice):
-        out.copy_(as_tensor(X[rows]))
+        out.copy_(source[rows])
+    elif source.dtype == out.dtype:
+        torch.index_select(source, 0, torch.from_numpy(rows), out=out)
     else:
-        X, rows = as_tensor(X), as_tensor(rows)
-        if X.dtype == out.dtype:
-            torch.index_select(X, 0, rows, out=out)
-        else:
-            out.copy_(torch.index_select(X, 0, rows))
+        out.copy_(torch.index_select(source, 0, torch.from_numpy(rows)))
 
 
 def upload(tensor, target):
