@@ -1,1 +1,1 @@
-"""How fast torchmlp is beside what a user would pick instead: problems x libraries, in ratios."""
+"""Benchmarks of torchmlp against other libraries, as ratios for each problem and library."""

@@ -1,4 +1,4 @@
-"""Measure torchmlp beside what a user would pick instead, in ratios; print, save and draw them."""
+"""Benchmark torchmlp against other libraries, and print, save and plot the ratios."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ from benchmarks import (
     products,
     report,
 )
-from benchmarks.machine import ROOT, line, machine, versions
+from benchmarks.machine import ROOT, machine, summary, versions
 from benchmarks.measure import Plan
 from torchmlp.training.device.placement import resolve_device
 
@@ -32,11 +32,11 @@ SECTIONS = {
     "devices": devices,
 }
 NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports"}, {"devices"}
-BUSY = 0.5  # processors in use at the start; threads then wait for each other
+BUSY = 0.5  # load average above which a warning is printed
 
 
 def measure(name, plan, folder, described):
-    """Measure a section, print its rows as they come, save them and draw the fits."""
+    """Run a section, print each row when it is complete, and save and plot the results."""
     section = SECTIONS[name]
     columns = section.columns(plan)
     print(f"\n{section.TITLE}\n", *report.header(columns), sep="\n", flush=True)
@@ -54,19 +54,19 @@ def measure(name, plan, folder, described):
 
 
 def results_of(plan):
-    """Return where results go: the full ones of the CPU, and beside them all others."""
+    """Return the folder of the results: `RESULTS` for full runs on the CPU, else a subfolder."""
     folder = RESULTS if plan.device == "cpu" else RESULTS / plan.device.replace(":", "-")
     return folder / "quick" if plan.quick else folder
 
 
 def sections_of(plan):
-    """Return the names of what there is to measure on a device."""
-    left_out = NOT_ON_CPU if plan.device == "cpu" else NOT_ON_GPU
-    return [name for name in SECTIONS if name not in left_out]
+    """Return the names of the sections that can run on the device."""
+    excluded = NOT_ON_CPU if plan.device == "cpu" else NOT_ON_GPU
+    return [name for name in SECTIONS if name not in excluded]
 
 
 def rewrite_readme(folder):
-    """Put the table of the fits that were saved into the README."""
+    """Update the table of the README from the saved results of the fits."""
     text = README.read_text(encoding="utf-8")
     contents = report.load(folder / "fits.json")
     README.write_text(report.rewritten(text, contents), encoding="utf-8")
@@ -75,11 +75,11 @@ def rewrite_readme(folder):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small problems only")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each library")
-    parser.add_argument("--device", default="cpu", help="where torch computes: cpu or cuda")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="these sections")
-    parser.add_argument("--out", type=Path, help="where results go")
-    parser.add_argument("--readme", action="store_true", help="only rewrite the README's table")
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions of each library")
+    parser.add_argument("--device", default="cpu", help="device of torch: cpu or cuda")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, help="sections to run")
+    parser.add_argument("--out", type=Path, help="folder of the results")
+    parser.add_argument("--readme", action="store_true", help="only update the table of the README")
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -96,10 +96,11 @@ def main(arguments=None):
         return
     print(f"Medians of at most {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
     described = machine(plan.device)
-    print(line(described, versions()), flush=True)
+    print(summary(described, versions()), flush=True)
     if described.get("load_before", 0) > BUSY:
         print(
-            "The machine was busy in the last minute: where it still is, the figures are not sound."
+            "Warning: the machine was busy during the last minute. If it still is, the results are "
+            "unreliable."
         )
     for name in options.only or sections_of(plan):
         measure(name, plan, folder, described)

@@ -1,13 +1,13 @@
-"""How many times as long a fit takes on the CPU as on another device, on every problem."""
+"""Fit time on the CPU relative to another device, for every problem."""
 
 import numpy as np
 
 from benchmarks.libraries import torchmlp
 from benchmarks.measure import Row, interleaved
-from benchmarks.problems import chosen
+from benchmarks.problems import problems_of
 
-TITLE = "Seconds of a fit in float32 on the CPU, as many times as on the other device"
-MEANS = True  # over its problems
+TITLE = "Fit time in float32 on the CPU relative to the other device"
+MEANS = True  # report geometric means over the problems
 
 
 def columns(plan):
@@ -18,10 +18,10 @@ def row(problem, plan):
     X, y = problem.load(np.float32)
     fits = {name: torchmlp(problem, X, name) for name in ("cpu", plan.device)}
     calls = {name: lambda fit=fit: fit(X, y) for name, fit in fits.items()}
-    taken = interleaved(calls, problem.rounds(plan))
-    problem.forget()
-    return Row.of(problem.name, taken, {f"cpu / {plan.device}": ("cpu", plan.device)})
+    times = interleaved(calls, problem.rounds(plan))
+    problem.clear()
+    return Row.of(problem.name, times, {f"cpu / {plan.device}": ("cpu", plan.device)})
 
 
 def rows(plan):
-    return (row(problem, plan) for problem in chosen(plan))
+    return (row(problem, plan) for problem in problems_of(plan))

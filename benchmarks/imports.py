@@ -1,4 +1,4 @@
-"""Seconds of `import torchmlp` after the libraries it stands on, each time in a fresh process."""
+"""Time of `import torchmlp` after its dependencies, in new processes."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ import sys
 from benchmarks.machine import ROOT
 from benchmarks.measure import Row
 
-TITLE = "Seconds of importing torch, scikit-learn's MLP, skorch and then torchmlp"
+TITLE = "Time to import torch, sklearn.neural_network and skorch, with and without torchmlp"
 MEANS = False
 RATIO = "with torchmlp / without"
 EXTRA = "extra seconds"
@@ -25,20 +25,20 @@ def columns(plan):
 
 
 def seconds_of_imports():
-    """Return the seconds of the others, and those of torchmlp after them."""
+    """Return the import times of the dependencies and of torchmlp after them, in seconds."""
     command = [sys.executable, "-c", CODE]
     child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return tuple(float(number) for number in child.stdout.split())
 
 
 def row(rounds, n_warm=1):
-    """Return the seconds with torchmlp by those without, both of the same process."""
+    """Return the import time with torchmlp relative to that without, from the same process."""
     for _ in range(n_warm):
-        seconds_of_imports()  # the files are in the system's memory then
+        seconds_of_imports()  # fills the file system cache
     others, ours = zip(*(seconds_of_imports() for _ in range(rounds)), strict=True)
     together = [before + extra for before, extra in zip(others, ours, strict=True)]
-    taken = {"others": others, "torchmlp": ours, "together": together}
-    measured = Row.of("import torchmlp", taken, {RATIO: ("together", "others")})
+    times = {"others": others, "torchmlp": ours, "together": together}
+    measured = Row.of("import torchmlp", times, {RATIO: ("together", "others")})
     measured.figures[EXTRA] = measured.seconds["torchmlp"]
     return measured
 

@@ -1,4 +1,4 @@
-"""Who fits: library and dtype -> a function that fits a problem once."""
+"""Libraries: for each library and dtype, a function that fits a problem once."""
 
 import contextlib
 import importlib.util
@@ -15,18 +15,18 @@ from torch import nn
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
-# Every library: Adam or SGD at this rate, with Nesterov's momentum where it is SGD.
+# Learning rate of all libraries, and Nesterov momentum of SGD.
 RATE, MOMENTUM = 1e-3, 0.9
 
 
 def synchronize(device):
-    """Wait until the device has done what it was told."""
+    """Wait until the device has completed all operations."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _theirs_or_ours(pair, problem, X, **extra):
-    estimator = pair[problem.kind == "number"]
+def _mlp(pair, problem, X, **extra):
+    estimator = pair[problem.kind == "regression"]
     lbfgs = problem.solver == "lbfgs"
     model = estimator(
         hidden_layer_sizes=problem.hidden,
@@ -43,21 +43,21 @@ def _theirs_or_ours(pair, problem, X, **extra):
 
     def fit(X, y):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # max_iter is reached: that is the point
+            warnings.simplefilter("ignore")  # max_iter is reached on purpose
             return model.fit(X, y)
 
     return fit
 
 
 def scikit_learn(problem, X, device):
-    return _theirs_or_ours((MLPClassifier, MLPRegressor), problem, X)
+    return _mlp((MLPClassifier, MLPRegressor), problem, X)
 
 
 def torchmlp(problem, X, device, dtype=None):
-    """Fit in the dtype of X or another: "auto" would take float32 for float64 on a GPU."""
+    """Fit in the given dtype, by default that of X. On a GPU, "auto" would select float32."""
     pair = TorchMLPClassifier, TorchMLPRegressor
     dtype = X.dtype.name if dtype is None else dtype
-    return _theirs_or_ours(pair, problem, X, device=device, dtype=dtype)
+    return _mlp(pair, problem, X, device=device, dtype=dtype)
 
 
 def _module(problem, n_features, n_outputs):
@@ -69,10 +69,10 @@ def _module(problem, n_features, n_outputs):
 
 
 def _targets(problem, y):
-    """Return y as torch's losses want it, the number of outputs, and the loss's class."""
-    if problem.kind == "number":
+    """Return y in the format of the torch loss, the number of outputs, and the loss class."""
+    if problem.kind == "regression":
         return y.reshape(-1, 1).astype(np.float32), 1, nn.MSELoss
-    if problem.kind == "labels":
+    if problem.kind == "multilabel":
         return y.astype(np.float32), y.shape[1], nn.BCEWithLogitsLoss
     return y.astype(np.int64), len(np.unique(y)), nn.CrossEntropyLoss
 
@@ -85,7 +85,7 @@ def _optimizer(problem):
 
 
 def plain_torch(problem, X, device):
-    """Train in a loop as torch's tutorials have it: data in memory, a fused optimizer."""
+    """Train in a loop as in the tutorials of torch, with data in memory and a fused optimizer."""
 
     def fit(X, y):
         torch.manual_seed(0)
@@ -97,13 +97,13 @@ def plain_torch(problem, X, device):
         dense = not sp.issparse(X)
         rows = torch.from_numpy(X).to(device) if dense else X
         targets = torch.from_numpy(y).to(device)
-        batch = problem.batch_size(X.shape[0])
+        batch_size = problem.batch_size(X.shape[0])
         for _ in range(problem.epochs):
             order = torch.randperm(X.shape[0], device=device)
-            for index in order.split(batch):
-                chosen = rows[index] if dense else _dense_rows(X, index)
+            for index in order.split(batch_size):
+                inputs = rows[index] if dense else _dense_rows(X, index)
                 solver.zero_grad()
-                loss(module(chosen), targets[index]).backward()
+                loss(module(inputs), targets[index]).backward()
                 solver.step()
         synchronize(device)
 
@@ -118,7 +118,7 @@ def _skorch(problem, device, batch_size):
     def fit(X, y):
         torch.manual_seed(0)
         y, n_outputs, criterion = _targets(problem, y)
-        wrapper = NeuralNetClassifier if problem.kind == "class" else NeuralNetRegressor
+        wrapper = NeuralNetClassifier if problem.kind == "classification" else NeuralNetRegressor
         optimizer, options = _optimizer(problem)
         net = wrapper(
             _module(problem, X.shape[1], n_outputs),
@@ -138,29 +138,30 @@ def _skorch(problem, device, batch_size):
 
 
 def skorch(problem, X, device):
-    """Skorch in the same batches."""
+    """Fit skorch with the batch size of the problem."""
     batch_size = {"batch_size": problem.batch_size(X.shape[0]), "iterator_train__shuffle": True}
     return _skorch(problem, device, batch_size)
 
 
 def skorch_defaults(problem, X, device):
-    """Skorch in its own batches, of 128 rows in their order.
+    """Fit skorch with its default batches of 128 rows, without shuffling.
 
-    For as many epochs, so with another number of steps wherever the problem's batches differ:
-    beside a problem of batches of one row this is not the same work, and no comparison.
+    The number of epochs is the same, so the number of steps differs unless the batch size of the
+    problem is 128. The times are then not directly comparable.
     """
     return _skorch(problem, device, {})
 
 
 def pytabkit(problem, X, device):
-    """Fit the plain MLP of pytabkit, which is skorch within, told what the problem says.
+    """Fit the plain MLP of pytabkit, which uses skorch, with the parameters of the problem.
 
-    Without what its defaults add: quantile transforms, dropout, early stopping, checkpoints. It
-    wants rows for validation and gets two. Adam only, since its SGD has no momentum.
+    Quantile transforms, dropout, early stopping and checkpoints, which are enabled by default, are
+    disabled. It requires validation data, so two rows are passed. Only Adam is supported, since
+    SGD in pytabkit has no momentum.
     """
     from pytabkit import MLP_RTDL_D_Classifier, MLP_RTDL_D_Regressor
 
-    estimator = MLP_RTDL_D_Classifier if problem.kind == "class" else MLP_RTDL_D_Regressor
+    estimator = MLP_RTDL_D_Classifier if problem.kind == "classification" else MLP_RTDL_D_Regressor
     model = estimator(
         module_d_layers=list(problem.hidden),
         module_n_layers=len(problem.hidden),
@@ -189,7 +190,7 @@ def pytabkit(problem, X, device):
     return fit
 
 
-# column of the table -> (who, dtype)
+# name of the library and dtype -> (function, dtype)
 LIBRARIES = {
     "scikit-learn f64": (scikit_learn, np.float64),
     "torchmlp f64": (torchmlp, np.float64),
@@ -203,14 +204,14 @@ if importlib.util.find_spec("pytabkit"):
     LIBRARIES["pytabkit f32"] = (pytabkit, np.float32)
 
 
-def takes_part(name, problem):
-    """Whether a library can do the problem at all, in a time that one waits for."""
-    who, _ = LIBRARIES[name]
-    if who is scikit_learn:
-        return not problem.for_gpu
+def supports(name, problem):
+    """Return whether a library can fit the problem in reasonable time."""
+    library, _ = LIBRARIES[name]
+    if library is scikit_learn:
+        return not problem.gpu_only
     if problem.solver == "lbfgs":
-        return who is torchmlp
-    if who is pytabkit and (problem.solver != "adam" or problem.kind == "labels"):
+        return library is torchmlp
+    if library is pytabkit and (problem.solver != "adam" or problem.kind == "multilabel"):
         return False
-    # skorch's datasets do not take rows of a csr array, and pytabkit refuses them.
-    return not (who in (skorch, skorch_defaults, pytabkit) and problem.sparse)
+    # The datasets of skorch do not support rows of a CSR array, and pytabkit rejects them.
+    return not (library in (skorch, skorch_defaults, pytabkit) and problem.sparse)

@@ -1,4 +1,4 @@
-"""What the figures depend on: the machine and the versions."""
+"""Description of the machine and of the installed versions."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def processor():
-    """Return the processor's name, as far as the system tells it."""
+    """Return the name of the processor, or the architecture if it is unknown."""
     if CPUINFO.exists():
         for line in CPUINFO.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
@@ -22,9 +22,9 @@ def processor():
 
 
 def machine(device):
-    """Return what computes, as a dict that JSON can hold.
+    """Return a description of the machine that can be serialized to JSON.
 
-    To be asked before anything is measured: "load_before" is that of the last minute.
+    Call it before the benchmark: "load_before" is the load average of the last minute.
     """
     described = {
         "processor": processor(),
@@ -42,20 +42,20 @@ def machine(device):
 
 
 def versions():
-    """Return the versions of Python and of the packages that are installed."""
-    found = {"Python": platform.python_version()}
+    """Return the versions of Python and of the installed packages."""
+    installed = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
-def line(described, found):
-    """Return both in one line."""
+def summary(described, installed):
+    """Return the machine and the versions in one line."""
     gpu = f", {described['gpu']}" if "gpu" in described else ""
     return (
         f"{described['processor']}, {described['cpus']} processors{gpu}, {described['system']}; "
-        + ", ".join(f"{package} {number}" for package, number in found.items())
+        + ", ".join(f"{package} {number}" for package, number in installed.items())
     )

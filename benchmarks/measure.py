@@ -1,4 +1,4 @@
-"""Seconds side by side: everybody takes a turn in every round, and ratios are taken by round."""
+"""Interleaved measurements of several calls, and ratios computed within each round."""
 
 import contextlib
 import gc
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-# Seconds before each turn: the threads of the one before, of OpenBLAS or OpenMP, wait for more work
-# by spinning for a while, on the processors that the next one needs.
+# Pause in seconds before each call. The OpenBLAS or OpenMP threads of the previous call wait for
+# work in a spin loop for some time, and occupy the processors that the next call needs.
 PAUSE = 0.1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is asked for.
+    """Options of a run.
 
     Attributes
     ----------
     rounds : int
-        Turns of each library that count.
+        Number of rounds, without the warm-up.
     device : str
-        Where torch computes.
+        Device of torch.
     quick : bool
-        Whether small problems are enough.
+        Whether to run only small problems.
     """
 
     rounds: int = 5
@@ -34,15 +34,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as much one takes as another, over the rounds."""
+    """Smallest, median and largest ratio of two measurements over the rounds."""
 
     low: float
     median: float
     high: float
 
     @classmethod
-    def of(cls, more, less):
-        ratios = np.array(more) / np.array(less)
+    def of(cls, numerators, denominators):
+        ratios = np.array(numerators) / np.array(denominators)
         return cls(*(float(r) for r in (ratios.min(), np.median(ratios), ratios.max())))
 
     def __str__(self):
@@ -51,20 +51,20 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured on one problem.
+    """Results of one problem.
 
     Attributes
     ----------
     name : str
-        Of the problem.
+        Name of the problem.
     ratios : dict of str to Ratio
-        By column; a column is missing where a library cannot do the problem.
+        Ratios by column. Columns of libraries that do not support the problem are missing.
     seconds : dict of str to float
-        The median of each who was timed.
+        Median time of each library.
     figures : dict of str to float
-        What is not a ratio: scores, bytes, rates.
+        Other results by column, such as scores and memory.
     rounds : int
-        That counted.
+        Number of rounds.
     """
 
     name: str
@@ -74,27 +74,28 @@ class Row:
     rounds: int = 1
 
     @classmethod
-    def of(cls, name, taken, columns):
-        """Return the row of the seconds by round.
+    def of(cls, name, times, columns):
+        """Return the row of a problem.
 
         Parameters
         ----------
         name : str
-        taken : dict of str to list of float
+        times : dict of str to list of float
+            Times of each library by round.
         columns : dict of str to (str, str)
-            Column -> (who, as many times as whom).
+            Numerator and denominator of each column.
         """
         ratios = {
-            column: Ratio.of(taken[more], taken[less])
-            for column, (more, less) in columns.items()
-            if more in taken and less in taken
+            column: Ratio.of(times[numerator], times[denominator])
+            for column, (numerator, denominator) in columns.items()
+            if numerator in times and denominator in times
         }
-        medians = {who: float(np.median(rounds)) for who, rounds in taken.items()}
-        return cls(name, ratios, medians, rounds=max(map(len, taken.values())))
+        medians = {library: float(np.median(rounds)) for library, rounds in times.items()}
+        return cls(name, ratios, medians, rounds=max(map(len, times.values())))
 
 
 def seconds(call):
-    """Return how long a call takes, without the collection of others' garbage."""
+    """Return the time of a call in seconds, with garbage collection disabled."""
     gc.collect()
     gc.disable()
     time.sleep(PAUSE)
@@ -107,8 +108,8 @@ def seconds(call):
 
 
 @contextlib.contextmanager
-def _older_objects_set_aside():
-    """Let collections look at new objects only, not at those of every module each time."""
+def _frozen_objects():
+    """Exclude existing objects from garbage collection, so that each collection is fast."""
     gc.collect()
     gc.freeze()
     try:
@@ -118,7 +119,7 @@ def _older_objects_set_aside():
 
 
 def interleaved(calls, n_rounds, measure=seconds, n_warm=1):
-    """Return what is measured of each call in each round that counts.
+    """Measure each call in each round, in random order.
 
     Parameters
     ----------
@@ -126,20 +127,20 @@ def interleaved(calls, n_rounds, measure=seconds, n_warm=1):
     n_rounds : int
     measure : callable (call) -> float
     n_warm : int
-        Rounds before those that count.
+        Number of additional warm-up rounds, which are discarded.
 
     Returns
     -------
     dict of str to list of float
     """
-    taken: dict[str, list[float]] = {name: [] for name in calls}
+    measured: dict[str, list[float]] = {name: [] for name in calls}
     shuffled = np.random.default_rng(0).permutation
-    # The others draw from torch's global generator.
-    with torch.random.fork_rng(devices=[]), _older_objects_set_aside():
-        for turn in range(-n_warm, n_rounds):
-            # Who follows whom changes, so that nobody always meets the same caches.
+    # Other libraries use the global random state of torch.
+    with torch.random.fork_rng(devices=[]), _frozen_objects():
+        for i in range(-n_warm, n_rounds):
+            # A random order, so that the state of the caches before a call varies.
             for name in shuffled(list(calls)):
-                measured = measure(calls[name])
-                if turn >= 0:
-                    taken[name].append(measured)
-    return taken
+                value = measure(calls[name])
+                if i >= 0:
+                    measured[name].append(value)
+    return measured

@@ -1,13 +1,13 @@
-"""Peak memory of a fit and of a prediction, beyond X, which is held once."""
+"""Peak memory of fit and predict in addition to X."""
 
 import numpy as np
 
 from benchmarks import probe
 from benchmarks.measure import Ratio, Row, interleaved
-from benchmarks.predictions import N_FEATURES, WHO, fitted, numbers
+from benchmarks.predictions import ESTIMATORS, N_FEATURES, fitted, random_rows
 from benchmarks.problems import Problem
 
-TITLE = "Peak memory beyond X, as many times as torchmlp's, each in a process of its own"
+TITLE = "Peak memory in addition to X relative to torchmlp, each in a new process"
 MEANS = False
 RATIO = "scikit-learn / ours"
 MEBIBYTE = 1 << 20
@@ -15,46 +15,45 @@ MAX_ROUNDS = 3  # memory varies less than time
 
 
 def columns(plan):
-    return [RATIO, *(f"MiB of {who}" for who in WHO), "MiB of X"]
+    return [RATIO, *(f"MiB of {name}" for name in ESTIMATORS), "MiB of X"]
 
 
-def fit(who, dtype, n_rows, n_features):
-    """Return one epoch of two classes, shuffled, in batches of 200; libraries are warm."""
-    X = numbers(n_rows, n_features, dtype)
+def fit(name, dtype, n_rows, n_features):
+    """Return a call that fits one epoch of binary classification, after a small warm-up fit."""
+    X = random_rows(n_rows, n_features, dtype)
     y = np.arange(n_rows) % 2
-    call = WHO[who](Problem("two classes", lambda: (X, y), (100,), 200, 1), X, "cpu")
+    call = ESTIMATORS[name](Problem("binary", lambda: (X, y), (100,), 200, 1), X, "cpu")
     call(X[:1000], y[:1000])
     return lambda: call(X, y)
 
 
-def predict(who, dtype, n_rows, n_features):
-    """Return a prediction of classes for so many rows; libraries are warm."""
-    X = numbers(n_rows, n_features, dtype)
-    model = fitted(who, dtype, "cpu")
+def predict(name, dtype, n_rows, n_features):
+    """Return a call that predicts the classes of n_rows rows, after a small warm-up call."""
+    X = random_rows(n_rows, n_features, dtype)
+    model = fitted(name, dtype, "cpu")
     model.predict(X[:1000])
     return lambda: model.predict(X)
 
 
-def row(what, dtype, n_rows, n_features, rounds):
-    """Return the ratio of the peaks, and their medians in MiB.
+def row(method, dtype, n_rows, n_features, rounds):
+    """Return the ratio of the peak memory, and the medians in MiB.
 
     Parameters
     ----------
-    what : {"fit", "predict"}
+    method : {"fit", "predict"}
     dtype : {"float64", "float32"}
     n_rows, n_features, rounds : int
     """
-    target = f"benchmarks.memory:{what}"
-    calls = {who: (target, who, dtype, n_rows, n_features) for who in WHO}
-    # Less than a MiB is the allocator's chance, and would make ratios of nothing.
+    target = f"benchmarks.memory:{method}"
+    calls = {name: (target, name, dtype, n_rows, n_features) for name in ESTIMATORS}
+    # Peaks below 1 MiB are noise of the allocator, whose ratios are meaningless.
     peaks = interleaved(
         calls, rounds, lambda call: max(probe.peak_bytes(*call), MEBIBYTE), n_warm=0
     )
-    figures = {f"MiB of {who}": float(np.median(peaks[who])) / MEBIBYTE for who in WHO}
+    figures = {f"MiB of {name}": float(np.median(peaks[name])) / MEBIBYTE for name in ESTIMATORS}
     figures["MiB of X"] = n_rows * n_features * np.dtype(dtype).itemsize / MEBIBYTE
-    name = f"{what} {n_rows:,} x {n_features}, {dtype}"
     return Row(
-        name,
+        f"{method} {n_rows:,} x {n_features}, {dtype}",
         {RATIO: Ratio.of(peaks["scikit-learn"], peaks["torchmlp"])},
         figures=figures,
         rounds=rounds,
@@ -63,12 +62,12 @@ def row(what, dtype, n_rows, n_features, rounds):
 
 def rows(plan):
     if not probe.available():
-        print("Peak memory is measured on Linux only.")
+        print("Peak memory can be measured on Linux only.")
         return
-    rounds, fewer = min(plan.rounds, MAX_ROUNDS), 20 if plan.quick else 1
-    for what, n_rows, n_features in (
-        ("fit", 200_000 // fewer, 100),
-        ("predict", 1_000_000 // fewer, N_FEATURES),
+    rounds, divisor = min(plan.rounds, MAX_ROUNDS), 20 if plan.quick else 1
+    for method, n_rows, n_features in (
+        ("fit", 200_000 // divisor, 100),
+        ("predict", 1_000_000 // divisor, N_FEATURES),
     ):
         for dtype in ("float64", "float32"):
-            yield row(what, dtype, n_rows, n_features, rounds)
+            yield row(method, dtype, n_rows, n_features, rounds)

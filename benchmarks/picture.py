@@ -1,11 +1,11 @@
-"""The ratios of a section as a picture: a mark for each, its spread as a whisker, a line at 1."""
+"""Plot of the ratios of a section with error bars for the spread over the rounds."""
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from benchmarks.report import about, ratios
+from benchmarks.report import caption, ratios
 
-# Okabe and Ito's colours, and marks that differ as well.
+# Colours of Okabe and Ito with distinct markers, suitable for colour-blind readers.
 STYLES = (
     ("#0072B2", "o"),
     ("#56B4E9", "s"),
@@ -15,7 +15,8 @@ STYLES = (
     ("#CC79A7", "P"),
     ("#999999", "X"),
 )
-ROW_INCHES, SPREAD = 0.42, 0.7  # height of a problem, and the part of it that its marks take
+ROW_INCHES = 0.42  # height of a row
+SPREAD = 0.7  # fraction of the height that is covered by markers
 
 
 def draw(contents, path):
@@ -24,9 +25,9 @@ def draw(contents, path):
     Parameters
     ----------
     contents : dict
-        Of `report.document`, with geometric means.
+        Results of `report.document` with geometric means.
     path : Path
-        Of a PNG or SVG file.
+        Path of the PNG or SVG file.
     """
     drawn = {column: ratios(contents, column) for column in contents["columns"]}
     drawn = {column: by_problem for column, by_problem in drawn.items() if by_problem}
@@ -36,32 +37,32 @@ def draw(contents, path):
     for i, (column, (color, marker)) in enumerate(zip(drawn, STYLES, strict=False)):
         shift = SPREAD * ((i + 0.5) / len(drawn) - 0.5)
         heights = [names.index(name) + shift for name in drawn[column]]
-        _marks(ax, drawn[column].values(), heights, color, marker)
+        _draw_ratios(ax, drawn[column].values(), heights, color, marker)
         mean = contents["geometric means"][column]["median"]
         ax.plot(mean, len(names) - 1 + shift, marker, color=color, label=column)
-    _dress(ax, names)
+    _style_axes(ax, names)
     ax.set_title(contents["title"])
     figure.legend(loc="outside upper center", ncols=min(3, len(drawn)), frameon=False)
-    figure.text(0.01, -0.01, about(contents), fontsize=6, va="top", wrap=True)
+    figure.text(0.01, -0.01, caption(contents), fontsize=6, va="top", wrap=True)
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
-def _marks(ax, several, heights, color, marker):
-    medians = [ratio.median for ratio in several]
-    below = [ratio.median - ratio.low for ratio in several]
-    above = [ratio.high - ratio.median for ratio in several]
+def _draw_ratios(ax, values, heights, color, marker):
+    medians = [ratio.median for ratio in values]
+    below = [ratio.median - ratio.low for ratio in values]
+    above = [ratio.high - ratio.median for ratio in values]
     style = {"color": color, "marker": marker, "markersize": 4, "linestyle": "none"}
     ax.errorbar(medians, heights, xerr=(below, above), elinewidth=1, **style)
 
 
-def _dress(ax, names):
+def _style_axes(ax, names):
     ax.axvline(1, color="black", linewidth=1)
     for boundary in range(len(names) - 1):
         ax.axhline(boundary + 0.5, color="#dddddd", linewidth=0.6, zorder=0)
     ax.axhline(len(names) - 1.5, color="black", linewidth=0.6)
     ax.set(xscale="log", yticks=range(len(names)), yticklabels=names)
     ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xlabel("times as long as torchmlp takes (logarithmic)")
+    ax.set_xlabel("time relative to torchmlp (logarithmic)")
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:g}")

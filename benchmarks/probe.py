@@ -1,9 +1,9 @@
-"""Peak memory of a call, in a fresh process.
+"""Peak memory of a call, in a new process.
 
-What is measured is the resident memory of the process at its highest while the call runs, less
-what was resident just before: pages that the call touched and the process had not, whoever asked
-for them. The kernel keeps that mark (VmHWM in /proc/self/status) and puts it back to the present
-when 5 is written to /proc/self/clear_refs, which Linux can do and other systems cannot.
+The result is the peak resident memory of the process during the call minus the resident memory
+before it. It includes memory allocated outside of Python. The peak is VmHWM in /proc/self/status.
+Writing 5 to /proc/self/clear_refs resets it to the current resident memory. This is available on
+Linux only.
 """
 
 import ctypes
@@ -20,29 +20,29 @@ from benchmarks.machine import ROOT
 
 
 def available():
-    """Whether this system can say what a call's peak was."""
+    """Return whether peak memory can be measured on this system."""
     return sys.platform == "linux" and Path("/proc/self/clear_refs").exists()
 
 
 def peak_bytes(target, *arguments):
-    """Return the bytes that a call needs at its peak beyond what was there before it.
+    """Return the peak memory of a call in bytes, in addition to the memory in use before it.
 
     Parameters
     ----------
     target : str
-        "module:function" that returns the call, having made its data and warmed it up.
+        "module:function" of a function that creates the data, warms up, and returns the call.
     *arguments : numbers and strings
-        Of the function.
+        Arguments of the function.
     """
     command = [sys.executable, "-m", "benchmarks.probe", target, json.dumps(arguments)]
     child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if child.returncode:
-        raise RuntimeError(f"the probe of {target} failed:\n{child.stderr}")
+        raise RuntimeError(f"Measuring the memory of {target} failed:\n{child.stderr}")
     return int(child.stdout.splitlines()[-1])
 
 
 def ones(n_bytes):
-    """Return a call that needs n_bytes, to try the measurement with."""
+    """Return a call that allocates n_bytes, to test the measurement."""
     return lambda: np.ones(n_bytes, dtype=np.uint8).sum()
 
 
@@ -53,8 +53,8 @@ def _status(key):
     raise KeyError(key)
 
 
-def _give_back_freed():
-    """Give freed memory back to the system, where glibc keeps it for the next allocation."""
+def _release_free_memory():
+    """Return freed memory to the system, since glibc keeps it for later allocations."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -62,7 +62,7 @@ def _give_back_freed():
 
 
 def _measure(call):
-    _give_back_freed()
+    _release_free_memory()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS")
     call()

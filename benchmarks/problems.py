@@ -1,4 +1,4 @@
-"""What is fitted: data made from a seed, a network, and how it is trained."""
+"""Problems: data generated with a fixed seed, and the parameters of the network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,29 +18,31 @@ from sklearn.preprocessing import scale
 
 @dataclass(frozen=True)
 class Problem:
-    """One row of the table.
+    """Data and network of one row of the table.
 
     Attributes
     ----------
     name : str
     make : callable () -> (X, y)
-        X in float64.
+        Returns the data, with X in float64.
     hidden : tuple of int
+        Sizes of the hidden layers.
     batch : int
-        Rows of a step; 0 for all of them.
+        Batch size. 0 for full batches.
     epochs : int
-        Every library trains for as many.
+        Number of epochs, the same for every library.
     solver : {"adam", "sgd", "lbfgs"}
-    kind : {"class", "labels", "number"}
-        What is predicted.
+    kind : {"classification", "multilabel", "regression"}
     quick : bool
-        Whether it is part of the short run.
-    for_gpu : bool
-        Whether it is part of a run on a GPU only; scikit-learn would take minutes.
+        Whether the problem is part of a quick run.
+    gpu_only : bool
+        Whether the problem is run on a GPU only. scikit-learn would take minutes.
     sparse : bool
-        Whether X is a csr array.
-    most_rounds : int or None
-        Rounds that are enough, where a fit takes seconds.
+        Whether X is a CSR array.
+    max_rounds : int or None
+        Maximum number of rounds, for fits that take seconds.
+    data : list
+        Cached data.
     """
 
     name: str
@@ -49,27 +51,27 @@ class Problem:
     batch: int
     epochs: int
     solver: str = "adam"
-    kind: str = "class"
+    kind: str = "classification"
     quick: bool = False
-    for_gpu: bool = False
+    gpu_only: bool = False
     sparse: bool = False
-    most_rounds: int | None = None
+    max_rounds: int | None = None
     data: list = field(default_factory=list, compare=False, repr=False)
 
     def load(self, dtype):
-        """Return X in this dtype, and y; made once."""
+        """Return X in the given dtype, and y. The data are generated once."""
         if not self.data:
             self.data.append(self.make())
         X, y = self.data[0]
         return X.astype(dtype), y
 
-    def forget(self):
-        """Give the memory of the data back."""
+    def clear(self):
+        """Release the memory of the data."""
         self.data.clear()
 
     def rounds(self, plan):
-        """Return how many rounds a plan takes with this problem."""
-        return min(plan.rounds, self.most_rounds or plan.rounds)
+        """Return the number of rounds of a plan for this problem."""
+        return min(plan.rounds, self.max_rounds or plan.rounds)
 
     def batch_size(self, n_rows):
         return min(self.batch or n_rows, n_rows)
@@ -89,7 +91,7 @@ def _moons(n_rows):
     return make_moons(n_rows, noise=0.2, random_state=0)
 
 
-def _classes(n_rows, n_features, n_classes=2):
+def _classification(n_rows, n_features, n_classes=2):
     X, y = make_classification(
         n_rows,
         n_features,
@@ -101,13 +103,13 @@ def _classes(n_rows, n_features, n_classes=2):
     return X, y
 
 
-def _numbers(n_rows, n_features):
+def _regression(n_rows, n_features):
     rng = np.random.RandomState(0)
     X = rng.standard_normal((n_rows, n_features))
     return X, np.sin(X[:, 0]) + X[:, 1:4].sum(axis=1) + 0.1 * rng.standard_normal(n_rows)
 
 
-def _labels(n_rows, n_features):
+def _multilabel(n_rows, n_features):
     X, y = make_multilabel_classification(n_rows, n_features, n_classes=10, random_state=0)
     return scale(X), y
 
@@ -118,45 +120,76 @@ def _text(n_rows, n_features, density):
     return X, (np.asarray(X[:, :2000].sum(axis=1)).ravel() > density * 1000).astype(int)
 
 
-# Steps with most to multiply, in a network that a processor and one that a GPU trains in seconds.
+# Problems with the most multiplications per step, trained in seconds on a CPU and on a GPU.
 LARGE = Problem(
     "8k x 1024, batch 4096",
-    lambda: _numbers(8192, 1024),
+    lambda: _regression(8192, 1024),
     (1024,) * 3,
     4096,
     3,
-    kind="number",
-    most_rounds=3,
+    kind="regression",
+    max_rounds=3,
 )
 LARGE_FOR_GPU = Problem(
     "32k x 1024, batch 8192",
-    lambda: _numbers(32_768, 1024),
+    lambda: _regression(32_768, 1024),
     (4096,) * 3,
     8192,
     1,
-    kind="number",
-    for_gpu=True,
+    kind="regression",
+    gpu_only=True,
 )
 PROBLEMS = [
     Problem("iris, batch 1", _iris, (10,), 1, 10),
     Problem("iris, batch 16", _iris, (10,), 16, 60, quick=True),
     Problem("moons 200 x 2, full batch", lambda: _moons(200), (100,), 0, 400, quick=True),
-    Problem("500 x 10, batch 1, sgd", lambda: _numbers(500, 10), (10,), 1, 4, "sgd", "number"),
+    Problem(
+        "500 x 10, batch 1, sgd", lambda: _regression(500, 10), (10,), 1, 4, "sgd", "regression"
+    ),
     Problem("moons 1000 x 2, batch 32", lambda: _moons(1000), (10, 10), 32, 40, quick=True),
     Problem("digits, batch 200", _digits, (100,), 200, 40, quick=True),
     Problem("digits, batch 200, sgd", _digits, (100,), 200, 40, "sgd"),
-    Problem("labels 2000 x 50, batch 32", lambda: _labels(2000, 50), (100,), 32, 10, kind="labels"),
-    Problem("20k x 50, batch 200", lambda: _numbers(20_000, 50), (256, 256), 200, 2, kind="number"),
     Problem(
-        "20k x 50, batch 4096", lambda: _numbers(20_000, 50), (256, 256), 4096, 3, kind="number"
+        "labels 2000 x 50, batch 32",
+        lambda: _multilabel(2000, 50),
+        (100,),
+        32,
+        10,
+        kind="multilabel",
     ),
     Problem(
-        "20k x 50, full batch, sgd", lambda: _numbers(20_000, 50), (100,), 0, 10, "sgd", "number"
+        "20k x 50, batch 200",
+        lambda: _regression(20_000, 50),
+        (256, 256),
+        200,
+        2,
+        kind="regression",
     ),
-    Problem("100k x 100, batch 200", lambda: _classes(100_000, 100), (100,), 200, 1),
-    Problem("10k x 784, batch 200", lambda: _classes(10_000, 784, 10), (256, 256), 200, 2),
-    Problem("2000 x 2000, batch 200", lambda: _numbers(2000, 2000), (100,), 200, 5, kind="number"),
-    Problem("1M x 10, batch 4096", lambda: _classes(1_000_000, 10), (10,), 4096, 1, most_rounds=3),
+    Problem(
+        "20k x 50, batch 4096",
+        lambda: _regression(20_000, 50),
+        (256, 256),
+        4096,
+        3,
+        kind="regression",
+    ),
+    Problem(
+        "20k x 50, full batch, sgd",
+        lambda: _regression(20_000, 50),
+        (100,),
+        0,
+        10,
+        "sgd",
+        "regression",
+    ),
+    Problem("100k x 100, batch 200", lambda: _classification(100_000, 100), (100,), 200, 1),
+    Problem("10k x 784, batch 200", lambda: _classification(10_000, 784, 10), (256, 256), 200, 2),
+    Problem(
+        "2000 x 2000, batch 200", lambda: _regression(2000, 2000), (100,), 200, 5, kind="regression"
+    ),
+    Problem(
+        "1M x 10, batch 4096", lambda: _classification(1_000_000, 10), (10,), 4096, 1, max_rounds=3
+    ),
     LARGE,
     Problem(
         "sparse 4000 x 20k, batch 200",
@@ -168,25 +201,37 @@ PROBLEMS = [
     ),
     Problem("digits, lbfgs", _digits, (100,), 0, 40, "lbfgs", quick=True),
     Problem("iris, lbfgs", _iris, (10,), 0, 60, "lbfgs"),
-    Problem("20k x 50, lbfgs", lambda: _numbers(20_000, 50), (100,), 0, 10, "lbfgs", "number"),
     Problem(
-        "100k x 100, batch 256", lambda: _classes(100_000, 100), (256, 256), 256, 2, for_gpu=True
+        "20k x 50, lbfgs", lambda: _regression(20_000, 50), (100,), 0, 10, "lbfgs", "regression"
+    ),
+    Problem(
+        "100k x 100, batch 256",
+        lambda: _classification(100_000, 100),
+        (256, 256),
+        256,
+        2,
+        gpu_only=True,
     ),
     LARGE_FOR_GPU,
 ]
 
 
-def chosen(plan):
-    """Return the problems of a run: the small ones of a quick one, and a GPU's on a GPU."""
+def problems_of(plan):
+    """Return the problems of a run."""
     on_cpu = plan.device == "cpu"
-    return [p for p in PROBLEMS if (p.quick or not plan.quick) and not (p.for_gpu and on_cpu)]
+    return [p for p in PROBLEMS if (p.quick or not plan.quick) and not (p.gpu_only and on_cpu)]
 
 
 def largest(plan):
-    """Return the problem whose step has most to multiply, a regression; a small one if quick."""
+    """Return the regression problem with the most multiplications per step of a run."""
     if plan.quick:
         units = (256,) * 3
         return Problem(
-            "2k x 256, batch 1024", lambda: _numbers(2048, 256), units, 1024, 1, kind="number"
+            "2k x 256, batch 1024",
+            lambda: _regression(2048, 256),
+            units,
+            1024,
+            1,
+            kind="regression",
         )
     return LARGE if plan.device == "cpu" else LARGE_FOR_GPU

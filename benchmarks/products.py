@@ -1,4 +1,4 @@
-"""How much of a fit is its matrix products: the same products alone, beside the fit."""
+"""Share of the matrix products in the fit time, from a run of the same products alone."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -11,9 +11,9 @@ from benchmarks.measure import Row, interleaved
 from benchmarks.problems import largest
 from torchmlp.training.parameters import as_matrix
 
-TITLE = "Rate of a fit on the largest problem, as a share of the rate of its bare products"
+TITLE = "Throughput of a fit on the largest problem relative to its matrix products alone"
 MEANS = False
-SHARE = "bare products / ours"  # of the seconds, so ours / bare products of the rates
+SHARE = "bare products / ours"  # ratio of times, equal to ours / bare products for throughput
 EPOCHS = 4
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -23,30 +23,30 @@ def columns(plan):
 
 
 def units_of(problem, X):
-    """Return the number of units of each layer of a regression, the input's first."""
+    """Return the number of units of each layer of a regression, including the input layer."""
     return (X.shape[1], *problem.hidden, 1)
 
 
 def steps(n_rows, batch):
-    """Return the rows of each step of an epoch."""
+    """Return the number of rows of each step of an epoch."""
     full, rest = divmod(n_rows, batch)
     return [batch] * full + [rest] * (rest > 0)
 
 
 def multiply_adds(units, n_rows):
-    """Return the multiply-adds of forward and backward for so many rows.
+    """Return the number of multiply-adds of forward and backward passes for n_rows rows.
 
-    Each layer has three products of one size, and the first only two: nobody asks for the
-    derivative with respect to X.
+    Each layer has three products of the same size. The first layer has only two, since the
+    derivative with respect to X is not required.
     """
     sizes = [fan_in * fan_out for fan_in, fan_out in pairwise(units)]
     return n_rows * (3 * sum(sizes) - sizes[0])
 
 
 class Products:
-    """The products of a fit and nothing else, from operands and into results that are there.
+    """Matrix products of a fit with preallocated operands and results.
 
-    All are in the memory order that the fit has them in.
+    All matrices have the same memory layout as in the fit.
 
     Parameters
     ----------
@@ -59,23 +59,23 @@ class Products:
     def __init__(self, units, batch, dtype, device):
         generator = torch.Generator(device).manual_seed(0)
 
-        def numbers(n_rows, n_columns):
+        def random_matrix(n_rows, n_columns):
             size = n_rows * n_columns
             flat = torch.randn(size, dtype=dtype, device=device, generator=generator)
             return as_matrix(flat, n_rows, n_columns)
 
-        # The rows of X are gathered one after the other.
-        X, *hidden = (numbers(batch, fan_in) for fan_in in units[:-1])
+        # Gathered rows of X are contiguous.
+        X, *hidden = (random_matrix(batch, fan_in) for fan_in in units[:-1])
         self.device = device
         self.flows = [X.contiguous(), *hidden]
-        self.coefs = [numbers(*pair) for pair in pairwise(units)]
-        self.deltas = [numbers(batch, fan_out) for fan_out in units[1:]]
+        self.coefs = [random_matrix(*pair) for pair in pairwise(units)]
+        self.deltas = [random_matrix(batch, fan_out) for fan_out in units[1:]]
         self.outputs = [torch.empty_like(delta) for delta in self.deltas]
         self.gradients = [torch.empty_like(coefs) for coefs in self.coefs]
         self.inputs = [torch.empty_like(flow) for flow in self.flows]
 
     def step(self, n_rows):
-        """Multiply for the first n_rows: X W, then from the last layer X' delta and delta W'."""
+        """Compute X W of all layers, then X' delta and delta W' in reverse order of the layers."""
         for flow, coefs, output in zip(self.flows, self.coefs, self.outputs, strict=True):
             torch.mm(flow[:n_rows], coefs, out=output[:n_rows])
         for i in range(len(self.coefs) - 1, -1, -1):
@@ -91,12 +91,12 @@ class Products:
 
 
 def row(problem, dtype, plan):
-    """Return the share in one dtype.
+    """Return the ratio for one dtype.
 
     Parameters
     ----------
     problem : Problem
-        A regression.
+        A regression problem.
     dtype : str
     plan : Plan
     """
@@ -109,11 +109,11 @@ def row(problem, dtype, plan):
         "bare products": lambda: products.run(steps(X.shape[0], batch) * EPOCHS),
         "torchmlp": lambda: fit(X, y),
     }
-    taken = interleaved(calls, problem.rounds(plan))
-    measured = Row.of(f"{problem.name}, {dtype}", taken, {SHARE: ("bare products", "torchmlp")})
-    work = 2e-9 * EPOCHS * multiply_adds(units, X.shape[0])
-    measured.figures["GFLOP/s of ours"] = work / measured.seconds["torchmlp"]
-    measured.figures["GFLOP/s of bare products"] = work / measured.seconds["bare products"]
+    times = interleaved(calls, problem.rounds(plan))
+    measured = Row.of(f"{problem.name}, {dtype}", times, {SHARE: ("bare products", "torchmlp")})
+    gflop = 2e-9 * EPOCHS * multiply_adds(units, X.shape[0])
+    measured.figures["GFLOP/s of ours"] = gflop / measured.seconds["torchmlp"]
+    measured.figures["GFLOP/s of bare products"] = gflop / measured.seconds["bare products"]
     return measured
 
 
@@ -121,4 +121,4 @@ def rows(plan):
     problem = largest(plan)
     for dtype in DTYPES:
         yield row(problem, dtype, plan)
-    problem.forget()
+    problem.clear()

@@ -1,4 +1,4 @@
-"""What is left of a run: JSON, and the same as a table in Markdown."""
+"""Results of a section as JSON and as a Markdown table."""
 
 import json
 from dataclasses import asdict
@@ -7,26 +7,26 @@ from datetime import UTC, datetime
 import numpy as np
 
 from benchmarks.fits import RATIOS
-from benchmarks.machine import line, versions
+from benchmarks.machine import summary, versions
 from benchmarks.measure import Ratio
 
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 MEAN = "geometric mean (smallest\N{EN DASH}largest)"
-DIGITS = 4  # of every number that is kept
+DIGITS = 4  # significant digits of the saved numbers
 
 
 def document(name, section, rows, plan, described):
-    """Return what a section measured, as a dict that JSON can hold.
+    """Return the results of a section as a dict that can be serialized to JSON.
 
     Parameters
     ----------
     name : str
     section : module
-        With ``TITLE``, ``MEANS`` and ``columns``.
+        Module with ``TITLE``, ``MEANS`` and ``columns``.
     rows : list of Row
     plan : Plan
     described : dict
-        What `machine` returned before the run.
+        Result of `machine` before the run.
     """
     contents = {
         "section": name,
@@ -48,7 +48,7 @@ def document(name, section, rows, plan, described):
 
 
 def rounded(value):
-    """Return the value with its numbers rounded, so that what is printed is what is saved."""
+    """Return the value with rounded numbers, so that printed and saved results agree."""
     if isinstance(value, dict):
         return {name: rounded(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -57,7 +57,7 @@ def rounded(value):
 
 
 def save(contents, folder):
-    """Write a section's JSON, and return where."""
+    """Write the results of a section to a JSON file, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{contents['section']}.json"
     path.write_text(json.dumps(contents, indent=1) + "\n", encoding="utf-8")
@@ -69,7 +69,7 @@ def load(path):
 
 
 def ratios(contents, column):
-    """Return the ratios of a column by problem, of those that have one."""
+    """Return the ratios of a column by problem."""
     return {
         row["name"]: Ratio(**row["ratios"][column])
         for row in contents["rows"]
@@ -77,20 +77,20 @@ def ratios(contents, column):
     }
 
 
-def geometric_mean(several):
-    """Return the geometric mean of ratios, between the smallest and the largest of them."""
-    medians = np.array([ratio.median for ratio in several])
+def geometric_mean(values):
+    """Return the geometric mean of the medians, with their minimum and maximum."""
+    medians = np.array([ratio.median for ratio in values])
     mean = np.exp(np.log(medians).mean())
     return Ratio(float(medians.min()), float(mean), float(medians.max()))
 
 
 def header(columns):
-    """Return the first two lines of a table."""
+    """Return the first two lines of a Markdown table."""
     return [_line(["problem", *columns]), _line(["---", *["---:"] * len(columns)])]
 
 
 def line_of(row, columns):
-    """Return the line of a row, a dict: ratios with their spread, figures, or nothing."""
+    """Return the line of a row given as a dict. Missing cells are empty."""
     return _line([row["name"], *(_cell(row, column) for column in columns)])
 
 
@@ -105,14 +105,14 @@ def _line(cells):
 
 
 def table(contents, columns=None):
-    """Return the rows as a table in Markdown, their means below where they mean something.
+    """Return the results as a Markdown table, with geometric means if the section has them.
 
     Parameters
     ----------
     contents : dict
-        Of `document`.
+        Results of `document`.
     columns : list of str, default=None
-        None for all of them.
+        Columns of the table. None for all.
     """
     columns = contents["columns"] if columns is None else columns
     lines = header(columns) + [line_of(row, columns) for row in contents["rows"]]
@@ -120,35 +120,35 @@ def table(contents, columns=None):
 
 
 def means_line(contents, columns):
-    """Return the line of the means in a list, which is empty where there are none."""
+    """Return a list with the line of the geometric means, or an empty list without means."""
     if "geometric means" not in contents:
         return []
     means = {"name": MEAN, "ratios": contents["geometric means"], "figures": {}}
     return [line_of(means, columns)]
 
 
-def about(contents):
-    """Return how the figures were taken, in a sentence or two."""
+def caption(contents):
+    """Return a description of the measurement, the machine and the versions."""
     counts = [row["rounds"] for row in contents["rows"]]
     rounds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     return (
         f"Medians of {rounds} interleaved rounds (smallest\N{EN DASH}largest), "
-        f"{contents['date']}. {line(contents['machine'], contents['versions'])}."
+        f"{contents['date']}. {summary(contents['machine'], contents['versions'])}."
     )
 
 
 def readme_block(contents):
-    """Return what stands between the README's markers: the table of the fits."""
-    return f"{BEGIN}\n\n{table(contents, list(RATIOS))}\n\n{about(contents)}\n\n{END}"
+    """Return the block of the README with the table of the fits, including its markers."""
+    return f"{BEGIN}\n\n{table(contents, list(RATIOS))}\n\n{caption(contents)}\n\n{END}"
 
 
 def rewritten(readme, contents):
-    """Return the README's text with a new block between its markers.
+    """Return the text of the README with an updated block.
 
     Raises
     ------
     ValueError
-        If there is no such block.
+        If the README has no block.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)

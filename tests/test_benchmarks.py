@@ -20,10 +20,10 @@ from benchmarks import (
     products,
     report,
 )
-from benchmarks.libraries import LIBRARIES, pytabkit, takes_part
+from benchmarks.libraries import LIBRARIES, pytabkit, supports
 from benchmarks.machine import machine
 from benchmarks.measure import Plan, Ratio, Row, interleaved
-from benchmarks.problems import PROBLEMS, Problem, chosen, largest
+from benchmarks.problems import PROBLEMS, Problem, largest, problems_of
 
 ONCE = Plan(rounds=1)
 
@@ -33,9 +33,13 @@ def _no_pause(monkeypatch):
     monkeypatch.setattr("benchmarks.measure.PAUSE", 0.0)
 
 
-def tiny(solver="adam", kind="class", hidden=(3,), name="tiny", **options):
+def tiny(solver="adam", kind="classification", hidden=(3,), name="tiny", **options):
     X, y = load_iris(return_X_y=True)
-    y = {"class": y, "labels": np.eye(3, dtype=int)[y], "number": y.astype(float)}[kind]
+    y = {
+        "classification": y,
+        "multilabel": np.eye(3, dtype=int)[y],
+        "regression": y.astype(float),
+    }[kind]
     return Problem(name, lambda: (X, y), hidden, 100, 1, solver, kind, **options)
 
 
@@ -63,23 +67,23 @@ def contents():
     return report.document("fits", fits, rows, ONCE, machine("cpu"))
 
 
-@pytest.mark.parametrize("kind", ["class", "labels", "number"])
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "regression"])
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 def test_every_library_fits(solver, kind):
     problem = tiny(solver, kind)
     taken = fits.seconds_of(problem, ONCE)
-    assert set(taken) == {name for name in LIBRARIES if takes_part(name, problem)}
+    assert set(taken) == {name for name in LIBRARIES if supports(name, problem)}
     assert all(len(rounds) == 1 and rounds[0] > 0 for rounds in taken.values())
 
 
-def test_takes_part(monkeypatch):
+def test_supports(monkeypatch):
     monkeypatch.setitem(LIBRARIES, "pytabkit f32", (pytabkit, np.float32))
     for name in ("skorch f32", "skorch defaults f32", "pytabkit f32"):
-        assert takes_part(name, tiny())
-        assert not takes_part(name, tiny("lbfgs"))
-        assert not takes_part(name, tiny(sparse=True))
-    assert not takes_part("pytabkit f32", tiny("sgd"))
-    assert not takes_part("pytabkit f32", tiny(kind="labels"))
+        assert supports(name, tiny())
+        assert not supports(name, tiny("lbfgs"))
+        assert not supports(name, tiny(sparse=True))
+    assert not supports("pytabkit f32", tiny("sgd"))
+    assert not supports("pytabkit f32", tiny(kind="multilabel"))
     assert "pytabkit / ours f32" in fits.columns(ONCE)
 
 
@@ -103,11 +107,11 @@ def test_rounds_are_interleaved():
 def test_long_fits_take_fewer_rounds():
     for problem, plan, rounds in (
         (tiny(), Plan(rounds=5), 5),
-        (tiny(most_rounds=3), Plan(rounds=5), 3),
-        (tiny(most_rounds=3), ONCE, 1),
+        (tiny(max_rounds=3), Plan(rounds=5), 3),
+        (tiny(max_rounds=3), ONCE, 1),
     ):
         assert problem.rounds(plan) == rounds
-    taken = fits.seconds_of(tiny(most_rounds=1), Plan(rounds=2))
+    taken = fits.seconds_of(tiny(max_rounds=1), Plan(rounds=2))
     assert {len(rounds) for rounds in taken.values()} == {1}
 
 
@@ -120,7 +124,7 @@ def test_largest_problem_is_a_regression():
     # `products.units_of` counts one output.
     for device in ("cpu", "cuda"):
         for quick in (False, True):
-            assert largest(Plan(device=device, quick=quick)).kind == "number"
+            assert largest(Plan(device=device, quick=quick)).kind == "regression"
 
 
 def test_problems_cover_every_kind():
@@ -128,13 +132,13 @@ def test_problems_cover_every_kind():
     assert {0, 1, 16, 32, 200, 4096} <= {problem.batch for problem in PROBLEMS}
     wanted = {(10,), (100,), (256, 256), (1024, 1024, 1024)}
     assert wanted <= {problem.hidden for problem in PROBLEMS}
-    assert {"class", "labels", "number"} == {problem.kind for problem in PROBLEMS}
+    assert {"classification", "multilabel", "regression"} == {problem.kind for problem in PROBLEMS}
     assert {"adam", "sgd", "lbfgs"} == {problem.solver for problem in PROBLEMS}
-    for_gpu = [problem for problem in PROBLEMS if problem.for_gpu]
-    assert {problem.hidden for problem in for_gpu} == {(256, 256), (4096, 4096, 4096)}
-    assert chosen(Plan(device="cuda")) == PROBLEMS
-    assert not set(for_gpu) & set(chosen(Plan()))
-    assert 0 < len(chosen(Plan(quick=True))) < len(chosen(Plan()))
+    gpu_only = [problem for problem in PROBLEMS if problem.gpu_only]
+    assert {problem.hidden for problem in gpu_only} == {(256, 256), (4096, 4096, 4096)}
+    assert problems_of(Plan(device="cuda")) == PROBLEMS
+    assert not set(gpu_only) & set(problems_of(Plan()))
+    assert 0 < len(problems_of(Plan(quick=True))) < len(problems_of(Plan()))
 
 
 def test_bare_products_equal_those_of_a_fit(monkeypatch):
@@ -162,7 +166,7 @@ def test_bare_products_equal_those_of_a_fit(monkeypatch):
 
 @pytest.mark.parametrize("dtype", products.DTYPES)
 def test_share_of_the_bare_products(dtype):
-    row = products.row(tiny(kind="number"), dtype, ONCE)
+    row = products.row(tiny(kind="regression"), dtype, ONCE)
     share = row.ratios[products.SHARE].median
     assert share == pytest.approx(row.seconds["bare products"] / row.seconds["torchmlp"])
     rates = [row.figures[column] for column in products.columns(ONCE)[1:]]
@@ -172,7 +176,7 @@ def test_share_of_the_bare_products(dtype):
 def test_bfloat16_beside_float32(monkeypatch):
     monkeypatch.setattr("torchmlp.training.device.placement.BFLOAT16_PAYS_OFF", 0)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
-    row = bfloat16.row(tiny(kind="number", hidden=(100,)), ONCE)
+    row = bfloat16.row(tiny(kind="regression", hidden=(100,)), ONCE)
     assert {*row.ratios, *row.figures} == set(bfloat16.columns(ONCE))
     scores = [row.figures[f"r2 of {dtype}"] for dtype in bfloat16.DTYPES]
     assert scores[0] == pytest.approx(scores[1], abs=0.1)
@@ -220,7 +224,7 @@ def test_results_are_saved_and_loaded(contents, tmp_path):
     assert {"date", "machine", "versions"} <= contents.keys()
     assert contents["rows"][0]["seconds"] == {"torchmlp f64": 0.1235}
     assert report.ratios(contents, "skorch / ours f32") == {"one": Ratio(7.0, 8.0, 9.0)}
-    assert report.about(contents).startswith("Medians of 3 to 5 interleaved rounds")
+    assert report.caption(contents).startswith("Medians of 3 to 5 interleaved rounds")
     assert contents["geometric means"]["scikit-learn f64 / ours f64"]["median"] == 4.0
 
 

@@ -48,14 +48,14 @@ class Comparison:
 
     @property
     def largest_difference(self):
-        theirs, ours = (np.array(model.loss_curve_) for model in self.models)
-        return np.abs(theirs - ours).max() if theirs.shape == ours.shape else np.nan
+        first, second = (np.array(model.loss_curve_) for model in self.models)
+        return np.abs(first - second).max() if first.shape == second.shape else np.nan
 
     def row(self):
-        theirs, ours = self.seconds
+        first, second = self.seconds
         return (
             f"{self.problem.name:<12}{self.scores[0]:>14.4f}{self.scores[1]:>11.4f}"
-            f"{self.largest_difference:>17.1e}{theirs:>14.3f}{ours:>11.3f}{theirs / ours:>8.1f}"
+            f"{self.largest_difference:>17.1e}{first:>14.3f}{second:>11.3f}{first / second:>8.1f}"
         )
 
 
@@ -153,11 +153,13 @@ def _draw_boundary(ax, comparison, which):
 
 def _draw_regression(ax, comparison):
     X, _, y, _ = comparison.problem.split()
-    theirs, ours = comparison.models
+    sklearn_mlp, torch_mlp = comparison.models
     grid = np.linspace(X.min(), X.max(), 400)[:, None]
     ax.scatter(X[:, 0], y, s=8, color="0.65", label="training data")
-    ax.plot(grid, theirs.predict(grid), color=SKLEARN_COLOR, lw=4, alpha=0.5, label="scikit-learn")
-    ax.plot(grid, ours.predict(grid), color=TORCHMLP_COLOR, lw=1.5, ls="--", label="torchmlp")
+    ax.plot(
+        grid, sklearn_mlp.predict(grid), color=SKLEARN_COLOR, lw=4, alpha=0.5, label="scikit-learn"
+    )
+    ax.plot(grid, torch_mlp.predict(grid), color=TORCHMLP_COLOR, lw=1.5, ls="--", label="torchmlp")
     ax.set_title("x/2 + sin(x) cos(2x) + noise")
     ax.set_xlabel("x, standardised")
     ax.legend(loc="upper left", fontsize=8)
@@ -165,12 +167,12 @@ def _draw_regression(ax, comparison):
 
 def _draw_losses(ax, comparisons):
     for comparison in comparisons:
-        theirs, ours = comparison.models
-        ax.plot(theirs.loss_curve_, color=SKLEARN_COLOR, lw=4, alpha=0.4)
-        ax.plot(ours.loss_curve_, color=TORCHMLP_COLOR, lw=1.2, ls="--")
+        sklearn_mlp, torch_mlp = comparison.models
+        ax.plot(sklearn_mlp.loss_curve_, color=SKLEARN_COLOR, lw=4, alpha=0.4)
+        ax.plot(torch_mlp.loss_curve_, color=TORCHMLP_COLOR, lw=1.2, ls="--")
         ax.annotate(
             comparison.problem.name,
-            (ours.n_iter_ - 1, ours.loss_curve_[-1]),
+            (torch_mlp.n_iter_ - 1, torch_mlp.loss_curve_[-1]),
             xytext=(2, -8),
             textcoords="offset points",
             va="center",

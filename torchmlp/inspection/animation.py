@@ -376,7 +376,7 @@ class TrainingAnimation(PlayerMixin):
         ax.set(yscale=yscale, xlabel="epoch", ylabel="loss", xlim=(0, len(self.loss)))
 
     def _show(self, frame):
-        """Update the artists to another frame."""
+        """Update the artists to show another frame."""
         for line, values in zip(self.lines_, self._curves(frame), strict=True):
             line.set_ydata(values)
         if self.image_ is not None:

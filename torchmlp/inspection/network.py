@@ -333,7 +333,7 @@ def _draw_legend(ax, vertical, title):
 
     signs = {"negative": NEGATIVE, "positive": POSITIVE}
     handles = [Line2D([], [], color=c, lw=2, label=label) for label, c in signs.items()]
-    beside = {"loc": "upper right", "bbox_to_anchor": (0, 1), "borderaxespad": 0}
+    left = {"loc": "upper right", "bbox_to_anchor": (0, 1), "borderaxespad": 0}
     below = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "borderaxespad": 1.5, "ncols": 2}
-    place = beside if vertical else below
-    return ax.legend(handles=handles, title=title, frameon=False, **place)
+    position = left if vertical else below
+    return ax.legend(handles=handles, title=title, frameon=False, **position)

@@ -204,7 +204,7 @@ class WeightsDisplay:
                 panel.set_xticks([])
 
     def _draw_text(self, ax, text, style):
-        """Draw text at the right of the axes, outside of it."""
+        """Draw text to the right of the axes."""
         from matplotlib.text import Text
 
         defaults = {"rotation": 90, "va": "center", "fontsize": "small"}
