@@ -231,6 +231,8 @@ class BaseTorchMLP(
             encoder.check(y, same_classes=False)
             encoded = encoder.encode(y)
             check_targets(encoded, loss, self.loss)
+        if self.early_stopping and len(encoded) < 2:
+            raise ValueError("The validation set is too small: X_val needs two rows or more.")
         if encoder.n_outputs(encoded) != n_outputs:
             raise ValueError(
                 f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}. Pass as many."

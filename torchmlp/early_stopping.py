@@ -44,8 +44,8 @@ def split(data, strata, fraction, random_state):
         except ValueError as error:
             raise ValueError(
                 f"early_stopping=True needs samples of each class in both parts of the split: "
-                f"{error} Add samples, change validation_fraction={fraction}, or set "
-                "early_stopping=False."
+                f"{str(error).rstrip('.')}. Add samples, change validation_fraction={fraction}, or "
+                "set early_stopping=False."
             ) from error
     if len(held_out) < 2:
         raise ValueError(

@@ -10,8 +10,9 @@ FALSE_ALARMS = 1e-6  # accepted probability of a false warning for a random spli
 
 _REMEDIES = {
     "X": (
-        "A Pipeline transforms X_val only with Pipeline(..., transform_input=['X_val']). Without a "
-        "Pipeline, apply the transformations of X to X_val before calling fit."
+        "A Pipeline transforms X_val only with Pipeline(..., transform_input=['X_val']), "
+        "sklearn.set_config(enable_metadata_routing=True) and set_fit_request(X_val=True, "
+        "y_val=True). Without a Pipeline, apply the transformations of X to X_val before fit."
     ),
     "y": (
         "TransformedTargetRegressor transforms y, but not y_val. Apply the same transformation to "

@@ -164,7 +164,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
     TypeError, ValueError
         If a value, or the shape, is not valid.
     """
-    with naming(names[0]):
+    with naming(*names):
         _check_values(X, numeric=True)
         X = validate_data(
             estimator,

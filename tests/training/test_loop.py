@@ -12,6 +12,7 @@ from helpers import (
     iris,
 )
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -129,3 +130,21 @@ def test_planned_schedule_runs_all_epochs(learning_rate, early_stopping, capsys)
         assert mlp.best_validation_score_ == max(mlp.validation_scores_)
         assert mlp.best_validation_score_ != mlp.validation_scores_[-1]
         assert mlp.best_validation_score_ == pytest.approx(mlp.score(X_REG[200:], Y_REG[200:]))
+
+
+@pytest.mark.parametrize(
+    ("scale", "parameters", "message"),
+    [
+        (1.0, {"solver": "sgd", "learning_rate_init": 10}, "Lower learning_rate_init=10.0"),
+        (1e200, {"max_iter": 3}, "and is inf in the last. y has values"),
+    ],
+)
+def test_exploding_loss_with_finite_weights_warns(scale, parameters, message):
+    X, y = load_digits(return_X_y=True)
+    mlp = TorchMLPRegressor(random_state=0, **parameters)
+    with pytest.warns(ConvergenceWarning) as caught:
+        mlp.fit(X, y * scale)
+    (text,) = [str(w.message) for w in caught if "diverged" in str(w.message)]
+    assert text.startswith("Training diverged: the loss was")
+    assert message in text
+    assert all(np.isfinite(coefs).all() for coefs in mlp.coefs_)

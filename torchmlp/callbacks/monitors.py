@@ -127,6 +127,8 @@ class TimeLimit(Monitor):
                 f"time_limit={self.limit} seconds reached in {unit} {epoch}, and the "
                 "optimization hasn't converged yet."
             )
+            if inputs.settings.solver == "lbfgs" and state.progress.n_iter == 0:
+                reached += " No iteration was completed: the initial weights are kept."
             state.pending_warnings.append((reached, ConvergenceWarning))
         return self.is_over
 

@@ -42,9 +42,9 @@ class ExportMixin:
             - 'logits', the outputs of the last linear layer, of shape (n_samples, n_outputs):
               those before softmax, sigmoid or, with the losses 'poisson' and 'gamma', the
               exponential function. It is the form for further training (for example with
-              ``torch.nn.CrossEntropyLoss``) and for attributions with captum or shap, whose
-              GradientExplainer needs ``.float()``. Two classes have one output, the log-odds of
-              ``classes_[1]``.
+              ``torch.nn.CrossEntropyLoss``, or ``BCEWithLogitsLoss`` for two classes) and for
+              attributions with captum or shap, whose GradientExplainer needs ``.float()``. Two
+              classes have one output, the log-odds of ``classes_[1]``.
 
         Returns
         -------

@@ -29,15 +29,16 @@ class CallableLoss:
                 result = self.function(outputs.clone(), y.clone())
         except Exception as error:
             raise ValueError(
-                f"loss={self.function!r} could not be computed: {error} It gets two tensors, raw "
-                "outputs and targets; write it with torch's functions, not with NumPy's, and "
-                "pass a function, not a class of modules."
+                f"loss={self.function!r} could not be computed: {str(error).rstrip('.')}. It gets "
+                "two tensors, raw outputs and targets; write it with torch's functions, not with "
+                "NumPy's, and pass a function, not a class of modules."
             ) from error
         if not isinstance(result, torch.Tensor) or result.shape != outputs.shape[:1]:
             got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
             raise ValueError(
                 f"loss={self.function!r} must return one loss per sample, a tensor of shape "
-                f"({len(outputs)},), got {got}. Sum or average over the outputs, dim=1."
+                f"({len(outputs)},), got {got}. Sum or average over the outputs, dim=1, "
+                "but not over the samples; losses of torch.nn.functional need reduction='none'."
             )
         return result
 
@@ -69,8 +70,8 @@ class CallableLoss:
             except RuntimeError as error:
                 raise ValueError(
                     f"loss={self.function!r} could not be differentiated with respect to the raw "
-                    f"outputs: {error} Compute it from the raw outputs, with torch's "
-                    "differentiable functions and without detach()."
+                    f"outputs: {str(error).rstrip('.')}. Compute it from the raw outputs, with "
+                    "torch's differentiable functions and without detach()."
                 ) from error
         return values.detach(), gradient
 

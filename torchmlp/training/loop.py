@@ -14,6 +14,8 @@ from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
 from torchmlp.training.stochastic import EpochTrainer
 
+EXPLOSION = 1e3  # ratio of the last loss to the first one from which a fit has diverged
+
 
 class Monitor:
     """Follows a fit epoch by epoch, and may end it; callbacks and progress bars are monitors.
@@ -217,12 +219,26 @@ class _Loop:
         if self.inputs.monitors_score and progress.best_validation_score == -math.inf:
             message = "No validation score was finite; the initial weights are kept."
             state.pending_warnings.append((f"{message} {remedy(self.inputs)}", ConvergenceWarning))
+        elif not self.inputs.monitors_score and self._loss_exploded():
+            message = (
+                f"Training diverged: the loss was {progress.loss_curve[-progress.n_iter]:.3g} in "
+                f"the first epoch and is {progress.loss:.3g} in the last."
+            )
+            state.pending_warnings.append((f"{message} {remedy(self.inputs)}", ConvergenceWarning))
         if not state.weights_are_finite():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
                 "values and need to be preprocessed. Training diverged in epoch "
                 f"{len(progress.loss_curve)} (loss {progress.loss}). {remedy(self.inputs)}"
             )
+
+    def _loss_exploded(self):
+        """Return whether the last loss is not finite, or much larger than the first."""
+        progress = self.state.progress
+        if not progress.n_iter:
+            return False
+        first = max(progress.loss_curve[-progress.n_iter], self.inputs.settings.tol)
+        return not math.isfinite(progress.loss) or progress.loss > EXPLOSION * first
 
 
 def evaluate(inputs, state):
