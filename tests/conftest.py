@@ -6,7 +6,7 @@ from helpers import call_at_every_step
 
 @pytest.fixture
 def global_random_seed():
-    """The fixture of that name which scikit-learn's own tests ask for."""
+    """The fixture of this name that scikit-learn's own tests use."""
     return 42
 
 

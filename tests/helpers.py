@@ -1,4 +1,4 @@
-"""Data, pairs of estimators and comparisons that the tests share."""
+"""Data, estimators and assertions that the tests share."""
 
 import functools
 import warnings
@@ -151,7 +151,7 @@ def call_at_every_step(monkeypatch, function):
 
 
 def some_weights(n_rows):
-    """Weights between 0 and 3, some of them 0."""
+    """Return weights between 0 and 2.25, some of them 0."""
     return np.random.RandomState(5).randint(0, 4, n_rows) * 0.75
 
 
@@ -167,7 +167,7 @@ def assert_same_weights(a, b, rtol=1e-9, atol=1e-13):
 
 
 def assert_identical(a, b):
-    """The same weights, to the bit."""
+    """Assert that the weights are equal to the last bit."""
     assert_same_weights(a, b, rtol=0, atol=0)
 
 
@@ -187,7 +187,7 @@ ATTRIBUTES = (
 
 
 def assert_same_fit(theirs, ours, X, rtol=1e-9):
-    """Every weight, attribute and prediction of scikit-learn's model is in ours."""
+    """Assert that ours has every weight, attribute and prediction of scikit-learn's estimator."""
     assert_same_weights(theirs, ours, rtol=rtol)
     for name in ATTRIBUTES:
         if not hasattr(theirs, name):
@@ -209,7 +209,7 @@ def assert_same_fit(theirs, ours, X, rtol=1e-9):
 
 
 def around_target(regressor, **parameters):
-    """Return a TransformedTargetRegressor, of the logarithm of y if nothing else is given."""
+    """Return a TransformedTargetRegressor, by default of the logarithm of y."""
     parameters = parameters or {"func": np.log, "inverse_func": np.exp}
     return TransformedTargetRegressor(regressor, **parameters)
 

@@ -1,4 +1,4 @@
-"""A GPU's semantics on the CPU: a graph of what was launched, and memory of its own."""
+"""An emulation of a GPU on the CPU: graphs of operations, and memory that the host cannot read."""
 
 import weakref
 
@@ -8,15 +8,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchmlp.training import batches
 from torchmlp.training.device import transfer
 
-# For the device, which is not possible while a graph is captured.
+# Operations that wait for the device, which is not possible while a graph is captured.
 WAITS = torch.ops.aten._local_scalar_dense.default, torch.ops.aten.item.default
 
 
 class Tape(TorchDispatchMode):
-    """Records operations: tensors by reference, all other arguments as they are.
+    """Records operations, with references to their tensors and the values of other arguments.
 
-    To go on recording it has to run them, but what they change is put back in the end. A replay
-    runs them again, in the same order and on the same memory, that of their results included.
+    Recording executes them; `put_back` restores what they changed. A replay executes them again,
+    in the same order and on the same memory, including that of their results.
     """
 
     def __init__(self):
@@ -36,7 +36,7 @@ class Tape(TorchDispatchMode):
         return results
 
     def _remember(self, func, args, kwargs):
-        """Keep what an operation is about to change."""
+        """Keep a copy of what an operation is about to change."""
         for i, argument in enumerate(func._schema.arguments):
             value = args[i] if i < len(args) else kwargs.get(argument.name)
             if isinstance(value, torch.Generator) and value not in self._before:
@@ -62,7 +62,7 @@ class Tape(TorchDispatchMode):
 
 
 class TapeCapturer:
-    """Stands in for `CudaCapturer`, and counts."""
+    """Replaces `CudaCapturer`, and counts its calls."""
 
     def __init__(self, device, generator):
         self.n_warm_ups = self.n_captures = self.n_replays = 0
@@ -90,7 +90,7 @@ class TapeCapturer:
 
 
 def treat_the_cpu_as_a_device(way, monkeypatch):
-    """Let the host write elsewhere than where products read; rows are "resident" or "streamed"."""
+    """Make the host write to other memory than the products read; `way` is resident or streamed."""
     for module in (batches, transfer):
         monkeypatch.setattr(module, "shares_memory", lambda device: False)
     free = 1 << 40 if way == "resident" else 0

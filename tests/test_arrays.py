@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
-DEVICE = array_api_strict.Device("device1")  # one that NumPy knows nothing of
+DEVICE = array_api_strict.Device("device1")  # NumPy cannot read it
 MAKERS = {
     "torch": torch.asarray,
     "array_api_strict": lambda array: array_api_strict.asarray(array, device=DEVICE),
@@ -74,7 +74,7 @@ def test_arrays_come_back_as_the_same_kind(task, kind, early_stopping):
             model.hidden_activations(X_), plain.hidden_activations(X), strict=True
         ):
             assert_same_kind(got, expected, X_)
-        assert isinstance(model.predict(X), np.ndarray)  # the model is NumPy's, and takes all
+        assert isinstance(model.predict(X), np.ndarray)  # a fitted model takes every kind
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -132,7 +132,7 @@ def test_polars():
     assert list(model.feature_names_in_) == data.columns
     plain = fit_quietly(clone(model), X, y)
     assert_identical(model, plain)
-    # Polars hands out columns, and products of these round otherwise.
+    # The data of polars are column-major, and their products round differently.
     np.testing.assert_allclose(model.predict(data), plain.predict(X), rtol=1e-11)
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(data.select(reversed(data.columns)))

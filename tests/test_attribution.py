@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import TASKS, fit_quietly
 
-# The warnings of the libraries are not ours.
+# The libraries warn of their own code.
 pytestmark = pytest.mark.filterwarnings("ignore")
 ATTRIBUTED = ["binary", "multiclass", "multilabel", "regression", "poisson"]
 

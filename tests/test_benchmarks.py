@@ -45,7 +45,7 @@ def tiny(solver="adam", kind="classification", hidden=(3,), name="tiny", **optio
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """Two threads would wait for each other where tests run in parallel."""
+    """Compute on one thread: tests that run in parallel share the processors."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -54,7 +54,7 @@ def _one_thread():
 
 @pytest.fixture
 def contents():
-    """What a section leaves: two problems, one of which a library cannot do."""
+    """The results of a section: two problems, one of which a library does not support."""
     first = {
         "scikit-learn f64 / ours f64": Ratio(1.0, 2.0, 3.0),
         "skorch / ours f32": Ratio(7.0, 8.0, 9.0),
@@ -99,7 +99,7 @@ def test_rounds_are_interleaved():
     order = []
     taken = interleaved({"x": "x", "y": "y"}, 9, lambda call: order.append(call) or len(order))
     rounds = list(zip(order[::2], order[1::2], strict=True))
-    assert len(rounds) == 1 + 9  # one is not counted
+    assert len(rounds) == 1 + 9  # the first is not counted
     assert {("x", "y"), ("y", "x")} == set(rounds)
     assert taken == {name: [i + 1 for i in range(2, 20) if order[i] == name] for name in "xy"}
 

@@ -10,7 +10,7 @@ VARIANTS = [
     {"solver": "sgd"},
     {"solver": "lbfgs"},
     {"activation": "tanh"},
-    # At the default rate no linear model gets anywhere in 200 epochs, scikit-learn's neither.
+    # At the default rate 200 epochs are not enough for a linear model, as in scikit-learn.
     {"hidden_layer_sizes": (), "learning_rate_init": 0.1},
     {"dropout": 0.2},
     {"solver": "adamw"},
@@ -26,15 +26,15 @@ EVERY_PARTIAL_FIT = [
 ]
 # parameter, value, classifier only, checks, why they fail
 EXPECTED_FAILURES = [
-    ("dropout", 0.2, False, WEIGHTS, "two copies of a row drop units of their own"),
-    ("class_weight", "balanced", True, WEIGHTS, "balances rows, not weights, as scikit-learn"),
-    ("class_weight", "balanced", True, EVERY_PARTIAL_FIT, "partial_fit cannot balance: an error"),
+    ("dropout", 0.2, False, WEIGHTS, "dropout is drawn for each copy of a row"),
+    ("class_weight", "balanced", True, WEIGHTS, "counts rows, not weights, as in scikit-learn"),
+    ("class_weight", "balanced", True, EVERY_PARTIAL_FIT, "partial_fit raises for 'balanced'"),
     (
         "activation",
         "tanh",
         True,
         ["check_class_weight_classifiers"],
-        "asserts that a heavy class drowns the others, and this network separates them",
+        "asserts that only the class of large weight is predicted; this network separates them",
     ),
     (
         "solver",

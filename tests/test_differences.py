@@ -1,7 +1,7 @@
-"""Where scikit-learn is wrong and we are not: every test here fails with scikit-learn's class.
+"""Tests for the differences from scikit-learn's MLP: each test fails with scikit-learn's class.
 
-`both` runs a test with our class and, as a strict expected failure, with scikit-learn's, so that
-a row of the README's table falls the day scikit-learn mends it.
+`both` runs a test with our class and, as a strict expected failure, with scikit-learn's. A test
+that starts to pass with scikit-learn's class fails, and its row in the README can be removed.
 """
 
 import pickle
@@ -135,7 +135,7 @@ def test_warm_start_keeps_the_best_weights(estimator):
     mlp = estimator(early_stopping=True, warm_start=True, random_state=0, max_iter=100, tol=0.0)
     fit_quietly(mlp, X, y)
     best = mlp.predict_proba(X)
-    # Steps that only do harm, so the first fit's weights must stay.
+    # Steps at this rate only make the weights worse, so those of the first fit must be kept.
     fit_quietly(mlp.set_params(learning_rate_init=100.0), X, y)
     np.testing.assert_array_equal(mlp.predict_proba(X), best)
 

@@ -19,8 +19,8 @@ from torchmlp.callbacks import Snapshots, find_snapshots
 DISPLAYS = [getattr(inspection, name) for name in inspection.__all__]
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# numpydoc's codes for what scikit-learn does otherwise, and we with it: results have names, short
-# methods have neither examples nor a see-also, lines may begin after the opening quotes.
+# numpydoc's codes for rules that scikit-learn does not follow either: results have names, short
+# methods have neither examples nor a see-also, text may begin on the line of the quotes.
 TOLERATED = {"ES01", "EX01", "SA01", "SA04", "GL01", "RT02", "RT03"}
 
 

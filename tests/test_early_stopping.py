@@ -63,7 +63,7 @@ def test_split_without_any_weight_raises():
 
 
 def after_each_step(mlp, n_steps):
-    """The model after each epoch of a fit."""
+    """Yield the model after each epoch of a fit."""
     mlp = clone(mlp).set_params(early_stopping=False, scoring=None)
     kwargs = {"classes": [0, 1, 2]} if hasattr(mlp, "predict_proba") else {}
     rows = (X_TRAIN, Y_TRAIN) if kwargs else (X_REG[:200], Y_REG[:200])

@@ -142,7 +142,7 @@ def output_codes(mlp, regressor):
 
 
 def classifier_chain(mlp, regressor):
-    methods = ["predict_proba", "decision_function"]  # the first that the classifier has
+    methods = ["predict_proba", "decision_function"]  # the first one that the classifier has
     chain = ClassifierChain(mlp, chain_method=methods).fit(X, LABEL_COLUMNS)
     return chain.predict_proba(X)
 
@@ -292,7 +292,7 @@ TOOLS = [
 ]
 
 
-# Thirty epochs are few on purpose.
+# Thirty epochs are enough for a comparison.
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("tool", TOOLS)
 def test_tool_gives_the_results_of_scikit_learn(tool):

@@ -59,7 +59,7 @@ def test_to_torch_logits_end_in_a_linear_layer(task):
     assert logits.shape == (len(X), model.n_outputs_)
     if hasattr(model, "predict_logits"):
         expected = model.predict_logits(X)
-    else:  # of a regressor, before its link
+    else:  # the raw outputs of a regressor
         expected = np.log(model.predict(X)) if task == "poisson" else model.predict(X)
     np.testing.assert_allclose(logits, expected.reshape(logits.shape), rtol=1e-10, atol=1e-13)
 

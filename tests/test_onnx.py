@@ -73,7 +73,7 @@ def _assert_close(got, expected, dtype):
 
 
 def _expected(model, X):
-    """What the outputs of the graph should be."""
+    """Return the expected outputs of the graph."""
     predicted = model.predict(X)
     if not hasattr(model, "classes_"):
         return {"variable": predicted.reshape(len(X), -1)}
@@ -107,7 +107,9 @@ def test_every_target(task, layers, dtype):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation(activation, dtype):
     model = fit_quietly(Regressor("huber", (6, 5), [activation, "tanh"]), X, y)
-    in_float32 = dtype == np.float32 or activation == "gelu"  # which onnxruntime has there only
+    in_float32 = (
+        dtype == np.float32 or activation == "gelu"
+    )  # which onnxruntime has in float32 only
     got = _run(to_onnx(model, X.astype(dtype)), 9 * X.astype(dtype))["variable"].ravel()
     expected = model.predict(9 * X)
     np.testing.assert_allclose(got, expected, *(1e-5, 3e-6) if in_float32 else (1e-12, 1e-14))
@@ -142,7 +144,7 @@ def test_labels(targets):
 
 
 def test_label_of_two_classes_is_decided_by_the_raw_output():
-    # So small a score that both probabilities are 0.5.
+    # The score is so small that both probabilities are 0.5.
     model = fit_quietly(Classifier(()), X, y > 0)
     model.coefs_[0][:], model.intercepts_[0][:] = [[1e-30], [0], [0], [0]], 0
     _assert_same(model, X, np.float32)

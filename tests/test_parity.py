@@ -63,8 +63,8 @@ def test_defaults_for_300_epochs(solver, task):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("task", [name for name in TASKS if name != "multioutput"])
 def test_lbfgs(task, activation, weighted):
-    # Differences of a line search's last digits grow from one iteration to the next, so the
-    # number of iterations is small enough for 1e-6.
+    # Rounding errors grow from one iteration of the line search to the next, so the number of
+    # iterations is small enough for 1e-6.
     weights = some_weights(len(TASKS[task][1])) if weighted else None
     X, theirs, ours = fit_pair(
         task, weights, solver="lbfgs", activation=activation, hidden_layer_sizes=(6,), max_iter=10
@@ -111,7 +111,7 @@ def test_parameters_of_sgd(task, parameters):
 )
 @pytest.mark.parametrize("task", TASKS)
 def test_parameters_of_adam(task, parameters):
-    if "random_state" in parameters:  # an instance each, in the same state
+    if "random_state" in parameters:  # one instance for each estimator, in the same state
         seed = parameters["random_state"]
         estimators, X, y, needed = TASKS[task]
         theirs, ours = (
@@ -245,7 +245,7 @@ def test_float32_stays_float32(task):
     assert {w.dtype for w in ours.coefs_ + ours.intercepts_} == {np.dtype(np.float32)}
     assert_same_weights(theirs, ours, rtol=1e-3, atol=1e-4)
     for method in ("predict", "predict_proba", "predict_log_proba"):
-        for rows in (X, X.astype(float)):  # float64 rows promote, as there
+        for rows in (X, X.astype(float)):  # float64 rows promote, as in scikit-learn
             if hasattr(theirs, method):
                 expected = getattr(theirs, method)(rows)
                 assert getattr(ours, method)(rows).dtype == expected.dtype

@@ -126,7 +126,7 @@ def test_each_fit_starts_new_snapshots():
     estimator = fitted(Snapshots())
     first = find_snapshots(estimator)
     assert epochs_of(fit_quietly(estimator.set_params(max_iter=2), X, y)) == [0, 1, 2]
-    assert len(first) == 7  # is left alone
+    assert len(first) == 7  # the list of the first fit is unchanged
 
     warm = fitted(Snapshots(), warm_start=True, max_iter=3)
     third = find_snapshots(warm)[-1]
@@ -146,7 +146,10 @@ def test_partial_fit_continues_the_snapshots():
         np.testing.assert_array_equal(one.coefs[1], other.coefs[1])
         assert one.loss == other.loss
     steps.coefs_ = [coefs * 2 for coefs in steps.coefs_]
-    assert epochs_of(steps.partial_fit(X, y)) == [6, 7]  # not where the last one ended
+    assert epochs_of(steps.partial_fit(X, y)) == [
+        6,
+        7,
+    ]  # the weights are not those of the last snapshot
 
 
 def test_find_snapshots_in_a_pipeline_and_a_search():

@@ -41,7 +41,7 @@ def sine():
 
 
 def show_every(display):
-    """Yield the number of each frame after its picture was drawn, by the animation itself."""
+    """Yield the number of each frame and the display that the animation drew it with."""
     animation = display.animation()
     animation._draw_was_started = True
     assert len(list(animation.new_frame_seq())) == len(display.epochs)
@@ -76,7 +76,7 @@ def test_dot_follows_the_loss_curve(sine):
         np.testing.assert_array_equal(drawn.past_line_.get_ydata(), sine.loss_curve_[:frame])
         expected = [[frame], [sine.loss_curve_[frame - 1]]] if frame else [[], []]
         np.testing.assert_array_equal(drawn.dot_.get_data(), expected)
-    assert display.ax_.get_title() == "epoch 4"  # the still is left alone
+    assert display.ax_.get_title() == "epoch 4"  # the display itself is unchanged
     assert display.axes_[1].get_yscale() == "log"
 
 

@@ -74,7 +74,7 @@ def test_display_follows_the_convention_of_scikit_learn(Display, clf):
     assert bare.figure_ is not display.figure_
     bare.figure_.draw_without_rendering()
     assert seen(bare) != 7
-    assert seen(bare.plot(**style)) == 7  # the user's style goes over the defaults
+    assert seen(bare.plot(**style)) == 7  # the style overrides the defaults
 
 
 @every_display
@@ -87,7 +87,7 @@ def test_display_draws_into_given_axes(Display, clf):
     n_needed = np.size(getattr(display, "axes_", display.ax_))
     assert (display.ax_ is right) == (n_needed == 1)
     figure.draw_without_rendering()
-    assert left.get_position().x1 < display.ax_.get_position().x0  # one side is left alone
+    assert left.get_position().x1 < display.ax_.get_position().x0  # the left side is unchanged
     if n_needed > 1:
         several = plt.figure().subplots(1, n_needed)
         display.plot(several)
@@ -102,7 +102,7 @@ def test_display_draws_into_given_axes(Display, clf):
 def test_display_accepts_every_kind_of_estimator(Display, clf):
     arguments = DISPLAYS[Display][0]
     ours = Display.from_estimator(clf, *arguments)
-    # scikit-learn's has neither a validation loss nor snapshots
+    # scikit-learn's estimator has neither a validation loss nor snapshots
     if Display not in (LossCurveDisplay, TrainingAnimation, WeightsDisplay):
         assert_same_data(Display.from_estimator(clf.to_sklearn(), *arguments), ours)
     search = GridSearchCV(recorded(), {"alpha": [1e-4]}, cv=2)

@@ -25,7 +25,7 @@ def test_edges_and_neurons_show_the_weights(clf, orientation, scale):
         np.testing.assert_allclose(edges.get_linewidth(), 0.3 + 2.2 * np.abs(weights) / limit)
         drawn = zip(weights, edges.get_segments(), edges.get_edgecolor(), strict=True)
         for weight, segment, color in drawn:
-            ends = [  # the neurons on whose rims the edge begins and ends
+            ends = [  # the neurons at the ends of the edge
                 np.argmin(np.linalg.norm(centers - end, axis=1))
                 for centers, end in zip((sources, targets), segment, strict=True)
             ]

@@ -72,7 +72,7 @@ def test_share_of_dead_units():
     display = WeightsDisplay.from_estimator(dead, X)
     np.testing.assert_array_equal(display.dead_share, [[1] * 5, [0.4] * 5])
     assert [text.get_text() for text in display.texts_] == ["100% dead", "40% dead", "predictions"]
-    assert (display.gradients.counts[0, 1:, 0] == 24).all()  # nothing flows back
+    assert (display.gradients.counts[0, 1:, 0] == 24).all()  # no gradient reaches the first layer
 
 
 def test_gradients_vanish_layer_by_layer():

@@ -145,7 +145,7 @@ def _stepped_by_torch(mlp):
 @every_optimizer
 def test_every_optimizer_equals_torch(solver, hidden):
     mlp = fit_quietly(_mlp(solver, hidden), X, y)
-    # Muon multiplies in bfloat16, which rounds otherwise in another memory order.
+    # Muon multiplies in bfloat16, which rounds differently in another memory order.
     rtol, atol = (1e-2, 2e-3) if solver is muon else (1e-7, 1e-10)
     expected = _stepped_by_torch(mlp)
     for theirs, ours in zip(expected.parameters(), mlp.to_torch().parameters(), strict=True):

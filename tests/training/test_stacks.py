@@ -1,4 +1,4 @@
-"""A stack of networks computes what its members compute one by one."""
+"""Tests for stacks of networks: a stack computes what its members compute one by one."""
 
 from itertools import pairwise
 from types import SimpleNamespace

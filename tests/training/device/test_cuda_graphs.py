@@ -221,7 +221,7 @@ def test_failed_capture_continues_step_by_step(solver, monkeypatch):
     _assert_same(expected, mlp)
 
 
-# A rate in memory has the digits of the weights, and in bfloat16 the last one decides more.
+# A captured step reads its rate in the dtype of the weights; bfloat16 amplifies the rounding.
 TOLERANCES = {"float64": (1e-9, 1e-12), "float32": (1e-4, 1e-5), "bfloat16": (1e-2, 1e-3)}
 
 on_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -238,7 +238,7 @@ def _fit_on_cuda(parameters, sample_weight=None):
 def test_cuda_graph_equals_stepwise_fit(parameters, dtype, small_blocks, monkeypatch):
     parameters = {"dtype": dtype, **parameters}
     expected = _stepwise(lambda: _fit_on_cuda(parameters), monkeypatch)
-    got = _fit_on_cuda(parameters)  # pytest makes an error of the warning that it was not captured
+    got = _fit_on_cuda(parameters)  # the warning of a failed capture would be an error
     rtol, atol = TOLERANCES[parameters["dtype"]]
     assert_same_weights(expected, got, rtol=rtol, atol=atol)
 

@@ -77,8 +77,8 @@ def test_rows_come_in_the_order_of_the_epoch(way, shuffle, weighted, monkeypatch
         np.testing.assert_array_equal(y[:, 0], 2 * expected)
 
 
-class Diary(transfer.Copied):
-    """Writes down what happens to which block."""
+class Recorder(transfer.Copied):
+    """Records the calls for each block."""
 
     entries: ClassVar[list] = []
 
@@ -96,13 +96,13 @@ class Diary(transfer.Copied):
 
 def test_block_is_written_while_another_one_trains(monkeypatch):
     treat_the_cpu_as_a_device("streamed", monkeypatch)
-    monkeypatch.setattr(batches, "staging_for", lambda device: Diary)
+    monkeypatch.setattr(batches, "staging_for", lambda device: Recorder)
     monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
-    monkeypatch.setattr(Diary, "entries", [])
+    monkeypatch.setattr(Recorder, "entries", [])
     loader = _loader(shuffle=True, n_rows=32)
     for block in loader.blocks(np.arange(32)):
-        Diary.entries.append(("train", block.staging))
-    what, whose = zip(*Diary.entries, strict=True)
+        Recorder.entries.append(("train", block.staging))
+    what, whose = zip(*Recorder.entries, strict=True)
     assert what == ("write", "send", "train", "trained") * 4
     first, second = whose[0], whose[4]
     assert first is not second
@@ -113,7 +113,7 @@ def test_block_is_written_while_another_one_trains(monkeypatch):
     ("way", "weighted", "n_blocks"),
     [("resident", False, 1), ("resident", True, 2), ("streamed", False, 2)],
 )
-def test_number_of_blocks(way, weighted, n_blocks, monkeypatch):
+def test_blocks_alternate_only_where_the_host_writes_them(way, weighted, n_blocks, monkeypatch):
     treat_the_cpu_as_a_device(way, monkeypatch)
     monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
     loader = _loader(True, weighted, n_rows=32)
