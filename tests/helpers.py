@@ -144,7 +144,6 @@ def call_at_every_step(monkeypatch, function):
 
     def bind_with_call(backprop, batch):
         bind(backprop, batch)
-        batch.forward_calls = [function, *batch.forward_calls]
         batch.calls = [function, *batch.calls]
 
     monkeypatch.setattr(Backprop, "bind", bind_with_call)

@@ -1,5 +1,6 @@
 """Tests for torchmlp.base: fit."""
 
+import gc
 import re
 import warnings
 
@@ -12,6 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training.fit_state import FitInputs, FitState
+from torchmlp.training.solvers import Solver
 
 X, y = iris()
 
@@ -129,3 +132,20 @@ def test_state_is_saved_only_for_warm_start(estimator):
     mlp = fit_quietly(estimator(random_state=0, max_iter=3), X, y)
     assert mlp._saved_state is None
     assert fit_quietly(mlp.set_params(warm_start=True), X, y)._saved_state
+
+
+@pytest.mark.parametrize("parameters", [{"solver": s} for s in ("adam", "adamw", "sgd", "lbfgs")])
+def test_fit_frees_its_memory_without_the_garbage_collector(parameters):
+    X, y = iris()
+    gc.collect()
+    gc.disable()
+    try:
+        before = _n_training_objects()
+        fit_quietly(TorchMLPClassifier(max_iter=2, early_stopping=True, **parameters), X, y)
+        assert _n_training_objects() == before
+    finally:
+        gc.enable()
+
+
+def _n_training_objects():
+    return sum(isinstance(o, (FitInputs, FitState, Solver)) for o in gc.get_objects())

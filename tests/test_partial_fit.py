@@ -1,5 +1,6 @@
 """Tests for partial_fit: steps of it equal one fit."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -111,3 +112,23 @@ def test_parameters_of_a_whole_fit_raise():
         TorchMLPRegressor(learning_rate="one_cycle").partial_fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="class_weight='balanced' needs all samples at once"):
         TorchMLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
+
+
+def test_other_options_of_an_optimizer_make_a_fresh_solver():
+    X, y = iris()
+    mlp = TorchMLPRegressor(solver=functools.partial(torch.optim.SGD, momentum=0.9), random_state=0)
+    same = mlp.partial_fit(X, y)
+    other = pickle.loads(pickle.dumps(mlp))
+    other.set_params(solver=functools.partial(torch.optim.SGD, weight_decay=100.0))
+    assert not np.array_equal(same.partial_fit(X, y).coefs_[0], other.partial_fit(X, y).coefs_[0])
+
+
+def test_other_parameter_groups_of_an_optimizer_make_a_fresh_solver():
+    def two_groups(params, lr):
+        first, *rest = params
+        return torch.optim.SGD([{"params": [first]}, {"params": rest}], lr=lr)
+
+    X, y = iris()
+    mlp = TorchMLPRegressor(solver=torch.optim.SGD, random_state=0).partial_fit(X, y)
+    mlp.set_params(solver=two_groups).partial_fit(X, y)
+    assert len(mlp.loss_curve_) == 2

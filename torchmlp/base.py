@@ -5,6 +5,7 @@ import copy
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import fields
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -30,7 +31,7 @@ from torchmlp.preparation import prepare
 from torchmlp.scales import scale_warnings
 from torchmlp.training.batches import Dataset
 from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
-from torchmlp.training.fit_state import FitInputs, Progress, SavedState, Settings
+from torchmlp.training.fit_state import Progress, SavedState, Settings
 from torchmlp.training.loop import train
 from torchmlp.validation import (
     check_targets,
@@ -245,7 +246,6 @@ class BaseTorchMLP(
         continues = saved.seed is not None and saved.seed == self.random_state
         if resumed:
             check_resumable(self.coefs_, layer_units)
-        inputs: FitInputs
         inputs, state = prepare(
             self._settings(loss, incremental),
             data,
@@ -257,7 +257,7 @@ class BaseTorchMLP(
             fitted=(self.coefs_, self.intercepts_) if resumed else None,
             progress=self._progress() if resumed else None,
             saved=saved,
-            make_model=lambda state: self._as_if_trained(inputs, state, encoder),
+            make_model=partial(self._as_if_trained, encoder),
             inverse_transform=encoder.inverse_transform,
             incremental=incremental,
             resumable=incremental or self.warm_start,
@@ -297,7 +297,7 @@ class BaseTorchMLP(
             if isinstance(self.random_state, Integral):
                 saved.seed, saved.random_state = self.random_state, state.random_state
 
-    def _as_if_trained(self, inputs, state, encoder):
+    def _as_if_trained(self, encoder, inputs, state):
         """Return a copy, fitted as if training ended now, for rows in an array."""
         model = copy.copy(self)
         attributes = _fitted_attributes(inputs, state, encoder)

@@ -77,3 +77,12 @@ def test_list_of_equal_activations_equals_one_activation():
 def test_unusable_callable_raises(estimator, activation, message):
     with pytest.raises(ValueError, match=message):
         estimator(hidden_layer_sizes=(5, 4), activation=activation).fit(X, y)
+
+
+def test_activation_with_a_tensor_that_requires_a_gradient():
+    slope = torch.tensor(0.1, requires_grad=True, dtype=torch.float64)
+    mlp = TorchMLPClassifier(
+        (5,), activation=lambda z: torch.where(z > 0, z, slope * z), random_state=0, max_iter=2
+    )
+    X, y = iris()
+    assert np.isfinite(fit_quietly(mlp, X, y).predict_proba(X)).all()

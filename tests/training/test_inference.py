@@ -1,5 +1,8 @@
 """Tests for torchmlp.training.inference."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -49,3 +52,22 @@ def test_error_in_a_thread_of_a_prediction_is_raised(monkeypatch):
     mlp.activation = lambda z: z[:1]
     with pytest.raises(ValueError, match="must take a tensor and return one of the same shape"):
         mlp.predict(X)
+
+
+AT_EXIT = """
+import atexit, warnings
+import numpy as np, torch
+from torchmlp import TorchMLPRegressor
+warnings.simplefilter("ignore")
+torch.set_num_threads(2)
+X = np.random.RandomState(0).rand(20_000, 50)
+mlp = TorchMLPRegressor(random_state=0, max_iter=1).fit(X[:100], X[:100, 0])
+atexit.register(lambda: print(len(mlp.predict(X))))
+"""
+
+
+def test_many_rows_are_predicted_while_the_interpreter_exits():
+    done = subprocess.run(
+        [sys.executable, "-c", AT_EXIT], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "20000"

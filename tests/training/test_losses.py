@@ -165,3 +165,17 @@ def test_targets_outside_the_range_of_the_loss_raise(loss, bad, message):
 def test_loss_of_another_library_raises(loss):
     with pytest.raises(ValueError, match=r"could not be computed.*with torch's functions"):
         TorchMLPRegressor(loss).fit(X_REG, Y_REG)
+
+
+@pytest.mark.parametrize("default", [torch.float16, torch.float64])
+def test_quantile_loss_does_not_depend_on_the_default_dtype_of_torch(default):
+    _, X, y, _ = TASKS["regression"]
+    mlp = TorchMLPRegressor("quantile", quantile=0.1, random_state=0, max_iter=5)
+    expected = fit_quietly(clone(mlp), X, y)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        got = fit_quietly(clone(mlp), X, y)
+    finally:
+        torch.set_default_dtype(before)
+    assert_same_weights(expected, got, rtol=0, atol=0)

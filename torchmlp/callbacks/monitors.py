@@ -40,7 +40,7 @@ class SklearnCallbacks(Monitor):
     def on_epoch_end(self, inputs, state):
         epoch, self.epoch = self.epoch, None
         return epoch.call_on_fit_task_end(
-            **self.seen, reconstruction_attributes=lambda: vars(inputs.make_model(state))
+            **self.seen, reconstruction_attributes=lambda: vars(inputs.make_model(inputs, state))
         )
 
     def close(self):

@@ -154,7 +154,7 @@ class CallbackNet(NeuralNet):
         return module
 
     def _model(self):
-        return self.inputs.make_model(self.state)
+        return self.inputs.make_model(self.inputs, self.state)
 
     def _shared_memory(self, module):
         """Return (parameter, weights, gradient) for each parameter of a module."""

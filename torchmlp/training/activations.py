@@ -246,7 +246,7 @@ def differentiated(function):
                 f"one of shape {tuple(z.shape)} it returned {type(values).__name__} "
                 f"{tuple(getattr(values, 'shape', ()))}. {_REMEDY}"
             )
-        out.copy_(values)
+        out.copy_(values.detach())
 
     def backpropagate(delta, z):
         try:

@@ -91,8 +91,7 @@ class Backprop:
 
     def bind(self, batch):
         """Set the calls of a batch: outputs, then gradient and penalty."""
-        batch.forward_calls = self._bind_outputs(batch)
-        batch.calls = batch.forward_calls + self._bind_gradient(batch)
+        batch.calls = self._bind_outputs(batch) + self._bind_gradient(batch)
 
     def _bind_outputs(self, batch):
         workspace, mixed = batch.workspace, self.layout.mixed
@@ -177,6 +176,8 @@ class Backprop:
         if buffers.row_weights is None:
             loss, penalty = values.sum(), block.penalties.sum()
         else:
+            # A row of weight 0 does not count, even if its loss is infinite.
+            values = values.masked_fill(buffers.loss_weights == 0, 0.0)
             loss = torch.dot(values, buffers.loss_weights)
             penalty = torch.dot(block.penalties, buffers.penalty_weights)
         return loss.add_(penalty, alpha=self.alpha / 2)

@@ -1,5 +1,6 @@
 """Batches of rows: the data of a fit, gathered a block of batches at a time."""
 
+import mmap
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -87,8 +88,8 @@ class Batch:
         Each row's share of the weight of the batch; None for rows of equal weight.
     skipped : bool
         Whether no row has any weight, so that there is no step to make.
-    forward_calls, calls : list of Call
-        The operations of the forward pass, and those of both passes, once they are bound.
+    calls : list of Call
+        The operations of the forward and the backward pass, once they are bound.
     """
 
     inputs: Any
@@ -99,7 +100,6 @@ class Batch:
     inverse_weight: torch.Tensor
     row_weights: torch.Tensor | None = None
     skipped: bool = False
-    forward_calls: list = field(default_factory=list)
     calls: list = field(default_factory=list)
 
     def __len__(self):
@@ -211,9 +211,14 @@ class Block:
 
     def _share_weights(self, weights, host):
         sums = np.add.reduceat(weights, self.starts)
-        # Shares of 0 instead of 0 / 0 in a batch without any weight, which is skipped.
-        inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
-        shares = weights * np.repeat(inverse, self.sizes)
+        # Zeros instead of 0 / 0 in a batch without any weight, which is skipped. The inverse of a
+        # tiny sum overflows.
+        largest = torch.finfo(host.row_weights.dtype).max
+        with np.errstate(over="ignore"):
+            inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
+        inverse = np.minimum(inverse, largest / max(self.sizes))
+        totals = np.repeat(sums, self.sizes)
+        shares = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
         host.row_weights.copy_(torch.from_numpy(shares[:, None]))
         host.loss_weights.copy_(torch.from_numpy(shares * np.repeat(self.sizes, self.sizes)))
         host.inverse_weights.copy_(torch.from_numpy(inverse))
@@ -221,6 +226,14 @@ class Block:
         for batch, has_weight in zip(self.batches, (sums > 0).tolist(), strict=True):
             batch.skipped = not has_weight
         self.n_weighted_rows = int(self.sizes[sums > 0].sum())
+
+
+def _is_memory_mapped(array):
+    while array is not None:
+        if isinstance(array, (np.memmap, mmap.mmap)):
+            return True
+        array = getattr(array, "base", None)
+    return False
 
 
 class BatchLoader:
@@ -250,7 +263,7 @@ class BatchLoader:
         stays = not self.on_host and (self._one_block or Resident.fits(data, layout))
         self.resident = Resident(data, layout) if stays else None
         X = data.X
-        if isinstance(X, np.ndarray) and not (self.ordered or stays):
+        if isinstance(X, np.ndarray) and not (self.ordered or stays or _is_memory_mapped(X)):
             # Rows of a column-major array are slow to gather: ten times, for 50 columns.
             X = np.ascontiguousarray(X)
         X = as_tensor(X) if isinstance(X, np.ndarray) else X

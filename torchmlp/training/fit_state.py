@@ -80,7 +80,7 @@ class FitInputs:
     score : callable (raw_outputs, loss, model) -> float, or None
         What early stopping monitors, given the raw outputs of the validation data, their loss
         and a callable that returns the model; larger is better. None monitors the training loss.
-    make_model : callable (FitState) -> estimator
+    make_model : callable (FitInputs, FitState) -> estimator
         Returns the estimator as it would be if training ended now, for rows in an array.
     inverse_transform : callable (ndarray) -> ndarray
         Returns y as the user gave it for encoded y.
@@ -96,7 +96,7 @@ class FitInputs:
     batch_size: int
     validation: Dataset | None = None
     score: Callable | None = None
-    make_model: Callable[[Any], Any] | None = None
+    make_model: Callable[[Any, Any], Any] | None = None
     inverse_transform: Callable[[np.ndarray], np.ndarray] | None = None
     incremental: bool = False
     resumable: bool = False

@@ -2,6 +2,7 @@
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 
 import numpy as np
@@ -184,18 +185,29 @@ def _propagate(X, layers, activations, visit):
 
 
 def _work_on_threads(work, pending, n_workers):
-    """Let Python threads take items from the left of a deque until it is empty."""
+    """Take items from the left of a deque on several Python threads until it is empty."""
 
     def run():
         with one_thread():
             work(_drain(pending))
 
-    with ThreadPoolExecutor(n_workers) as pool:
+    with ThreadPoolExecutor(n_workers - 1) as pool:
         try:
-            for worker in [pool.submit(run) for _ in range(n_workers)]:
-                worker.result()
+            others = _submit(pool, run, n_workers - 1)
+            work(_drain(pending))
+            for other in others:
+                other.result()
         finally:
             pending.clear()  # after an error or an interrupt the others stop too
+
+
+def _submit(pool, function, times):
+    """Return a future for each call, but for those refused while the interpreter exits."""
+    futures = []
+    with suppress(RuntimeError):
+        for _ in range(times):
+            futures.append(pool.submit(function))
+    return futures
 
 
 def _drain(pending):

@@ -250,4 +250,4 @@ def evaluate(inputs, state):
     loss = float(np.average(losses, weights=validation.sample_weight))
     if not inputs.monitors_score:
         return loss, None
-    return loss, inputs.score(raw, loss, lambda: inputs.make_model(state))
+    return loss, inputs.score(raw, loss, lambda: inputs.make_model(inputs, state))

@@ -217,7 +217,8 @@ def quantile_loss(quantile):
         return torch.maximum(quantile * error, (quantile - 1) * error).sum(-1)
 
     def residual(outputs, y, out):
-        out.copy_((outputs > y) * 1.0 - quantile * (outputs != y))
+        above, below = (outputs > y).to(outputs.dtype), (outputs < y).to(outputs.dtype)
+        out.copy_(above * (1 - quantile) - below * quantile)
 
     return Loss("identity", values, _bound(residual))
 

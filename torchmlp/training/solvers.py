@@ -28,7 +28,6 @@ class Solver:
     name: str
     decouples_penalty = False  # whether the solver applies the penalty, not the gradient
     capturable = True  # whether a CUDA graph may contain the update
-    update: Any
 
     def __init__(self, settings, weights, gradient):
         self.weights, self.gradient = weights, gradient
@@ -44,6 +43,10 @@ class Solver:
 
     def restore(self, state):
         """Continue from what `state` returned."""
+        raise NotImplementedError
+
+    def update(self, *factors):
+        """Update the weights by the gradient."""
         raise NotImplementedError
 
     def _times(self, vector, rate):
@@ -110,7 +113,7 @@ class Adam(Solver):
         # On a GPU torch's kernel reads a rate from memory in float32 only.
         exact = weights.flat.device.type == "cpu" or weights.flat.dtype == torch.float32
         fused = exact and not weights.stack and hasattr(torch, "_fused_adam_")
-        self.update = self._bind_fused() if fused else self._in_place
+        self._fused = self._bind_fused() if fused else None
 
     def factors(self, rate):
         self.t += 1
@@ -121,7 +124,7 @@ class Adam(Solver):
 
     def _bind_fused(self):
         weights = self.weights.flat
-        step = partial(
+        return partial(
             torch._fused_adam_,
             [weights],
             [self.gradient.flat],
@@ -137,9 +140,11 @@ class Adam(Solver):
             amsgrad=False,
             maximize=False,
         )
-        return lambda rate: step(lr=rate)
 
-    def _in_place(self, rate):
+    def update(self, rate):
+        if self._fused is not None:
+            self._fused(lr=rate)
+            return
         gradient = self.gradient.flat
         self.moment_1.mul_(self.beta_1).add_(gradient, alpha=1 - self.beta_1)
         self.moment_2.mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
@@ -174,19 +179,18 @@ class AdamW(Adam):
     def __init__(self, settings, weights, gradient):
         super().__init__(settings, weights, gradient)
         self.alpha = settings.alpha
-        self._adam, self.update = self.update, self._decayed
 
     def factors(self, rate):
         kept = 1 - rate * self.alpha
         return (*super().factors(rate), torch.from_numpy(kept) if self.weights.stack else kept)
 
-    def _decayed(self, rate, kept):
+    def update(self, rate, kept=1.0):
         if self.weights.stack:
             for coefs in self.weights.coefs:
                 coefs.mul_(kept[:, None, None])
         else:
             self.weights.coefficients.mul_(kept)
-        self._adam(rate)
+        super().update(rate)
 
 
 class TorchSolver(Solver):
@@ -208,7 +212,7 @@ class TorchSolver(Solver):
         rate = settings.learning_rate_init
         self.params = [torch.nn.Parameter(view) for view in weights.torch_views()]
         self.optimizers = _make_optimizers(settings.solver, self.params, rate)
-        self.name = " and ".join(type(optimizer).__name__ for optimizer in self.optimizers)
+        self.name = " and ".join(map(_describe, self.optimizers))
         self._rate_factors = [group["lr"] / rate for group in self._groups()]
         self._gradients = gradient.torch_views()
 
@@ -253,6 +257,15 @@ def _as_made(value, parameter, stored_dtype):
     if value.shape == parameter.shape:
         return torch.empty_like(parameter, dtype=dtype, requires_grad=False).copy_(value)
     return value.to(dtype)
+
+
+def _describe(optimizer):
+    """Return the class and the options of an optimizer, but for the rate that training sets."""
+    options = [
+        {key: value for key, value in group.items() if key not in ("lr", "initial_lr", "params")}
+        for group in optimizer.param_groups
+    ]
+    return f"{type(optimizer).__name__} {options}"
 
 
 def _make_optimizers(factory, params, rate):

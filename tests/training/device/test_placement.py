@@ -293,3 +293,57 @@ def test_default_device_of_torch_has_no_effect():
         probabilities = got.predict_proba(X)
     assert_identical(expected, got)
     np.testing.assert_array_equal(probabilities, expected.predict_proba(X))
+
+
+def test_threads_are_restored_if_an_interrupt_cuts_the_exit_short():
+    found = torch.get_num_threads()
+    guard = one_thread()
+    guard.__enter__()  # and no call of __exit__
+    assert torch.get_num_threads() == 1
+    del guard
+    assert torch.get_num_threads() == found
+    with one_thread():
+        assert n_threads_for(MUCH, torch.float64) == found
+    assert torch.get_num_threads() == found
+
+
+def test_blas_threads_are_restored_if_an_interrupt_cuts_the_exit_short():
+    found = _blas_threads()
+    guard = placement.one_blas_thread()
+    guard.__enter__()
+    assert set(_blas_threads()) == {1}
+    del guard
+    assert _blas_threads() == found
+
+
+FORK_INSIDE = """
+import multiprocessing, warnings
+import numpy as np, torch
+from torchmlp import TorchMLPClassifier
+warnings.simplefilter("ignore")
+torch.set_num_threads(2)
+X = np.random.RandomState(0).rand(20_000, 100)
+y = np.arange(20_000) % 2
+def score(estimator, X_val, y_val):
+    child = multiprocessing.get_context("fork").Process(target=estimator.predict, args=(X,))
+    child.start()
+    child.join(60)
+    print(child.exitcode)
+    child.kill()
+    return 0.0
+TorchMLPClassifier(
+    (300, 300), batch_size=2000, max_iter=1, early_stopping=True, scoring=score
+).fit(X, y)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+def test_child_that_is_forked_inside_a_fit_predicts():
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_INSIDE],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.strip() == "0"

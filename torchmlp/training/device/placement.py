@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -113,52 +114,83 @@ def _bfloat16_pays_off(device, work):
 
 
 _lock = threading.Lock()
-_local = threading.local()  # found: what this Python thread restores, or 0 outside `one_thread`
-_running = 0  # bodies of `one_thread`, in all Python threads
+_local = threading.local()  # guard: weak reference to the `one_thread` that this thread is in
+_entered: set[int] = set()  # identities of the guards, in all Python threads
 _found = 1  # number of threads that the first of them found
 _forked = False
 
 
 def _after_fork_in_child():
     # OpenMP's threads do not exist in the child, and torch would wait for them forever. The lock
-    # may have been held by a Python thread that does not exist either.
-    global _forked, _running, _lock
-    _forked, _running, _lock = True, 0, threading.Lock()
+    # may have been held by a Python thread that does not exist either, and the child may be
+    # inside a fit that uses several threads.
+    global _forked, _lock, _local
+    _forked, _lock, _local = True, threading.Lock(), threading.local()
+    _entered.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-@contextlib.contextmanager
-def one_thread():
+class _Guard:
+    """A context manager whose `_restore` takes effect also if an interrupt cuts `__exit__` short.
+
+    `_restore` may be called repeatedly: when the body ends, and when the object is deleted.
+    """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._restore()
+
+    def __del__(self):
+        self._restore()
+
+    def _restore(self):
+        raise NotImplementedError
+
+
+class one_thread(_Guard):
     """Run the body with a single thread of torch, and restore the number of threads.
 
     Every call of torch in `fit` and `predict` runs inside it: kernels that use several threads
-    hang in a forked child, and are slower for small tensors. `threads_for` raises the number for
+    hang in a forked child, and are slower for small tensors. `n_threads` raises the number for
     large work.
 
     torch keeps one number per Python thread, and new Python threads inherit the last one set. A
     new Python thread may thus inherit the 1 of a fit that runs beside it, so the number to
     restore is the one that the first of several concurrent fits found.
     """
-    global _running, _found
-    if getattr(_local, "found", 0):
-        yield
-        return
-    found = torch.get_num_threads()
-    try:
+
+    found = 0
+
+    def __enter__(self):
+        global _found
+        if _current_guard() is not None:
+            return
+        found = torch.get_num_threads()
         with _lock:
-            _found = found = _found if _running else found
-            _running += 1
-            _local.found = found
+            self.found = _found if _entered else found
+            _found = self.found
+            _entered.add(id(self))
+        _local.guard = weakref.ref(self)
         torch.set_num_threads(1)
-        yield
-    finally:
-        with _lock:
-            _running -= bool(_local.found)
-            _local.found = 0
-            torch.set_num_threads(found)
+
+    def _restore(self):
+        if self.found:
+            torch.set_num_threads(self.found)
+            _local.guard = None
+            with _lock:
+                _entered.discard(id(self))
+            self.found = 0
+
+
+def _current_guard():
+    """Return the `one_thread` that this Python thread is in, or None."""
+    reference = getattr(_local, "guard", None)
+    return None if reference is None else reference()
 
 
 def n_threads_for(work, dtype):
@@ -171,7 +203,7 @@ def n_threads_for(work, dtype):
     dtype : torch.dtype or numpy.dtype
     """
     worth_it = work * dtype.itemsize >= THREADS_PAY_OFF and not _forked
-    return _local.found if worth_it else 1
+    return _current_guard().found if worth_it else 1
 
 
 @contextlib.contextmanager
@@ -185,7 +217,7 @@ def n_threads(number):
         torch.set_num_threads(before)
 
 
-_limited = 0
+_limited: set[int] = set()  # identities of the guards `one_blas_thread`
 _limit: Any = None
 
 
@@ -200,26 +232,28 @@ def _blas_beside_torchs():
     return controller.select(filepath=paths)
 
 
-@contextlib.contextmanager
-def one_blas_thread():
+class one_blas_thread(_Guard):
     """Keep NumPy's and scipy's linear algebra on one thread while the body runs.
 
     L-BFGS updates vectors with them between two gradients; their threads wait for work by
     spinning, on the cores that torch's threads need. The limit holds for the process, so the
     first of several fits sets it and the last one lifts it.
     """
-    global _limited, _limit
-    with _lock:
-        if _limited == 0:
-            _limit = _blas_beside_torchs().limit(limits=1)
-        _limited += 1
-    try:
-        yield
-    finally:
+
+    def __enter__(self):
+        global _limit
         with _lock:
-            _limited -= 1
-            if _limited == 0:
+            _limited.add(id(self))
+            if _limit is None:
+                _limit = _blas_beside_torchs().limit(limits=1)
+
+    def _restore(self):
+        global _limit
+        with _lock:
+            _limited.discard(id(self))
+            if not _limited and _limit is not None:
                 _limit.restore_original_limits()
+                _limit = None
 
 
 def synchronize(device):
