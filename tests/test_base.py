@@ -148,4 +148,6 @@ def test_fit_frees_its_memory_without_the_garbage_collector(parameters):
 
 
 def _n_training_objects():
-    return sum(isinstance(o, (FitInputs, FitState, Solver)) for o in gc.get_objects())
+    # Not isinstance, which asks the objects themselves: some of torch's then warn.
+    kinds = (FitInputs, FitState, Solver)
+    return sum(issubclass(type(o), kinds) for o in gc.get_objects())
