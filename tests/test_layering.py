@@ -115,7 +115,8 @@ OUR_FUNCTIONS = {
 def test_private_attributes_of_scikit_learn_are_read_in_one_place(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    private = (read & PRIVATE_OF_SKLEARN) - OUR_FUNCTIONS
+    # Our estimators have this attribute too: scikit-learn's own tests read it.
+    private = (read & PRIVATE_OF_SKLEARN) - OUR_FUNCTIONS - {"_no_improvement_count"}
     assert not private or _name(path) == "_sklearn_compat", private
 
 

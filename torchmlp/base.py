@@ -52,7 +52,7 @@ _PROGRESS = {
     "best_validation_score": "best_validation_score_",
     "n_iter": "n_iter_",
     "t": "t_",
-    "no_improvement_count": "_epochs_without_improvement",
+    "no_improvement_count": "_no_improvement_count",
     "history": "_history",
 }
 

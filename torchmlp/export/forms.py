@@ -144,7 +144,7 @@ class ExportMixin:
                 theirs.set_params(**{name: value})
         _copy_fitted(self, theirs)
         binarizer = self._encoder.binarizer if is_classifier(self) else None
-        set_private_state(theirs, self._epochs_without_improvement, binarizer)
+        set_private_state(theirs, self._no_improvement_count, binarizer)
         return theirs
 
     @classmethod
@@ -186,7 +186,7 @@ class ExportMixin:
         check_is_fitted(model)
         ours.set_params(**model.get_params())
         _copy_fitted(model, ours)
-        ours._epochs_without_improvement, binarizer = private_state(model)
+        ours._no_improvement_count, binarizer = private_state(model)
         progress = Progress()
         for loss in getattr(model, "loss_curve_", []):  # lbfgs has none
             progress.begin_epoch()

@@ -1,5 +1,7 @@
 """The forward pass: bound to one batch, and for all rows of X block by block."""
 
+import functools
+import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -191,23 +193,30 @@ def _work_on_threads(work, pending, n_workers):
         with one_thread():
             work(_drain(pending))
 
-    with ThreadPoolExecutor(n_workers - 1) as pool:
-        try:
-            others = _submit(pool, run, n_workers - 1)
-            work(_drain(pending))
-            for other in others:
+    others = []
+    try:
+        with suppress(RuntimeError):  # no thread can be started while the interpreter exits
+            others += [_pool(n_workers).submit(run) for _ in range(n_workers - 1)]
+        work(_drain(pending))
+    finally:
+        pending.clear()  # after an error or an interrupt the others stop too
+        for other in others:
+            if not other.cancel():
                 other.result()
-        finally:
-            pending.clear()  # after an error or an interrupt the others stop too
 
 
-def _submit(pool, function, times):
-    """Return a future for each call, but for those refused while the interpreter exits."""
-    futures = []
-    with suppress(RuntimeError):
-        for _ in range(times):
-            futures.append(pool.submit(function))
-    return futures
+@functools.cache
+def _pool(n_workers):
+    """Return the threads that predictions share.
+
+    They are kept: while a thread ends, the memory manager of MKL holds a lock for a moment, and a
+    process that is forked in that moment would wait for it forever.
+    """
+    return ThreadPoolExecutor(n_workers - 1, thread_name_prefix="torchmlp")
+
+
+if hasattr(os, "register_at_fork"):  # the threads do not exist in the child
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _drain(pending):
