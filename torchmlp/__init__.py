@@ -1,4 +1,4 @@
-"""scikit-learn's multilayer perceptrons, trained by PyTorch."""
+"""Multilayer perceptrons with the API of scikit-learn, trained with PyTorch."""
 
 from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""What torchmlp uses of scikit-learn's private API: the only module that imports or reads it."""
+"""Private API of scikit-learn that torchmlp uses. Other modules do not import private names."""
 
 import inspect
 
@@ -37,9 +37,9 @@ REGRESSOR_CONSTRAINTS = MLPRegressor._parameter_constraints
 
 
 class ParameterChecks:
-    """Stores the parameters of a constructor, and checks them when an estimator is fitted.
+    """Mixin that stores the parameters of the constructor and validates them in `fit`.
 
-    `fit_context` calls the check, which compares the parameters with the class attribute
+    `fit_context` calls `_validate_params`, which checks the parameters against the class attribute
     `_parameter_constraints`.
     """
 
@@ -66,32 +66,32 @@ class ParameterChecks:
 
 
 def accepts(estimator, name, value):
-    """Return whether an estimator has this parameter and accepts this value."""
+    """Return whether an estimator class has this parameter and accepts this value."""
     constraints = type(estimator)._parameter_constraints.get(name, [])
     return any(make_constraint(constraint).is_satisfied_by(value) for constraint in constraints)
 
 
 def takes_weights(scorer):
-    """Return whether a scorer, scikit-learn's or a function, takes sample weights."""
+    """Return whether a scorer object or a scoring function accepts `sample_weight`."""
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
     return "sample_weight" in inspect.signature(scorer).parameters
 
 
 def check_lbfgs_result(result, max_iter):
-    """Warn, in scikit-learn's words, if L-BFGS did not converge."""
+    """Warn if L-BFGS did not converge, with the message of scikit-learn."""
     _check_optimize_result("lbfgs", result, max_iter)
 
 
 def begin_callbacks(estimator, max_subtasks):
-    """Return the context of the callbacks of an estimator for one fit, or None without any."""
+    """Return the callback context of one fit, or None if the estimator has no callbacks."""
     if not hasattr(estimator, "_skl_callbacks"):
         return None
     return estimator._init_callback_context(max_subtasks=max_subtasks)
 
 
 def private_state(mlp):
-    """Return what a fitted MLP of scikit-learn keeps beside its public attributes.
+    """Return the private fitted attributes of a scikit-learn MLP.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def private_state(mlp):
 
 
 def set_private_state(mlp, no_improvement_count, label_binarizer):
-    """Set what `private_state` returns."""
+    """Set the attributes that `private_state` returns."""
     mlp._no_improvement_count = no_improvement_count
     if label_binarizer is not None:
         mlp._label_binarizer = label_binarizer

@@ -1,4 +1,4 @@
-"""What both estimators share: validate, encode, prepare, train, publish."""
+"""Base class of the estimators: `fit`, its steps, and the fitted attributes."""
 
 import contextlib
 import copy
@@ -42,7 +42,7 @@ from torchmlp.validation import (
     to_numpy,
 )
 
-# field of Progress -> fitted attribute
+# Field of `Progress` -> fitted attribute.
 _PROGRESS = {
     "loss_curve": "loss_curve_",
     "loss": "loss_",
@@ -60,42 +60,44 @@ _PROGRESS = {
 class BaseTorchMLP(
     PredictionMixin, ExportMixin, ParameterChecks, CallbackSupportMixin, BaseEstimator, ABC
 ):
-    """Base of both estimators; not for direct use."""
+    """Base class of the multilayer perceptrons. Use the derived classes instead."""
 
     def _suggestion(self):
         return suggestion(self)
 
     @abstractmethod
     def _target_encoder(self, y, incremental, classes):
-        """Return the encoder for y: that of the last fit, checked, or a new one."""
+        """Return the encoder for y: a new one, or that of the last fit after checking y."""
 
     @abstractmethod
     def _loss(self, encoder):
-        """Return the `Loss` for what the encoder encodes."""
+        """Return the `Loss` for the encoded targets."""
 
     @fit_context
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit the network to data and targets.
+        """Fit the model to data matrix X and target(s) y.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data. Sparse input stays sparse; every other format becomes CSR.
+            The input data. Sparse matrices are converted to CSR. On the CPU they are not converted
+            to dense arrays, except with ``dtype="bfloat16"``; on other devices they are.
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
-            The targets: class labels, a binary indicator per label, or real numbers.
+            The target values: class labels, a label indicator matrix, or real numbers.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample, not negative. A batch's loss is the weighted mean over its
-            samples.
+            Sample weights, which must be non-negative. The loss of a batch is the weighted mean
+            over its samples.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features), \
                 default=None
-            Validation data, for `validation_loss_curve_` and, with ``early_stopping=True``,
-            instead of a part of X. They must be on the scale of X: in a Pipeline,
-            ``transform_input=["X_val"]`` takes them through the same steps.
+            Validation data for `validation_loss_curve_`. With ``early_stopping=True``, they replace
+            the validation split of X. They must be preprocessed like X: in a Pipeline,
+            ``transform_input=["X_val"]`` applies the same steps to them.
         y_val : array-like of shape (n_validation_samples,) or (n_validation_samples, n_outputs), \
                 default=None
-            Their targets, on the scale of y. A TransformedTargetRegressor does not transform them.
+            Target values of X_val, on the scale of y. A TransformedTargetRegressor does not
+            transform them.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
-            Their weights.
+            Sample weights of X_val.
 
         Returns
         -------
@@ -105,17 +107,19 @@ class BaseTorchMLP(
         Raises
         ------
         TypeError
-            If the input holds dates, or other values that cannot be converted to numbers.
+            If the input contains dates or other values that cannot be converted to numbers.
         ValueError
-            If another check of the input or the parameters fails, or if training diverges. The
-            estimator is then as it was before.
+            If the input or a parameter is otherwise invalid, or if training diverges. The estimator
+            is then left unchanged.
 
         Warns
         -----
         UserWarning
-            If X_val or y_val seem to be on another scale than X or y.
+            If parameters are ignored, if `batch_size` is clipped, if the fit is interrupted, or if
+            X_val or y_val seem to be on a different scale than X or y.
         ConvergenceWarning
-            If `max_iter` or `time_limit` is reached.
+            If training stops before convergence, for example because `max_iter` or `time_limit` is
+            reached or because it diverges with ``early_stopping=True``.
 
         Examples
         --------
@@ -138,7 +142,7 @@ class BaseTorchMLP(
         >>> bool(min(mlp.validation_loss_curve_) == -mlp.best_validation_score_)
         True
 
-        Data frames, and rows that stay on disk:
+        DataFrames and memory-mapped arrays:
 
         >>> import tempfile
         >>> import numpy as np
@@ -152,7 +156,7 @@ class BaseTorchMLP(
         ...     TorchMLPClassifier((), solver="lbfgs", alpha=1.0).fit(rows, y).score(rows, y)
         0.98...
 
-        Torch tensors, in and out:
+        With array API dispatch, predictions for torch tensors are torch tensors:
 
         >>> import torch
         >>> X, y = torch.tensor(X), torch.tensor(y)
@@ -177,16 +181,17 @@ class BaseTorchMLP(
             )
         for callback in callbacks:
             callback.on_fit_end()
-        # The estimator is fitted, even for a user who turns warnings into errors.
+        # Warnings are issued last, so that the estimator is fitted even if they are turned into
+        # errors.
         for message, category in state.pending_warnings:
             warnings.warn(message, category, stacklevel=4)
         if result is not None:
             check_lbfgs_result(result, self.max_iter)
         return self
 
-    @torch.inference_mode(False)  # even if the caller is in it: callbacks may need autograd
+    @torch.inference_mode(False)  # callbacks may need autograd, even if the caller uses it
     def _train(self, X, y, sample_weight, incremental, classes, validation, callbacks):
-        """Validate, encode, prepare, train, publish; return the state and scipy's result."""
+        """Run all steps of a fit. Return the `FitState` and, for L-BFGS, the result of SciPy."""
         resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
         hidden = self._check_parameters(incremental, resumed, validation is not None)
         X, y = check_training_input(self, X, y, reset=not resumed)
@@ -211,7 +216,7 @@ class BaseTorchMLP(
         return state, result
 
     def _check_parameters(self, incremental, resumed, validated):
-        """Check the parameters against each other, and return the widths of the hidden layers."""
+        """Check combinations of parameters. Return the sizes of the hidden layers."""
         if incremental and self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True; set it to False, or use fit."
@@ -221,11 +226,11 @@ class BaseTorchMLP(
         return hidden
 
     def _row_weights(self, sample_weight, X, y, incremental):
-        """Return the weight of each row in the loss, or None if all are equal."""
+        """Return the weight of each sample in the loss, or None without weights."""
         return check_weights(sample_weight, X)
 
     def _validation_data(self, validation, encoder, loss, n_outputs):
-        """Check and encode the validation data that the user passed."""
+        """Check and encode the validation data that were passed to `fit`."""
         X, y, sample_weight = validation
         X, y = check_training_input(self, X, y, reset=False, names=("X_val", "y_val"))
         with naming("y_val"):
@@ -241,7 +246,7 @@ class BaseTorchMLP(
         return Dataset(X, encoded, check_weights(sample_weight, X, "sample_weight_val"))
 
     def _prepare(self, data, validation, layer_units, encoder, loss, resumed, incremental):
-        """Return the inputs of a fit and its state before the first epoch."""
+        """Return the `FitInputs` and, before the first epoch, the `FitState` of a fit."""
         saved = (incremental and getattr(self, "_saved_state", None)) or SavedState()
         continues = saved.seed is not None and saved.seed == self.random_state
         if resumed:
@@ -278,7 +283,7 @@ class BaseTorchMLP(
         return Settings(**own)
 
     def _progress(self):
-        """Return the progress of the last fit, for this one to continue."""
+        """Return the `Progress` of the last fit, with `n_iter` reset, to continue from it."""
         known = {
             name: getattr(self, attribute)
             for name, attribute in _PROGRESS.items()
@@ -289,7 +294,7 @@ class BaseTorchMLP(
     def _publish(self, inputs, state, encoder):
         """Set the fitted attributes."""
         self.__dict__.update(_fitted_attributes(inputs, state, encoder))
-        if self.solver == "lbfgs" and not self.early_stopping:  # as in scikit-learn
+        if self.solver == "lbfgs" and not self.early_stopping:  # not set by scikit-learn either
             del self.best_loss_, self.validation_scores_, self.best_validation_score_
         self._saved_state = None
         if inputs.resumable:
@@ -307,15 +312,15 @@ class BaseTorchMLP(
 
     @property
     def history_(self):
-        """What the fit recorded, epoch by epoch: a `skorch.history.History`.
+        """Training history: a `skorch.history.History` with one row per epoch.
 
-        Each row has 'epoch', 'train_loss' and 'train_loss_best' (whether it is the lowest so
-        far); with validation data 'valid_loss' and 'valid_loss_best', with early stopping
-        'valid_score'; and what `callbacks` record. After a warm start, and in `partial_fit`, rows
-        are added.
+        Each row has the keys 'epoch', 'train_loss' and 'train_loss_best' (whether the loss is the
+        lowest so far). With validation data it also has 'valid_loss' and 'valid_loss_best', and
+        with early stopping 'valid_score' and 'valid_score_best'. `callbacks` may add keys. A warm
+        start and `partial_fit` append rows.
         """
         check_is_fitted(self)
-        from skorch.history import History  # which a fit does not need
+        from skorch.history import History  # not imported by a fit without callbacks
 
         return History(self._history)
 
@@ -335,7 +340,7 @@ class BaseTorchMLP(
 
 
 def _fitted_attributes(inputs, state, encoder):
-    """Return the fitted attributes as they would be if training ended now."""
+    """Return the fitted attributes for the current state of a fit."""
     coefs, intercepts = state.weights.to_numpy()
     units, progress = inputs.layout.layer_units, state.progress
     return {
@@ -354,9 +359,9 @@ def _fitted_attributes(inputs, state, encoder):
 
 @contextlib.contextmanager
 def _unchanged_by_errors(estimator):
-    """Restore an estimator if the body fails."""
+    """Restore the attributes of an estimator if the `with` block raises an exception."""
     before = dict(vars(estimator))
-    # A fit that continues another one appends to its curves.
+    # A fit that continues a previous one appends to the same lists.
     lengths = {name: len(value) for name, value in before.items() if isinstance(value, list)}
     saved = before.get("_saved_state")
     random_state = saved and saved.random_state

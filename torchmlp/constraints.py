@@ -1,4 +1,4 @@
-"""Parameters: the table of valid values, combinations, and suggestions for invalid values."""
+"""Parameter validation: constraints, invalid combinations, and suggestions in errors."""
 
 import operator
 from numbers import Real
@@ -16,7 +16,7 @@ from torchmlp.training.parameters import INITS
 from torchmlp.training.schedules import SCHEDULES, schedule_of
 from torchmlp.training.solvers import SOLVERS
 
-# Views of the tables: an entry that is added to one of them is valid.
+# `keys()` is a view: a name that is added to one of these tables later is valid, too.
 _OWN_CONSTRAINTS = {
     "activation": [StrOptions(ACTIVATIONS.keys()), callable, list, tuple],
     "solver": [StrOptions({"lbfgs"}), StrOptions(SOLVERS.keys()), callable],
@@ -46,14 +46,14 @@ REGRESSOR_CONSTRAINTS: dict = {
 
 
 def check_layers(hidden_layer_sizes):
-    """Return the widths of the hidden layers as a list of int.
+    """Return the sizes of the hidden layers as a list of int.
 
     Raises
     ------
     ValueError
-        If one of them is not an integer, or less than 1.
+        If a size is not an integer, or is less than 1.
     """
-    # An array of no dimension has __iter__, but cannot be iterated.
+    # A 0-dimensional array has `__iter__`, but is not iterable.
     iterable = hasattr(hidden_layer_sizes, "__iter__")
     several = iterable and getattr(hidden_layer_sizes, "ndim", 1) > 0
     sizes = list(hidden_layer_sizes) if several else [hidden_layer_sizes]
@@ -70,7 +70,7 @@ def check_layers(hidden_layer_sizes):
 
 
 def _is_integer(size):
-    """Return whether a value is an integer, or an array without dimensions that holds one."""
+    """Return whether a value is an integer or a 0-dimensional integer array."""
     try:
         operator.index(size)
     except TypeError:
@@ -79,7 +79,7 @@ def _is_integer(size):
 
 
 def check_combinations(estimator, n_hidden, incremental, resumed, validated):
-    """Make sure that the parameters make sense together.
+    """Check combinations of parameters.
 
     Parameters
     ----------
@@ -87,16 +87,16 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
     n_hidden : int
         Number of hidden layers.
     incremental : bool
-        Whether this is a step of `partial_fit`.
+        Whether `partial_fit` was called.
     resumed : bool
-        Whether training goes on with a fitted network.
+        Whether training continues from fitted weights.
     validated : bool
-        Whether the user brought validation data.
+        Whether validation data were passed to `fit`.
 
     Raises
     ------
     ValueError
-        If one of them asks for what another rules out.
+        If the parameters contradict each other.
     """
     check_activations(estimator.activation, n_hidden)
     _check_dropout(estimator.dropout, n_hidden)
@@ -140,9 +140,10 @@ def _check_callbacks(estimator, resumed, validated):
 
 
 def describe_ignored(estimator):
-    """Name the parameters that others make ineffective, beyond those that scikit-learn ignores.
+    """Describe the parameters that have no effect in combination with others.
 
-    As there they are no error, so that a search can combine all values.
+    They cause a warning instead of an error, so that a search can combine all values. Parameters
+    that scikit-learn ignores silently are not listed.
 
     Parameters
     ----------
@@ -185,12 +186,12 @@ def _check_dropout(dropout, n_hidden):
 
 
 def check_resumable(coefs, layer_units):
-    """Make sure that training can go on from these weights.
+    """Check that training can continue from fitted weights.
 
     Raises
     ------
     ValueError
-        If the network asked for has another shape.
+        If the layer sizes differ from those of the fitted network.
     """
     fitted = (*(np.shape(w)[0] for w in coefs), np.shape(coefs[-1])[1])
     if fitted != tuple(layer_units):
@@ -213,12 +214,12 @@ _OTHER_NAMES = {
 
 
 def suggestion(estimator):
-    """Return a sentence on what may have been meant by an invalid parameter, or "".
+    """Return a suggestion to append to the error for an invalid parameter, or "".
 
     Parameters
     ----------
     estimator : BaseTorchMLP
-        With a parameter that is not valid.
+        An estimator with an invalid parameter.
     """
     loss, solver, rate = estimator.loss, estimator.solver, estimator.learning_rate
     if is_regressor(estimator) and (np.ndim(loss) or isinstance(loss, Real)):

@@ -1,4 +1,4 @@
-"""What early stopping watches: the rows that it keeps from training, and their score."""
+"""The validation split and the validation score for early stopping."""
 
 import contextlib
 
@@ -12,15 +12,15 @@ from torchmlp.validation import check_any_weight
 
 
 def split(data, strata, fraction, random_state):
-    """Keep rows from training, as scikit-learn does.
+    """Split the data into a training and a validation set, as scikit-learn does.
 
     Parameters
     ----------
     data : Dataset
     strata : array of shape (n_samples,) or None
-        What the split is stratified by.
+        The class labels for a stratified split, or None for a random split.
     fraction : float
-        Share of the rows to keep.
+        Fraction of the samples in the validation set.
     random_state : numpy.random.RandomState
 
     Returns
@@ -30,7 +30,7 @@ def split(data, strata, fraction, random_state):
     Raises
     ------
     ValueError
-        If a class, or enough rows, or any weight would be missing in one of them.
+        If one of the sets is too small, has no sample of some class, or has only zero weights.
     """
     train, held_out = np.empty((2, 0), dtype=int)
     if len(data) > 1 and fraction > 0:
@@ -62,12 +62,12 @@ def split(data, strata, fraction, random_state):
 
 
 def score_to_monitor(estimator, encoder, validation):
-    """Return what early stopping maximises, as `FitInputs.score` wants it.
+    """Return `FitInputs.score`, the function that computes the validation score.
 
     Parameters
     ----------
     estimator : BaseTorchMLP
-        With the parameter `scoring`.
+        Its parameter `scoring` defines the score.
     encoder : ClassEncoder or ValueEncoder
     validation : Dataset
     """

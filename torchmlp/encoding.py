@@ -1,4 +1,4 @@
-"""Encoders between y as the user gives it and the array that the network is trained on."""
+"""Encoders that convert y to the array for training, and raw outputs to predictions."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,25 +10,25 @@ from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, activate_
 
 
 class ClassEncoder:
-    """Classes as codes, or labels as columns of bool.
+    """Encode class labels as integer codes or boolean columns.
 
-    Two classes take one output and one column of bool. More classes take one output each, but
-    stay a single column of codes, the indices of the true classes: one integer per sample,
-    however many classes there are. A multilabel target takes one output and one column of bool
-    per label.
+    The encoded y has one boolean column for two classes, one column of integer codes (indices of
+    `classes`) for more than two classes, and one boolean column per label for a multilabel target.
+    The network has one output for two classes, one output per class for more than two classes, and
+    one output per label for a multilabel target.
 
     Parameters
     ----------
     y : array-like
-        The labels, or all classes that will ever occur.
+        The labels, or the classes across all calls of `partial_fit`.
 
     Attributes
     ----------
     classes : ndarray of shape (n_classes,)
     multiclass : bool
-        Whether each sample has one of more than two classes.
+        Whether each sample has exactly one of more than two classes.
     multilabel : bool
-        Whether each sample has any number of labels.
+        Whether each sample has a set of labels.
     """
 
     def __init__(self, y):
@@ -41,30 +41,30 @@ class ClassEncoder:
 
     @classmethod
     def of(cls, binarizer):
-        """Make an encoder of a fitted `LabelBinarizer`."""
+        """Create an encoder from a fitted `LabelBinarizer`."""
         encoder = cls.__new__(cls)
         encoder._read(binarizer)
         return encoder
 
     def loss(self, name):
-        """Return the `Loss` for these classes and the parameter `loss`."""
+        """Return the multiclass or binary `Loss` for a value of the parameter `loss`."""
         return (MULTICLASS_LOSSES if self.multiclass else BINARY_LOSSES)[name]
 
     def check(self, y, same_classes):
-        """Make sure that training can go on with these labels.
+        """Check that training can continue with these labels.
 
         Raises
         ------
         ValueError
-            If y has classes that the network does not know or, with `same_classes`, lacks some;
-            or several labels per sample, for a network that was fitted with one.
+            If y has unknown classes, if `same_classes` is true and a class is missing, or if y is
+            multilabel but the network was fitted with one class per sample.
         """
         if y.ndim > 1 and not self.multilabel:
             raise ValueError(
                 "`y` has a column per label, but the network was fitted with one class per sample. "
                 "Give the classes, in an array of shape (n_samples,)."
             )
-        # For labels that can be sorted NumPy finds the same five times as fast.
+        # For sortable labels, NumPy returns the same and is five times as fast.
         simple = not self.multilabel and y.dtype.kind in "biuU"
         classes = np.unique(y) if simple else unique_labels(y)
         if same_classes and set(classes) != set(self.classes):
@@ -80,19 +80,20 @@ class ClassEncoder:
             )
 
     def encode(self, y):
-        """Return codes of shape (n_samples, 1), or bool of shape (n_samples, n_outputs)."""
+        """Return codes of shape (n_samples, 1), or a bool array of shape (n_samples, n_outputs)."""
         if self.multilabel:
             return self.binarizer.transform(y).astype(bool)
-        # The binarizer would make four passes over y, and a sparse matrix on the way.
+        # `LabelBinarizer.transform` is slower: it makes four passes over y and creates a sparse
+        # matrix.
         codes = np.searchsorted(self.classes, y)[:, None]
         return codes if self.multiclass else codes == 1
 
     def n_outputs(self, encoded):
-        """Return the number of outputs that an encoded y takes."""
+        """Return the number of network outputs for an encoded y."""
         return len(self.classes) if self.multiclass else encoded.shape[1]
 
     def inverse_transform(self, encoded):
-        """Return the labels that were encoded."""
+        """Return the labels for an encoded y."""
         if self.multiclass:
             return self.labels(encoded[:, 0])
         return self.decode(encoded - 0.5)
@@ -100,8 +101,8 @@ class ClassEncoder:
     def decode(self, raw):
         """Return the labels for raw outputs of shape (n_samples, n_outputs).
 
-        The class with the largest output, or those with a positive one: softmax and sigmoid
-        change nothing about that.
+        The label is the class with the largest output, or every label with a positive output.
+        Softmax and sigmoid are not applied, because they do not change this result.
         """
         if self.multilabel:
             raw = raw.ravel() if raw.shape[1] == 1 else raw
@@ -109,21 +110,21 @@ class ClassEncoder:
         return self.labels(self._codes(raw))
 
     def labels(self, codes):
-        """Return the labels for indices of classes."""
+        """Return the labels for class indices."""
         return self.classes.take(codes)
 
     def _codes(self, raw):
         if self.multiclass:
             return raw.argmax(axis=1)
-        # A single class has an output too, which then decides nothing.
+        # With a single class, the output has no effect on the prediction.
         return np.minimum(raw[:, 0] > 0, len(self.classes) - 1)
 
     def strata(self, encoded):
-        """Return what a split is stratified by: the class, or nothing for a multilabel target."""
+        """Return the class codes for a stratified split, or None for a multilabel target."""
         return None if self.multilabel else encoded
 
     def score(self, encoded, raw, sample_weight):
-        """Return the accuracy, for several labels that of all of them; NaN if `raw` has any."""
+        """Return the (subset) accuracy, or NaN if an output is not finite."""
         if not np.isfinite(raw).all():
             return np.nan
         if self.multilabel:
@@ -132,7 +133,7 @@ class ClassEncoder:
 
 
 class ValueEncoder:
-    """Real numbers, one column per output.
+    """Encode the targets of a regressor as a float array with one column per output.
 
     Parameters
     ----------
@@ -143,12 +144,12 @@ class ValueEncoder:
         self.out_activation = loss.out_activation
 
     def encode(self, y):
-        """Return an array of shape (n_samples, n_outputs), float32 if y is, else float64.
+        """Return a float32 (if y is float32) or float64 array of shape (n_samples, n_outputs).
 
         Raises
         ------
         ValueError
-            If y does not hold numbers.
+            If y is not numeric.
         """
         y = y.toarray() if sp.issparse(y) else y
         if y.dtype.kind not in "biuf":
@@ -160,14 +161,14 @@ class ValueEncoder:
         return y.reshape(len(y), -1).astype(dtype, copy=False)
 
     def n_outputs(self, encoded):
-        """Return the number of outputs that an encoded y takes."""
+        """Return the number of network outputs for an encoded y."""
         return encoded.shape[1]
 
     def check(self, y, same_classes):
-        """Nothing to check: every number may follow every other."""
+        """Do nothing: every number is a valid target."""
 
     def inverse_transform(self, encoded):
-        """Return the values that were encoded."""
+        """Return the values for an encoded y."""
         return encoded.ravel() if encoded.shape[1] == 1 else encoded
 
     def decode(self, raw):
@@ -179,7 +180,7 @@ class ValueEncoder:
         return None
 
     def score(self, encoded, raw, sample_weight):
-        """R², averaged over the outputs; NaN for predictions that are not finite."""
+        """Return R² averaged over the outputs, or NaN if a prediction is not finite."""
         outputs = activate_outputs(raw.copy(), self.out_activation)
         if not np.isfinite(outputs).all():
             return np.nan

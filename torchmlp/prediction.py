@@ -1,4 +1,4 @@
-"""From rows to predictions: what a fitted estimator computes."""
+"""Prediction methods of the estimators."""
 
 import numpy as np
 from sklearn.utils.metaestimators import available_if
@@ -12,11 +12,11 @@ from torchmlp.validation import check_input, in_namespace_of_X, to_numpy
 
 
 class PredictionMixin:
-    """The predictions that both estimators make."""
+    """Prediction methods of both estimators."""
 
     def _checked(self, X):
-        """Return X as an array, and the dtype that a prediction for it is computed in."""
-        if not hasattr(self, "coefs_"):  # `check_is_fitted` reads all attributes
+        """Validate X. Return it as an array, and the dtype for the computation."""
+        if not hasattr(self, "coefs_"):  # faster than `check_is_fitted`
             check_is_fitted(self)
         X = check_input(self, X)
         promoted = np.result_type(X, *self.coefs_, *self.intercepts_)
@@ -24,7 +24,7 @@ class PredictionMixin:
         return (X.astype(dtype) if promoted.itemsize > 8 else X), dtype  # torch has no longdouble
 
     def _compute(self, function, X):
-        """Call a function of `torchmlp.training.inference` for X as the user gives it."""
+        """Validate X, and call a function of `torchmlp.training.inference` with it."""
         X, dtype = self._checked(X)
         with one_thread():
             device = prediction_device(self.device, dtype)
@@ -36,7 +36,7 @@ class PredictionMixin:
 
     @in_namespace_of_X
     def hidden_activations(self, X):
-        """Return what each hidden layer makes of samples.
+        """Return the activations of each hidden layer.
 
         Parameters
         ----------
@@ -46,7 +46,8 @@ class PredictionMixin:
         Returns
         -------
         activations : list of ndarrays of shape (n_samples, n_units)
-            The values of each hidden layer after its activation function, input side first.
+            The output of the activation function of each hidden layer, starting with the first
+            layer.
 
         Examples
         --------
@@ -61,7 +62,7 @@ class PredictionMixin:
 
     @in_namespace_of_X
     def predict(self, X):
-        """Predict the targets of samples.
+        """Predict the class labels or target values of the samples in X.
 
         Parameters
         ----------
@@ -71,7 +72,7 @@ class PredictionMixin:
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predicted labels, or values.
+            The predicted class labels or target values.
         """
         return self._compute(self._predict_rows, X)
 
@@ -80,7 +81,7 @@ class PredictionMixin:
 
 
 class ProbabilityMixin(PredictionMixin):
-    """The predictions that a classifier makes besides."""
+    """Additional prediction methods of the classifier."""
 
     def _predict_rows(self, X, layers, activations):
         if not self._encoder.multiclass:
@@ -90,12 +91,13 @@ class ProbabilityMixin(PredictionMixin):
     @available_if(lambda self: self._check_no_probabilities())
     @in_namespace_of_X
     def decision_function(self, X):
-        """Return the raw outputs, with a loss that has no probabilities.
+        """Return the raw outputs of the network, for a loss without probabilities.
 
-        Only with ``loss='hinge'`` or ``'perceptron'``. scikit-learn's MLPClassifier has no
-        `decision_function`. Tools that choose a method, such as
+        This method exists only with ``loss='hinge'`` or ``'perceptron'``. With ``loss='log_loss'``
+        it does not exist, as in scikit-learn's MLPClassifier, because
         :class:`~sklearn.inspection.DecisionBoundaryDisplay` and
-        :class:`~sklearn.calibration.CalibratedClassifierCV`, prefer it to `predict_proba`.
+        :class:`~sklearn.calibration.CalibratedClassifierCV` would use it instead of
+        `predict_proba`.
 
         Parameters
         ----------
@@ -105,24 +107,24 @@ class ProbabilityMixin(PredictionMixin):
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            One score per sample for two classes, positive where `predict` returns
-            ``classes_[1]``; else one per class or label.
+            For two classes, one score per sample, which is positive if the predicted class is
+            ``classes_[1]``. Otherwise, one score per class or label.
 
         Raises
         ------
         AttributeError
-            With ``loss='log_loss'``. Use `predict_logits`.
+            If ``loss='log_loss'``. Use `predict_logits` instead.
 
         See Also
         --------
-        predict_logits : Raw outputs of a classifier with probabilities.
+        predict_logits : Raw outputs for a loss with probabilities.
         """
         return self._scores(X)
 
     @available_if(lambda self: self._check_probabilities())
     @in_namespace_of_X
     def predict_logits(self, X):
-        """Return the raw outputs, before softmax or sigmoid.
+        """Return the raw outputs of the network, before softmax or sigmoid.
 
         Parameters
         ----------
@@ -132,18 +134,18 @@ class ProbabilityMixin(PredictionMixin):
         Returns
         -------
         logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            For two classes, the log-odds of ``classes_[1]``, ``log(p / (1 - p))``. For more
-            classes one column each, whose softmax is `predict_proba`. For a multilabel target
+            For two classes, the log-odds ``log(p / (1 - p))`` of ``classes_[1]``. For more classes,
+            one column per class; the softmax of a row is `predict_proba`. For a multilabel target,
             the log-odds of each label.
 
         Raises
         ------
         AttributeError
-            With a loss that has no probabilities. Use `decision_function`.
+            If the loss has no probabilities. Use `decision_function` instead.
 
         See Also
         --------
-        decision_function : Raw outputs of a classifier without probabilities.
+        decision_function : Raw outputs for a loss without probabilities.
 
         Examples
         --------
@@ -159,14 +161,14 @@ class ProbabilityMixin(PredictionMixin):
         return self._scores(X)
 
     def _scores(self, X):
-        """Return the raw outputs, in one dimension where there is one output."""
+        """Return the raw outputs, as a 1-dimensional array if there is only one output."""
         raw = self._compute(raw_outputs, X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
     @available_if(lambda self: self._check_probabilities())
     @in_namespace_of_X
     def predict_proba(self, X):
-        """Return the probability of each class.
+        """Return probability estimates.
 
         Parameters
         ----------
@@ -176,7 +178,8 @@ class ProbabilityMixin(PredictionMixin):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; for a multilabel target, of each label.
+            Columns are in the order of `classes_`. For a multilabel target, the probability of each
+            label.
         """
         outputs = activate_outputs(self._compute(raw_outputs, X), self.out_activation_)
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
@@ -184,7 +187,7 @@ class ProbabilityMixin(PredictionMixin):
     @available_if(lambda self: self._check_probabilities())
     @in_namespace_of_X
     def predict_log_proba(self, X):
-        """Return the logarithm of `predict_proba`.
+        """Return the logarithm of the probability estimates.
 
         Parameters
         ----------
@@ -194,7 +197,7 @@ class ProbabilityMixin(PredictionMixin):
         Returns
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
+            Columns are in the order of `classes_`.
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
@@ -218,7 +221,7 @@ class ProbabilityMixin(PredictionMixin):
 
 
 class ScoreMixin:
-    """The score of scikit-learn's mixins, for torch tensors too."""
+    """Extends `score` of scikit-learn's mixins to torch tensors and array API arrays."""
 
     def score(self, X, y, sample_weight=None):
         """Return the mean accuracy of a classifier, or R² of a regressor.
@@ -228,15 +231,15 @@ class ScoreMixin:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             The input data.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            The true labels, or values. For a multilabel target a sample counts as correct where
-            all its labels are.
+            The true class labels or target values. For a multilabel target, the score is the subset
+            accuracy, which requires that all labels of a sample are predicted correctly.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample.
 
         Returns
         -------
         score : float
-            At most 1; larger is better.
+            The best possible score is 1.
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
         return super().score(X, y, sample_weight)

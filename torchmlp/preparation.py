@@ -1,4 +1,4 @@
-"""Prepares a fit: random draws in scikit-learn's order, split, device, dtype, batch size."""
+"""Preparation of a fit: initial weights, validation split, device, dtype and batch size."""
 
 from itertools import pairwise
 
@@ -32,28 +32,28 @@ def prepare(
 ):
     """Return the inputs of a fit and its state before the first epoch.
 
-    Random numbers are drawn in scikit-learn's order: initial weights, validation split; then, if
-    there is dropout, the seed of its generator.
+    Random numbers are drawn in the same order as in scikit-learn: first the initial weights, then
+    the validation split. With dropout, the seed of its generator is drawn after them.
 
     Parameters
     ----------
     settings : Settings
     data : Dataset
     validation : Dataset or None
-        Validation data that the user passed. Without them early stopping splits `data`.
+        Validation data that were passed to `fit`. If None, early stopping splits `data`.
     layer_units : tuple of int
-        Width of every layer, input and output included.
+        Number of units in each layer, including the input and output layers.
     random_state : numpy.random.RandomState
     strata : array of shape (n_samples,) or None
-        What the validation split is stratified by.
+        The class labels for a stratified validation split, or None for a random split.
     make_score : callable (Dataset) -> callable, or None
-        Returns `FitInputs.score` for the validation data.
+        Creates `FitInputs.score` for the validation data.
     fitted : (coefs, intercepts) or None
-        Weights to continue from.
+        Weights from which training continues, or None for new initial weights.
     progress : Progress or None
-        Of the fit to continue.
+        Progress of the fit that is continued.
     saved : SavedState or None
-        Of the fit to continue.
+        Saved state of the fit that is continued.
     **options : dict
         Other fields of `FitInputs`.
 
@@ -97,7 +97,7 @@ def _initial_weights(settings, layer_units, random_state, dtype):
 
 
 def _batch_size(settings, n_rows):
-    """Return the number of rows of a step, and a list of warnings."""
+    """Return the batch size and a list of warnings."""
     if settings.solver == "lbfgs":
         return n_rows, []
     wanted = 200 if settings.batch_size == "auto" else int(settings.batch_size)
@@ -118,10 +118,10 @@ def _layout(settings, layer_units, batch_size, X_dtype):
 
 
 def _prepare_steps(inputs, state, saved):
-    """Set what the stochastic solvers need, as the saved fit left it if there is one."""
+    """Set up the state for a stochastic solver, restored from the saved state if possible."""
     settings = inputs.settings
     state.solver = make_solver(settings, state.weights, state.gradient)
-    # What another solver left is of no use to this one.
+    # The state of a different solver cannot be restored.
     continues = saved.solver_name == state.solver.name
     state.schedule = make_schedule(settings, saved.rate if continues else None)
     if continues:
@@ -137,6 +137,6 @@ def _dropout_generator(device, state, saved):
     generator = torch.Generator(device)
     if saved.dropout_generator is not None:
         saved_state = torch.from_numpy(np.array(saved.dropout_generator))
-        if len(saved_state) == len(generator.get_state()):  # else that of another device
+        if len(saved_state) == len(generator.get_state()):  # else it was saved on another device
             return generator.set_state(saved_state)
     return generator.manual_seed(state.random_state.randint(np.iinfo(np.int32).max))

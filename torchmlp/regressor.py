@@ -1,4 +1,4 @@
-"""TorchMLPRegressor: scikit-learn's MLPRegressor, trained by torch."""
+"""Multilayer perceptron regressor with the API of scikit-learn, trained with PyTorch."""
 
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
@@ -14,111 +14,114 @@ from torchmlp.training.losses import regressor_loss
 class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     """Multilayer perceptron regressor.
 
-    Minimises half the squared error or another `loss`. With several targets, `loss_curve_` holds
-    the average of the squared error over them, while the stochastic solvers follow the gradient
-    of its sum: as in scikit-learn.
-    Parameters, attributes and, in float64, numbers are those of
-    :class:`sklearn.neural_network.MLPRegressor`; `quantile` and what follows it are added.
+    This model minimizes half the squared error or another `loss`. With several targets,
+    `loss_curve_` contains the squared error averaged over the targets, but the stochastic solvers
+    use the gradient of its sum, as in scikit-learn. The parameters up to `max_fun` are those of
+    :class:`sklearn.neural_network.MLPRegressor`. In float64 on the CPU, the results of both classes
+    agree up to rounding, with a few exceptions.
 
     Parameters
     ----------
     loss : str or callable, default='squared_error'
-        What training minimises, for a target y and a prediction p. With several targets the
-        squared error is averaged over them, as in scikit-learn, and the others are summed.
+        The loss function, for a target y and a prediction p. With several targets, the squared
+        error is averaged over the targets, as in scikit-learn; the other losses are summed.
 
         - 'squared_error', (y - p)² / 2
-        - 'absolute_error', abs(y - p); predicts the median
+        - 'absolute_error', abs(y - p), which predicts the median
         - 'huber', (y - p)² / 2 where abs(y - p) < 1, else abs(y - p) - 1/2
-        - 'quantile', q (y - p) where y > p, else (1 - q) (p - y), with q = `quantile` [3]_
-        - 'poisson', y log(y / p) - y + p, for y >= 0; the output is exponentiated (log-link)
-        - 'gamma', y / p - log(y / p) - 1, for y > 0, with the same link
-        - a callable takes the raw outputs and the targets, tensors of shape
-          (n_samples, n_outputs), and returns a tensor of shape (n_samples,); torch's autograd
-          differentiates it. In the first batch its value and gradient must be finite, and it must
-          depend on the raw outputs; a gradient of zero is allowed where other outputs have one
-          that is not zero, as for a hinge loss
+        - 'quantile', the pinball loss: q (y - p) where y > p, else (1 - q) (p - y), with q =
+          `quantile` [3]_
+        - 'poisson', half the deviance y log(y / p) - y + p, for y >= 0; the output activation is
+          exp
+        - 'gamma', half the deviance y / p - log(y / p) - 1, for y > 0; the output activation is exp
+        - a callable that takes two tensors of shape (n_samples, n_outputs), the raw outputs and the
+          targets, and returns a tensor of shape (n_samples,). It is differentiated by autograd. In
+          the first batch, its values and gradient must be finite, and it must depend on the raw
+          outputs. The gradient may be zero for a batch, as for a hinge loss, but not for all
+          outputs
 
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
-        Number of units in each hidden layer. ``()`` is a linear model; an int is one layer.
+        Number of units in each hidden layer. ``()`` gives a linear model, an int one hidden layer.
 
     activation : str, callable, or list of them, default='relu'
-        Activation function of the hidden layers, or a list with one for each.
+        Activation function of the hidden layers, or a list with one per hidden layer.
 
         - 'identity', f(x) = x
         - 'logistic', f(x) = 1 / (1 + exp(-x))
         - 'tanh', f(x) = tanh(x)
         - 'relu', f(x) = max(0, x)
-        - 'leaky_relu', 'elu', 'selu', 'silu', 'gelu', 'softplus', 'mish', those of
-          `torch.nn.functional` with its defaults
-        - a callable takes a tensor and returns one of the same shape; torch's autograd
-          differentiates it. A torch module must not have trainable parameters
+        - 'leaky_relu', 'elu', 'selu', 'silu', 'gelu', 'softplus', 'mish', the functions of
+          `torch.nn.functional` with default arguments
+        - a callable that takes a tensor and returns a tensor of the same shape. It is
+          differentiated by autograd. A torch module must not have trainable parameters
 
     solver : {'lbfgs', 'sgd', 'adam', 'adamw'} or callable, default='adam'
-        How the weights are found.
+        The solver for weight optimization.
 
-        - 'lbfgs', scipy's L-BFGS-B on all samples at once; good for small data. It ignores
-          `dropout`, `max_grad_norm` and planned rates, with a warning; `callbacks` are an error
-        - 'sgd', stochastic gradient descent, with momentum
-        - 'adam', Kingma and Ba's stochastic optimiser [1]_
-        - 'adamw', the same with decoupled decay: each step first shrinks `coefs_` (not
-          `intercepts_`) by ``learning_rate * alpha``, and the loss has no penalty [2]_
-        - a class of `torch.optim`, a `functools.partial` of one with its options, or a function
-          ``(params, lr)`` that returns an optimizer or a list of them. `params` has the shapes
-          and the order of ``to_torch().parameters()``. The ``lr`` of every parameter group
-          follows `learning_rate`; `alpha` stays in the loss; `momentum` and `beta_1` are not
-          passed on. `torch.optim.Muon` needs such a function, since it takes matrices only;
-          `torch.optim.LBFGS` and `torch.optim.SparseAdam` are not supported
+        - 'lbfgs', SciPy's L-BFGS-B on all samples at once; suited to small data. It does not
+          support `callbacks`, and ignores `dropout`, `max_grad_norm`, 'cosine' and 'one_cycle' with
+          a warning
+        - 'sgd', stochastic gradient descent with momentum
+        - 'adam', the stochastic optimizer of Kingma and Ba [1]_
+        - 'adamw', Adam with decoupled weight decay [2]_: each step multiplies `coefs_`, but not
+          `intercepts_`, by ``1 - lr * alpha`` for the learning rate lr. The loss has no L2 term
+        - a class of `torch.optim`, a `functools.partial` of it, or a function ``(params, lr)`` that
+          returns an optimizer or a list of them. `params` has the shapes and the order of
+          ``to_torch().parameters()``. `learning_rate` sets the ``lr`` of every parameter group,
+          `alpha` is part of the loss, and `momentum` and `beta_1` are ignored. `torch.optim.Muon`
+          accepts matrices only and needs such a function. `torch.optim.LBFGS` and
+          `torch.optim.SparseAdam` are not supported
 
     alpha : float, default=0.0001
-        Strength of the L2 penalty on `coefs_` (not on `intercepts_`). The loss of a batch is the
-        mean over its samples plus ``alpha / 2 * sum(w ** 2) / n``, where n is the number of
-        samples of the batch, or the sum of their weights.
+        Strength of the L2 regularization term. It applies to `coefs_`, but not to `intercepts_`.
+        The loss of a batch is the mean loss of its samples plus ``alpha / 2 * sum(w ** 2) / n``,
+        where n is the number of samples in the batch, or the sum of their sample weights.
 
     batch_size : int or 'auto', default='auto'
-        Samples per step of the stochastic solvers. 'auto' is ``min(200, n_samples)``.
+        Size of the mini-batches of the stochastic solvers. 'auto' means ``min(200, n_samples)``.
 
     learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'one_cycle'}, \
             default='constant'
-        Schedule of the learning rate. The second and third are for ``solver='sgd'`` only, and
-        ignored by the others, as in scikit-learn; the last two are for every stochastic solver.
-        These are planned for `max_iter` epochs and followed to the end: `tol` and
-        `n_iter_no_change` do not stop the fit, and early stopping only keeps the best weights.
+        Learning rate schedule. 'invscaling' and 'adaptive' only have an effect with
+        ``solver='sgd'``, as in scikit-learn. 'cosine' and 'one_cycle' work with every stochastic
+        solver, span `max_iter` epochs and are followed to the end: `tol` and `n_iter_no_change` do
+        not stop the fit, and early stopping only restores the best weights.
 
-        - 'constant', `learning_rate_init` throughout
+        - 'constant', a constant learning rate of `learning_rate_init`
         - 'invscaling', ``learning_rate_init / (t + 1) ** power_t`` after t samples
-        - 'adaptive', a fifth of the rate each time the training loss (or the validation score)
-          fails to improve by `tol` for `n_iter_no_change` epochs
-        - 'cosine', from `learning_rate_init` to 0 in `max_iter` epochs, along half a cosine
-        - 'one_cycle', from ``learning_rate_init / 25`` up to `learning_rate_init` in 30 % of
-          `max_iter` epochs and down again to a 250000th of it, along half cosines
+        - 'adaptive', divided by 5 each time the training loss (or the validation score) has not
+          improved by `tol` for `n_iter_no_change` epochs, until it is at most 1e-6
+        - 'cosine', cosine annealing from `learning_rate_init` to 0 in `max_iter` epochs
+        - 'one_cycle', cosine annealing from ``learning_rate_init / 25`` up to `learning_rate_init`
+          in the first 30 % of `max_iter` epochs, then down to ``learning_rate_init / 250000``
 
     learning_rate_init : float, default=0.001
         The initial learning rate of the stochastic solvers.
 
     power_t : float, default=0.5
-        Exponent of 'invscaling'.
+        Exponent of the learning rate schedule 'invscaling'.
 
     max_iter : int, default=200
-        Most epochs (passes over the data) of a stochastic solver, or iterations of 'lbfgs'.
+        Maximum number of epochs of a stochastic solver, or of iterations of 'lbfgs'.
 
     shuffle : bool, default=True
         Whether to shuffle the samples before each epoch of a stochastic solver.
 
     random_state : int, RandomState instance or None, default=None
-        Draws the initial weights, the split for early stopping and the order of the samples. An
-        int gives the same result at each call, and the one that scikit-learn gives. None draws
-        from NumPy's global generator, as everywhere in scikit-learn.
+        Determines random number generation for the initial weights, the validation split, the order
+        of the samples and dropout. Pass an int for reproducible results across calls, equal to
+        those of scikit-learn. None uses the global random state of NumPy.
 
     tol : float, default=1e-4
-        Least improvement of the loss, or of the validation score, that counts. For 'lbfgs' also
-        the largest component of the gradient at which to stop.
+        Minimum improvement of the training loss or the validation score that counts. For 'lbfgs',
+        also the largest absolute component of the gradient at which to stop.
 
     verbose : bool, int or 'bar', default=False
-        Whether to print the loss of each epoch. 'bar' shows a progress bar instead, with loss,
-        score and the time that is left: in a notebook or a terminal, but not in a file or pipe.
+        Whether to print progress messages. 'bar' shows a progress bar with the loss, the score and
+        the remaining time instead; it only appears in a notebook or a terminal.
 
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last call, rather than starting anew.
+        Whether `fit` continues from the weights of the previous call instead of new ones.
 
     momentum : float, default=0.9
         Momentum of 'sgd', between 0 and 1.
@@ -127,122 +130,123 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         Whether 'sgd' uses Nesterov's momentum.
 
     early_stopping : bool, default=False
-        Whether to keep a `validation_fraction` of the samples from training, to stop when their
-        R² has not risen by `tol` for `n_iter_no_change` epochs, and to keep the weights with the
-        best score. Without it, training stops when the training loss no longer falls.
+        Whether to set aside `validation_fraction` of the samples (or to use X_val), to stop when
+        the validation score, by default R², has not improved by `tol` for `n_iter_no_change`
+        epochs, and to restore the weights with the best score. If False, the training loss must
+        improve instead.
 
     validation_fraction : float, default=0.1
-        Share of the samples that early stopping keeps from training, between 0 and 1.
+        Fraction of the training data to set aside for early stopping, between 0 and 1.
 
     beta_1 : float, default=0.9
-        Decay rate of the first moment in 'adam', in [0, 1).
+        Exponential decay rate of the first moment estimate in 'adam' and 'adamw', in [0, 1).
 
     beta_2 : float, default=0.999
-        Decay rate of the second moment in 'adam', in [0, 1).
+        Exponential decay rate of the second moment estimate in 'adam' and 'adamw', in [0, 1).
 
     epsilon : float, default=1e-8
-        What keeps 'adam' from dividing by zero.
+        Value for numerical stability in 'adam' and 'adamw'.
 
     n_iter_no_change : int or inf, default=10
-        Epochs without improvement after which training stops; 'lbfgs' counts its iterations,
-        with early stopping only.
+        Maximum number of epochs without an improvement by `tol`. 'lbfgs' uses it only with early
+        stopping, and counts iterations.
 
     max_fun : int, default=15000
-        Most evaluations of the loss by 'lbfgs'.
+        Maximum number of loss function evaluations of 'lbfgs'.
 
     quantile : float, default=0.5
-        Which quantile ``loss='quantile'`` predicts, in (0, 1). Other losses ignore it, with a
-        warning.
+        The quantile to predict with ``loss='quantile'``, in (0, 1). Other losses ignore it, with a
+        warning if it is not 0.5.
 
     dropout : float or list of float, default=0.0
-        Share of the units of each hidden layer that each batch drops while training, in [0, 1);
-        the others are scaled up to make up for them. Predictions use all units.
+        Probability of dropping a unit of each hidden layer in training, in [0, 1). The other units
+        are scaled by ``1 / (1 - dropout)``. Predictions use all units.
 
     init : {'glorot', 'torch', 'zeros'}, default='glorot'
-        Initial weights: scikit-learn's, uniform within sqrt(6 / (fan_in + fan_out)); those of
-        torch's ``nn.Linear``, uniform within 1 / sqrt(fan_in); or all 0, for linear models
-        only, as hidden units that begin alike stay alike.
+        Distribution of the initial weights. 'glorot' is uniform within sqrt(6 / (fan_in +
+        fan_out)), as in scikit-learn, 'torch' within 1 / sqrt(fan_in), as in ``torch.nn.Linear``.
+        'zeros' is for linear models only, because equal hidden units would stay equal.
 
     max_grad_norm : float or None, default=None
-        A gradient of larger Euclidean norm is scaled down to it before the step.
+        Maximum Euclidean norm of the gradient of a batch. Larger gradients are clipped.
 
     scoring : str, callable or None, default=None
-        What early stopping watches; ignored without it, with a warning. None is what `score`
-        computes, 'loss' the validation loss (negated); else a scorer's name, or a callable
-        ``(estimator, X, y) -> float``, which gets `sample_weight` if it takes it.
+        Validation score for early stopping; ignored with a warning if that is off. None uses the
+        metric of `score`, 'loss' the negative validation loss. Otherwise the name of a scorer or a
+        callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it accepts it.
 
     time_limit : float or None, default=None
-        Seconds after which `fit` ends, with a ConvergenceWarning: after a block of batches, or
-        before another evaluation of the loss by 'lbfgs'. An epoch cut short is recorded and
-        validated as any other, with the loss of the samples that it has seen; an iteration of
-        'lbfgs' cut short is dropped.
+        Maximum duration of `fit` in seconds, after which training stops with a ConvergenceWarning.
+        The time is checked after each block of batches, or before each evaluation of the loss by
+        'lbfgs'. An interrupted epoch is recorded and validated with the loss of the samples seen.
+        An interrupted iteration of 'lbfgs' is discarded.
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
-        Called while a stochastic solver trains, as in skorch: those that work by epoch, such as
-        `EpochScoring`, `LRScheduler`, `Checkpoint`, `EarlyStopping` and our `Snapshots`, and
-        `ProgressBar` and `GradientNormClipping`. Weights that they change in ``net.module_`` are
-        the model's. For scikit-learn's callbacks, and for 'lbfgs', see `set_callbacks`.
+        Callbacks of skorch for the stochastic solvers. Supported are those that work per epoch,
+        such as `EpochScoring`, `LRScheduler`, `Checkpoint`, `EarlyStopping` and our `Snapshots`,
+        and `ProgressBar` and `GradientNormClipping`. They may change the weights of
+        ``net.module_``. For callbacks of scikit-learn, and for 'lbfgs', use `set_callbacks`.
 
     device : str or torch.device, default='auto'
-        Where to train and predict: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' is the CPU, also where
-        there is a GPU. Where the device is missing, predictions are made on the CPU.
+        Device for training and prediction: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' is the CPU, even
+        if there is a GPU. Predictions use the CPU if the device is not available.
 
     dtype : {'auto', 'float64', 'float32', 'bfloat16'}, default='auto'
-        Type of weights and arithmetic. 'auto' is that of X on the CPU and float32 elsewhere.
-        'bfloat16' keeps weights and sums in float32 and rounds the operands of products where
-        that saves time: on a CPU in large steps only, and with instructions for it.
+        Dtype of the weights and the computation. 'auto' is that of X on the CPU and float32
+        elsewhere. 'bfloat16' keeps weights in float32 and rounds the operands of matrix products
+        where that is faster: on a CPU, only for large steps and with hardware support.
 
     Attributes
     ----------
     loss_, best_loss_ : float or None
-        Loss of the last epoch, penalty included, and the smallest of any epoch. The second is
-        None with ``early_stopping=True``, and not there for 'lbfgs' without early stopping.
+        Training loss of the last epoch, with the L2 term, and the lowest one. `best_loss_` is None
+        with ``early_stopping=True``, and not defined for 'lbfgs' without early stopping.
 
     loss_curve_ : list of float
-        Loss of each epoch, or of each iteration of 'lbfgs'.
+        Training loss of each epoch, or of each iteration of 'lbfgs'.
 
     validation_loss_curve_ : list of float or None
-        Loss of the validation data after each epoch, without the penalty; None without any.
+        Validation loss after each epoch, without the L2 term. None without validation data.
 
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        Score of the validation samples after each epoch, and the largest of them, with
-        ``early_stopping=True``. Not for 'lbfgs' without early stopping.
+        Validation score after each epoch and best validation score. None with
+        ``early_stopping=False``. They are not defined for 'lbfgs' without early stopping.
 
     t_ : int
-        Samples that training has seen, counted once per epoch.
+        Number of training samples that a stochastic solver has seen, over all epochs.
 
     coefs_ : list of ndarrays of shape (fan_in, fan_out)
-        Weight matrix of each layer. They are the model: assigning or changing one changes the
-        next prediction.
+        Weight matrix of each layer. Predictions use these arrays, so changing them changes the
+        predictions.
 
     intercepts_ : list of ndarrays of shape (fan_out,)
         Bias vector of each layer.
 
     history_ : skorch.history.History
-        What was recorded of each epoch.
+        Training history with one row per epoch.
 
     n_features_in_ : int
         Number of features.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of the features, where X has names that are all strings.
+        Names of the features. Defined only when X has feature names that are all strings.
 
     n_iter_ : int
-        Epochs, or iterations of 'lbfgs', of the last fit.
+        Number of epochs, or of iterations of 'lbfgs', of the last call of `fit` or `partial_fit`.
 
     n_layers_, n_outputs_, n_parameters_ : int
-        Number of layers, input and output included; of outputs; of weights and biases.
+        Number of layers, with the input and output layer; of outputs; of weights and biases.
 
     out_activation_ : str
-        Output activation: 'exp' for 'poisson' and 'gamma', else 'identity'.
+        Output activation: 'exp' for the losses 'poisson' and 'gamma', else 'identity'.
 
     device_ : str
-        Where the fit ran.
+        Device on which the model was trained.
 
     See Also
     --------
-    TorchMLPClassifier : The same for classes.
-    sklearn.neural_network.MLPRegressor : The original.
+    TorchMLPClassifier : Multilayer perceptron classifier.
+    sklearn.neural_network.MLPRegressor : The scikit-learn estimator with the same parameters.
 
     References
     ----------
@@ -267,8 +271,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     >>> round(regressor.score(X_test, y_test), 2)
     0.98
 
-    What scikit-learn's class does not have: other losses, such as that of a quantile, and planned
-    rates,
+    Quantile regression with a learning rate schedule:
 
     >>> upper = TorchMLPRegressor(
     ...     "quantile", quantile=0.9, activation="silu", learning_rate="cosine",
@@ -277,7 +280,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     >>> bool((y_test < upper.predict(X_test)).mean() > 0.6)
     True
 
-    one of your own, on the raw outputs, with any optimizer of torch,
+    A user-defined loss and a torch optimizer:
 
     >>> import torch
     >>> def log_cosh(raw, y):
@@ -289,7 +292,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     >>> round(regressor.score(X_test, y_test), 1)
     1.0
 
-    dropout, and early stopping by any score,
+    Dropout, and early stopping with a scorer:
 
     >>> regressor = TorchMLPRegressor(
     ...     hidden_layer_sizes=(100, 50), dropout=0.1, solver="adamw", early_stopping=True,
@@ -298,7 +301,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     >>> regressor.best_validation_score_ == max(regressor.validation_scores_)
     True
 
-    and callbacks, of skorch and of scikit-learn.
+    Callbacks of skorch and of scikit-learn:
 
     >>> from sklearn.callback import ScoringMonitor
     >>> from skorch.callbacks import LRScheduler
@@ -360,12 +363,12 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     @available_if(lambda self: self._check_solver())
     @fit_context
     def partial_fit(self, X, y, sample_weight=None):
-        """Train for one epoch, from where the last call stopped.
+        """Update the model with a single epoch over the given data.
 
-        Without the bar, the time limit and the callbacks of scikit-learn, which are for `fit`.
+        The progress bar, `time_limit` and the callbacks of scikit-learn only apply to `fit`.
 
-        n calls on the same data end in the same weights, to the bit, as one `fit` with
-        ``max_iter=n`` that does not stop before.
+        n calls with the same data give exactly the same weights as one call of `fit` with
+        ``max_iter=n`` that does not stop early.
 
         Parameters
         ----------
@@ -384,8 +387,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         Raises
         ------
         AttributeError
-            With ``solver='lbfgs'``, which has no such method.
+            If ``solver='lbfgs'``, which does not support `partial_fit`.
         ValueError
-            As in `fit`. The estimator is then as it was before.
+            As in `fit`. The estimator is then left unchanged.
         """
         return self._fit(X, y, sample_weight, incremental=True)

@@ -124,7 +124,7 @@ def _outside(ordered, validation):
 
 
 def _not_standardised(ordered, validation):
-    """Return the column whose distribution differs most, among those standardised in training."""
+    """Return the standardized column whose distribution differs most, or None."""
     mean, deviation = ordered.mean(axis=0), ordered.std(axis=0)
     columns = np.flatnonzero((abs(mean) < 0.25) & (deviation > 0.5) & (deviation < 2))
     if not len(columns):

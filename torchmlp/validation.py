@@ -1,4 +1,4 @@
-"""Checks of the arrays that users pass: features, targets and weights."""
+"""Validation of input arrays: X, y and sample weights."""
 
 import contextlib
 import functools
@@ -20,7 +20,7 @@ from torchmlp._sklearn_compat import (
 from torchmlp.training.device.placement import one_thread
 
 _NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
-# What NumPy, pandas and torch say of values that they cannot convert or compare.
+# Parts of the errors of NumPy, pandas and torch for values that they cannot convert or compare.
 _UNUSABLE_VALUES = (
     "could not convert",
     "cannot convert",
@@ -50,14 +50,14 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def naming(argument, *others):
-    """Name an argument in the errors of the body, and the remedy for values of a wrong type.
+    """Add the name of an argument, and a remedy, to errors raised in the `with` block.
 
     Parameters
     ----------
     argument : str
-        Argument of `fit` that the body checks.
+        Name of the argument that is checked in the `with` block.
     *others : str
-        Arguments that the body also checks, by checks that name them.
+        Names of other arguments that the error messages may already contain.
     """
     try:
         yield
@@ -74,16 +74,16 @@ def naming(argument, *others):
 
 
 def to_numpy(**arrays):
-    """Return arrays of other libraries as NumPy arrays, on the CPU.
+    """Convert arrays of other libraries to NumPy arrays on the CPU.
 
-    Torch tensors always; arrays of other libraries that follow the array API only with
-    scikit-learn's ``array_api_dispatch=True``. Everything else is returned as it is. Memory is
-    shared where possible.
+    Torch tensors are always converted. Other array API arrays are converted only with
+    scikit-learn's ``array_api_dispatch=True``. Everything else is returned unchanged. Memory is
+    shared if possible.
 
     Parameters
     ----------
     **arrays : array-like or None
-        By the names of the arguments.
+        The arrays, by the names of the arguments.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def to_numpy(**arrays):
     Raises
     ------
     ValueError
-        If a tensor cannot be converted, such as a sparse one.
+        If a tensor cannot be converted, for example because it is sparse.
     """
     return [_to_numpy(name, array) for name, array in arrays.items()]
 
@@ -119,7 +119,7 @@ def _tensor_to_numpy(tensor):
 
 
 def _origin(array):
-    """Return (namespace, device) of an array that is not NumPy's and is dispatched, else None."""
+    """Return (namespace, device) of a non-NumPy array with array API dispatch, else None."""
     if not get_config()["array_api_dispatch"] or np.isscalar(array):
         return None
     namespace, is_array, device = get_namespace_and_device(array)
@@ -127,9 +127,9 @@ def _origin(array):
 
 
 def in_namespace_of_X(method):
-    """Make a method of X return arrays of the library and device of X, where they dispatch.
+    """Decorate a method of X to return arrays in the namespace and on the device of X.
 
-    Labels that are not numbers stay in NumPy's.
+    This applies with array API dispatch. Non-numeric labels are returned as NumPy arrays.
     """
 
     @functools.wraps(method)
@@ -148,28 +148,28 @@ def in_namespace_of_X(method):
 
 
 def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
-    """Return X as floats, dense or CSR, and y as an array.
+    """Validate X and y. Return X as a float array or CSR matrix, and y as an array.
 
     Parameters
     ----------
     estimator : BaseTorchMLP
     X, y : array-like
     reset : bool
-        Whether the number and names of the features are set, or compared with those known.
+        Whether to set the number and names of the features. If False, X is checked against them.
     names : tuple of str
-        What errors call X and y.
+        Names of X and y in error messages.
 
     Raises
     ------
     TypeError, ValueError
-        If a value, or the shape, is not valid.
+        If a value or a shape is invalid.
     """
     with naming(*names):
         _check_values(X, numeric=True)
         X = validate_data(
             estimator,
             X,
-            None if y is None else "no_validation",  # None is an error
+            None if y is None else "no_validation",  # y=None is an error
             accept_sparse="csr",
             dtype=(np.float64, np.float32),
             reset=reset,
@@ -186,7 +186,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
 
 
 def _check_values(array, numeric):
-    """Refuse values that NumPy would silently take for others: masked ones, dates as numbers."""
+    """Raise an error for masked values and for dates, which NumPy would use as numbers."""
     if isinstance(array, np.ma.MaskedArray) and array.mask.any():
         raise ValueError(
             f"Got {array.mask.sum()} masked values, which would be used as if they were not "
@@ -209,18 +209,18 @@ def _check_values(array, numeric):
 
 
 def _is_date(dtype):
-    """Whether a dtype of NumPy, pandas or polars is of dates or durations."""
+    """Return whether a dtype of NumPy, pandas or polars represents dates or durations."""
     temporal = getattr(dtype, "is_temporal", None)  # polars
     return getattr(dtype, "kind", None) in ("m", "M") or (temporal is not None and temporal())
 
 
 def check_input(estimator, X):
-    """Return X as a dense or CSR array of the width that the estimator was fitted on."""
+    """Validate X for a prediction. Return it as a dense array or CSR matrix."""
     if _is_right(estimator, X):
         return X
     with naming("X"):
         _check_values(X, numeric=True)
-        # Integers need no copy. What holds no numbers is converted as in `fit`, or refused.
+        # Numeric dtypes are kept, to avoid a copy. Others are converted to float64, as in `fit`.
         kind = getattr(getattr(X, "dtype", None), "kind", None)
         numeric = hasattr(X, "columns") or kind in ("b", "i", "u", "f")
         dtype = "numeric" if numeric else np.float64
@@ -231,8 +231,8 @@ def check_input(estimator, X):
 
 
 def _is_right(estimator, X):
-    """Whether scikit-learn would return X as it is: for a single row its checks take longest."""
-    with np.errstate(over="ignore", invalid="ignore"):  # its own checks then say what is wrong
+    """Return whether X needs no validation. This saves most of the time for a single row."""
+    with np.errstate(over="ignore", invalid="ignore"):  # the full checks report it
         return _is_plain(estimator, X)
 
 
@@ -249,13 +249,13 @@ def _is_plain(estimator, X):
 
 
 def check_weights(sample_weight, X, name="sample_weight"):
-    """Return the weights of the rows as a float array, or None if there are none.
+    """Validate sample weights. Return them as a float array, or None.
 
     Raises
     ------
     TypeError, ValueError
-        If a weight is not a number, negative or not finite, their number is wrong, or all of them
-        are zero.
+        If a weight is negative, not finite or not a number, if the number of weights is wrong, or
+        if all weights are zero.
     """
     if sample_weight is None:
         return None
@@ -289,19 +289,19 @@ def check_any_weight(weights, name="sample_weight"):
 
 
 def check_targets(encoded, loss, name):
-    """Make sure that a loss is defined for the targets.
+    """Check that the loss is defined for the targets.
 
     Parameters
     ----------
     encoded : ndarray
     loss : Loss
     name : str or callable
-        As the user names it.
+        Value of the parameter `loss`.
 
     Raises
     ------
     ValueError
-        If one of them is too small.
+        If a target is too small.
     """
     if loss.lowest == -np.inf:
         return
@@ -315,12 +315,12 @@ def check_targets(encoded, loss, name):
 
 
 def check_together(X_val, y_val, sample_weight_val):
-    """Make sure that validation data come with their targets.
+    """Check that X_val, y_val and sample_weight_val are passed together.
 
     Raises
     ------
     ValueError
-        If something of them is missing.
+        If one of them is missing.
     """
     if (X_val is None) != (y_val is None):
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")

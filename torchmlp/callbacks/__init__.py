@@ -1,14 +1,14 @@
 """Callbacks for the parameter `callbacks` of the estimators.
 
-:class:`Snapshots` keeps the weights while a network is trained. Those of `skorch.callbacks` that
-work by epoch can be used beside it.
+:class:`Snapshots` records the weights during training. Callbacks of `skorch.callbacks` that work
+per epoch can be used as well.
 """
 
 __all__ = ["Snapshot", "Snapshots", "find_snapshots", "recorded_snapshots"]
 
 
 def __getattr__(name):
-    # Imports skorch, which a fit without its callbacks does not need.
+    # Imported lazily, because it imports skorch, which a fit without callbacks does not need.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from torchmlp.callbacks import snapshots

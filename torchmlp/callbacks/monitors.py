@@ -1,4 +1,4 @@
-"""Per-epoch monitors for every solver: scikit-learn's callbacks, progress bar, time limit."""
+"""Monitors for every solver: callbacks of scikit-learn, progress bar and time limit."""
 
 import sys
 import time
@@ -11,18 +11,18 @@ from torchmlp.training.loop import Monitor
 
 
 class SklearnCallbacks(Monitor):
-    """The callbacks of `set_callbacks`, for one fit.
+    """Calls the callbacks that were set with `set_callbacks` during one fit.
 
-    Create it outside of what is undone when a fit fails: it sets attributes of the estimator in
-    which scikit-learn finds what it has to tear down.
+    It must be created before `_unchanged_by_errors` saves the attributes of the estimator:
+    scikit-learn needs the attributes that it sets to tear down the callbacks after a failed fit.
 
     Parameters
     ----------
     context : sklearn.callback.CallbackContext
-        Of the fit.
+        Context of the fit.
     estimator : BaseTorchMLP
     X, y, sample_weight : array-like
-        As `fit` got them.
+        The arguments of `fit`.
     """
 
     def __init__(self, context, estimator, X, y, sample_weight):
@@ -44,18 +44,18 @@ class SklearnCallbacks(Monitor):
         )
 
     def close(self):
-        if self.epoch is not None:  # begun, but not trained
+        if self.epoch is not None:  # the epoch began, but did not end
             self.epoch.call_on_fit_task_end(estimator=self.seen["estimator"])
 
     def on_fit_end(self):
-        """End the task of the fit, when the estimator is fitted."""
+        """Notify the callbacks of the end of the fit. Call it when the estimator is fitted."""
         self.fit.call_on_fit_task_end(**self.seen, reconstruction_attributes={})
 
 
 class ProgressBar(Monitor):
-    """A tqdm bar over the epochs, with loss, score and the remaining time.
+    """A tqdm progress bar over the epochs, with loss, score and remaining time.
 
-    A widget in a notebook, a line in a terminal, nothing in a pipe.
+    It is a widget in a notebook and a line in a terminal. Otherwise it is disabled.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class ProgressBar(Monitor):
                 desc=self.description,
                 total=inputs.settings.max_iter,
                 unit="epoch",
-                disable=False if _in_notebook() else None,  # None: where there is no terminal
+                disable=False if _in_notebook() else None,  # None: only in a terminal
             )
 
     def on_epoch_end(self, inputs, state):
@@ -87,23 +87,23 @@ class ProgressBar(Monitor):
     def close(self):
         if self.bar is not None:
             if sys.exc_info()[0] is None:
-                self.bar.total = self.bar.n  # stopping early is no failure
+                self.bar.total = self.bar.n  # do not show an early stop as an error
             self.bar.close()
 
 
 def _in_notebook():
-    """Return whether this process is the kernel of a notebook, whose output is no terminal."""
+    """Return whether the code runs in the kernel of a notebook."""
     shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
     return shell is not None and "IPKernelApp" in shell.config
 
 
 class TimeLimit(Monitor):
-    """Ends training when the time is over.
+    """Stops training when the time limit is reached.
 
     Parameters
     ----------
     limit : float
-        Seconds from now.
+        Time limit in seconds, from the creation of this object.
     """
 
     watches_blocks = True
@@ -119,7 +119,7 @@ class TimeLimit(Monitor):
         return self.is_over or self._check(inputs, state, state.progress.n_iter)
 
     def _check(self, inputs, state, epoch):
-        """Return whether the time is over, and warn the user of the epoch."""
+        """Return whether the time limit is reached, and add a warning if it is."""
         self.is_over = time.monotonic() >= self.end
         if self.is_over:
             unit = "iteration" if inputs.settings.solver == "lbfgs" else "epoch"
@@ -134,7 +134,7 @@ class TimeLimit(Monitor):
 
 
 def sklearn_callbacks_of(estimator, X, y, sample_weight):
-    """Return the callbacks of `set_callbacks` as a list of monitors: one or none."""
+    """Return a list with one `SklearnCallbacks`, or an empty list without callbacks."""
     context = begin_callbacks(estimator, max_subtasks=estimator.max_iter)
     return [] if context is None else [SklearnCallbacks(context, estimator, X, y, sample_weight)]
 
@@ -145,7 +145,7 @@ def monitors_of(estimator, inputs, state, callbacks):
     Parameters
     ----------
     estimator : BaseTorchMLP
-        With the parameters `callbacks`, `verbose` and `time_limit`.
+        Its parameters `callbacks`, `verbose` and `time_limit` define the monitors.
     inputs : FitInputs
     state : FitState
     callbacks : list of SklearnCallbacks
@@ -154,7 +154,7 @@ def monitors_of(estimator, inputs, state, callbacks):
     if estimator.callbacks:
         from torchmlp.callbacks.skorch_adapter import SkorchCallbacks  # imports skorch
 
-        # First, since they may change the weights.
+        # They come first, because they may change the weights.
         monitors.append(SkorchCallbacks(estimator.callbacks, inputs, state))
     monitors += callbacks
     if estimator.verbose == "bar" and not inputs.incremental:

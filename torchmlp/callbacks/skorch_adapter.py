@@ -1,4 +1,4 @@
-"""skorch's callbacks as a monitor, and the net that they see."""
+"""Adapter for skorch callbacks: a monitor, and the `NeuralNet` that is passed to them."""
 
 import functools
 
@@ -17,14 +17,14 @@ from torchmlp.training.solvers import with_tensors, without_tensors
 
 
 class SolverHandle(torch.optim.Optimizer):
-    """A solver in the form of a torch optimizer, for schedulers and checkpoints.
+    """Presents a solver as a torch optimizer, for schedulers and checkpoints.
 
-    The rate in its group is that of the next epoch, its state that of the solver. Its `step`
-    does nothing: the training loop steps the solver.
+    The ``lr`` of its parameter group is the learning rate of the next epoch. Its state is that of
+    the solver. `step` does nothing, because the training loop updates the weights.
 
     Parameters
     ----------
-    solver : SGD, Adam or TorchSolver
+    solver : Solver
     flat : tensor of shape (n_parameters,)
     rate : float
     """
@@ -42,20 +42,20 @@ class SolverHandle(torch.optim.Optimizer):
         self.param_groups[0]["lr"] = rate
 
     def step(self, closure=None):
-        """Do nothing; torch's schedulers expect a call before their own step."""
+        """Do nothing. Schedulers of torch expect this call before `scheduler.step()`."""
 
     def state_dict(self):
-        """Return the rate and the state of the solver, in torch's layout."""
+        """Return the learning rate and the state of the solver, in the format of torch."""
         state = {"name": self.solver.name, **with_tensors(self.solver.state())}
         return {"state": state, "param_groups": [{"lr": self.rate}]}
 
     def load_state_dict(self, state_dict):
-        """Take the rate and the state of the solver from a checkpoint.
+        """Restore the learning rate and the state of the solver from a checkpoint.
 
         Raises
         ------
         ValueError
-            If it is that of another solver.
+            If the checkpoint was saved with another solver.
         """
         state = without_tensors(state_dict["state"])
         if state.get("name") != self.solver.name:
@@ -67,22 +67,23 @@ class SolverHandle(torch.optim.Optimizer):
         self.rate = state_dict["param_groups"][0]["lr"]
 
     def release(self):
-        """Release the weights and the solver: a callback may be kept, and pickled."""
+        """Remove references to the weights and the solver, since callbacks may be pickled."""
         del self.solver
         for group in self.param_groups:
             group["params"] = []
 
 
 class CallbackNet(NeuralNet):
-    """The net that skorch's callbacks see: a module, an optimizer, the history, predictions.
+    """The `NeuralNet` that is passed to skorch callbacks. It does not train itself.
 
-    Module and optimizer are made at the first access: for the first optimizer torch imports its
-    compiler, which takes more than a second.
+    It provides a module, an optimizer, the history and predictions. The module and the optimizer
+    are created on first access, because torch imports its compiler with the first optimizer, which
+    takes more than a second.
 
     Parameters
     ----------
     callbacks : list
-        As skorch takes them.
+        Callbacks, or tuples (name, callback), as in skorch.
     inputs : FitInputs
     state : FitState
     """
@@ -95,11 +96,11 @@ class CallbackNet(NeuralNet):
             max_epochs=inputs.settings.max_iter,
             lr=inputs.settings.learning_rate_init,
             batch_size=inputs.batch_size,
-            # skorch's ProgressBar computes the number of batches from these two.
+            # skorch's ProgressBar computes the number of batches from this and `batch_size`.
             iterator_valid__batch_size=1 if validation is None else len(validation),
             train_split=None,
             callbacks=list(callbacks),
-            use_caching=False,  # predictions of batches are not kept
+            use_caching=False,  # there are no predictions of batches to cache
             device=str(inputs.layout.device),
         )
         self.inputs, self.state = inputs, state
@@ -115,15 +116,15 @@ class CallbackNet(NeuralNet):
         return self.state.progress.history
 
     @history.setter
-    def history(self, rows):  # from a checkpoint
+    def history(self, rows):  # set when a checkpoint is loaded
         self.state.progress.history[:] = rows
 
     def on_epoch_begin(self, net, **kwargs):
-        """Prepare the row of the history: checkpoints name files after the last batch."""
+        """Add an empty batch to the history, which `Checkpoint` uses to format file names."""
         self.state.progress.row["batches"].append({})
 
     def notify(self, method_name, **kwargs):
-        """Call the callbacks, and apply what they changed of weights, gradient and rate."""
+        """Call the callbacks, and apply their changes to the weights and the learning rate."""
         if self._has_optimizer:
             self.optimizer_.rate = self.state.schedule.rate
         super().notify(method_name, **kwargs)
@@ -133,7 +134,7 @@ class CallbackNet(NeuralNet):
 
     @functools.cached_property
     def datasets(self):
-        """The keyword arguments `dataset_train` and `dataset_valid` of skorch's hooks."""
+        """The keyword arguments `dataset_train` and `dataset_valid` of skorch callbacks."""
         validation = self.inputs.validation
         return {
             "dataset_train": self._dataset(self.inputs.data),
@@ -147,7 +148,7 @@ class CallbackNet(NeuralNet):
 
     @functools.cached_property
     def module_(self):
-        """The network as a torch module that shares its memory with the weights."""
+        """The network as a torch module, whose parameters share memory with the weights."""
         module = self._model().to_torch().requires_grad_(False)
         for parameter, weights, gradient in self._shared_memory(module):
             parameter.data, parameter.grad = weights, gradient
@@ -162,7 +163,7 @@ class CallbackNet(NeuralNet):
         return list(zip(module.parameters(), weights, gradient, strict=True))
 
     def _copy_back_weights(self):
-        """Copy tensors that a callback assigned to the parameters of the module."""
+        """Copy tensors that a callback assigned to module parameters to the weights."""
         if "module_" not in vars(self):
             return
         for parameter, weights, _ in self._shared_memory(self.module_):
@@ -170,9 +171,9 @@ class CallbackNet(NeuralNet):
                 weights.copy_(parameter.detach())
                 parameter.data = weights
 
-    @torch.inference_mode(False)  # what callbacks make may enter autograd later
+    @torch.inference_mode(False)  # callbacks may use the tensors with autograd later
     def notify_grad_computed(self):
-        """Call the callbacks with the gradient, and copy tensors that they assigned to it."""
+        """Call `on_grad_computed` of the callbacks, and copy gradients that they assigned."""
         named = list(self.module_.named_parameters())
         self.notify("on_grad_computed", named_parameters=named, training=True)
         for parameter, _, gradient in self._shared_memory(self.module_):
@@ -182,7 +183,7 @@ class CallbackNet(NeuralNet):
 
     @torch.inference_mode(False)
     def notify_batch_end(self, training=True):
-        """Call the callbacks that count batches."""
+        """Call `on_batch_end` of the callbacks, for skorch's ProgressBar."""
         self.notify("on_batch_end", batch=(None, None), y_pred=None, training=training)
 
     def get_all_learnable_params(self):
@@ -199,18 +200,18 @@ class CallbackNet(NeuralNet):
         return "optimizer_" in vars(self)
 
     def step_optimizer(self):
-        """Tell torch's schedulers that the optimizer made its steps."""
+        """Call `step` of the optimizer, as schedulers of torch expect."""
         if self._has_optimizer:
             self.optimizer_.step()
 
     def release_optimizer(self):
-        """Release the weights and the solver."""
+        """Remove the references of the optimizer to the weights and the solver."""
         if self._has_optimizer:
             self.optimizer_.release()
 
     @property
     def criterion_(self):
-        """A module without parameters: checkpoints save one."""
+        """A module without parameters, because checkpoints save the criterion."""
         return nn.Module()
 
     @property
@@ -221,7 +222,7 @@ class CallbackNet(NeuralNet):
         return self._model().predict(X)
 
     @property
-    def predict_proba(self):  # a property: it exists only where the estimator has it
+    def predict_proba(self):  # a property, so that `hasattr` works
         return self._model().predict_proba
 
     @property
@@ -236,12 +237,12 @@ class CallbackNet(NeuralNet):
 
 
 class SkorchCallbacks(Monitor):
-    """The estimator's parameter `callbacks`.
+    """Monitor that calls the skorch callbacks of the parameter `callbacks`.
 
     Parameters
     ----------
     callbacks : list
-        As skorch takes them.
+        Callbacks, or tuples (name, callback), as in skorch.
     inputs : FitInputs
     state : FitState
     """
@@ -269,7 +270,7 @@ class SkorchCallbacks(Monitor):
         self.net.step_optimizer()
         try:
             self.net.notify("on_epoch_end", **self.net.datasets)
-        except KeyboardInterrupt:  # how skorch's callbacks end a fit
+        except KeyboardInterrupt:  # raised by skorch callbacks to stop training
             return True
         return False
 

@@ -1,4 +1,4 @@
-"""Which of skorch's callbacks can work here: those that look at epochs, not at batches."""
+"""Checks that skorch callbacks are supported: they must not need single batches."""
 
 from skorch.callbacks import (
     Callback,
@@ -15,8 +15,8 @@ from skorch.callbacks import (
 )
 from skorch.utils import freeze_parameter, unfreeze_parameter
 
-# What skorch's own do with a batch: nothing of importance (cache predictions, count), or what they
-# are told to. By method, since a class that derives from one of them may do something else.
+# `on_batch_end` methods of skorch that do not need the batch (they only cache predictions or
+# count), or that depend on a parameter. The methods are listed, since subclasses may override them.
 _HARMLESS = {EpochScoring.on_batch_end, ProgressBar.on_batch_end, TensorBoard.on_batch_end}
 _IF_TOLD = {
     LRScheduler.on_batch_end: lambda callback: callback.step_every == "batch",
@@ -38,11 +38,11 @@ def _needs_batches(callback):
 
 
 def _callback_of(item):
-    """Return the callback of an item: itself, or that of (name, callback)."""
+    """Return the callback of an item, which is a callback or a tuple (name, callback)."""
     if isinstance(item, (list, tuple)) and len(item) == 2:
         _, item = item
     if isinstance(item, type) and issubclass(item, Callback):
-        # skorch would make an instance that nobody could read anything from.
+        # skorch would create an instance that the user cannot access.
         raise ValueError(f"callbacks holds the class {item.__name__}. Give {item.__name__}().")
     if not isinstance(item, Callback):
         raise ValueError(
@@ -53,23 +53,23 @@ def _callback_of(item):
 
 
 def check_callbacks(callbacks, learning_rate, with_validation, resumed):
-    """Make sure that skorch's callbacks find what they need, and do what they say.
+    """Check that skorch callbacks are supported in combination with the parameters.
 
     Parameters
     ----------
     callbacks : list
-        As skorch takes them.
+        Callbacks, or tuples (name, callback), as in skorch.
     learning_rate : str or None
-        The schedule in force, unless the rate is constant.
+        The name of the learning rate schedule, or None if the learning rate is constant.
     with_validation : bool
-        Whether there will be validation data.
+        Whether the fit has validation data.
     resumed : bool
-        Whether training goes on with a fitted network.
+        Whether training continues from fitted weights.
 
     Raises
     ------
     ValueError
-        If one of them cannot work.
+        If a callback is not supported.
     """
     for callback in map(_callback_of, callbacks):
         name = type(callback).__name__

@@ -1,4 +1,4 @@
-"""Callbacks for the `callbacks` parameter of the estimators, in skorch's protocol."""
+"""The callback `Snapshots`, which records weights and gradients during training."""
 
 from dataclasses import dataclass
 from numbers import Integral
@@ -11,20 +11,20 @@ from torchmlp.nesting import unwrap
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A network after an epoch.
+    """Weights and gradients of a network after an epoch.
 
     Attributes
     ----------
     epoch : int
-        How many epochs it was trained for; 0 is the untrained network.
+        Number of epochs of training. 0 for the untrained network.
     loss : float or None
-        Training loss of that epoch, as in `loss_curve_`; None before the first.
+        Training loss of the epoch, as in `loss_curve_`. None for the untrained network.
     coefs, intercepts : list of ndarrays
         Weights of each layer, of shape (fan_in, fan_out) and (fan_out,), as `coefs_` and
         `intercepts_`.
     coefs_gradient, intercepts_gradient : list of ndarrays or None
-        The gradient, penalty included, that the last step of the epoch was made with, in the same
-        shapes; None where there was no step yet.
+        Gradient of the loss of the last batch of the epoch, including the L2 regularization term
+        (except for 'adamw') and after clipping, in the same shapes. None in the first snapshot.
     """
 
     epoch: int
@@ -36,34 +36,36 @@ class Snapshot:
 
 
 class Snapshots(Callback):
-    """Keeps the weights and the gradient of a network while it is trained.
+    """Records the weights and gradients of a network during training.
 
-    For :class:`~torchmlp.inspection.TrainingAnimation` and
-    :class:`~torchmlp.inspection.WeightsDisplay`. The fit is the same, to the bit, as without it.
+    The snapshots are used by :class:`~torchmlp.inspection.TrainingAnimation` and
+    :class:`~torchmlp.inspection.WeightsDisplay`. The callback does not change the result of the
+    fit.
 
-    The first snapshot is the network before its first step, the last is that after the last epoch;
-    between them there is one every so many epochs. When there are more than `max_snapshots`, every
-    second goes and the distance doubles: those that stay are spread evenly over the training,
-    however long it gets, but for the last, which may be closer.
+    The first snapshot is taken before the first step, the last one after the last epoch, and one
+    every `every` epochs in between. If there are more than `max_snapshots`, every second one is
+    removed and the interval is doubled. The remaining snapshots are evenly spaced, except for the
+    last one, which may be closer to the previous one.
 
-    Each fit starts anew, a warm start at the weights that it begins with. Calls of `partial_fit` go
-    on, so that n of them leave what ``fit`` with ``max_iter=n`` does.
+    Each call of `fit` starts a new list. With a warm start, the first snapshot contains the weights
+    of the previous fit. Calls of `partial_fit` append to the list, so that n calls give the same
+    snapshots as ``fit`` with ``max_iter=n``.
 
     Parameters
     ----------
     every : int, default=1
-        Number of epochs from one snapshot to the next.
+        Number of epochs between snapshots.
 
     max_snapshots : int, default=100
-        How many to keep at most, 2 or more. Each takes twice the memory of the weights, in the
-        estimator and in its pickles.
+        Maximum number of snapshots, at least 2. Each snapshot needs twice the memory of the
+        weights, in the estimator and in its pickles.
 
     Attributes
     ----------
     snapshots_ : list of Snapshot
-        The snapshots by epoch, each with `epoch`, `loss`, `coefs`, `intercepts`, `coefs_gradient`
-        and `intercepts_gradient`: NumPy arrays, layer by layer. The gradients are those of the
-        last step of the epoch.
+        The snapshots in the order of the epochs. Each has the attributes `epoch`, `loss`, `coefs`,
+        `intercepts`, `coefs_gradient` and `intercepts_gradient`. The last four are lists with one
+        NumPy array per layer. The gradients are those of the last step of the epoch.
 
     See Also
     --------
@@ -72,10 +74,11 @@ class Snapshots(Callback):
 
     Notes
     -----
-    - ``solver="lbfgs"`` refuses callbacks of skorch: it has no epochs.
-    - What early stopping, or another callback, puts back after the last epoch is no snapshot.
-    - A callback that ends the training keeps those behind it in the list from seeing the last
-      epoch: put this one first.
+    - ``solver="lbfgs"`` does not support this callback, because it has no epochs.
+    - Weights that early stopping or another callback restores after the last epoch are not
+      recorded.
+    - If a callback stops training, the callbacks after it in the list are not called for the last
+      epoch. Put this callback first.
 
     Examples
     --------
@@ -108,14 +111,14 @@ class Snapshots(Callback):
         return self
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
-        """Take the first snapshot, unless `partial_fit` goes on from the last one."""
+        """Take the first snapshot, unless `partial_fit` continues from the last snapshot."""
         first = _snapshot(net, with_gradient=False)
         if net.inputs.incremental and _same_weights(getattr(self, "snapshots_", ()), first):
             return
         self.snapshots_, self._stride_ = [first], self.every
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
-        """Take a snapshot; it is for good if its turn has come, else until the next."""
+        """Take a snapshot. Replace the previous one unless it is due every `every` epochs."""
         kept = self.snapshots_
         if not self._stays(kept[-1]):
             kept.pop()
@@ -139,7 +142,7 @@ def _snapshot(net, with_gradient):
 
 
 def _same_weights(snapshots, other):
-    """Whether the last of the snapshots is another one but for its gradient."""
+    """Return whether the last of the snapshots has the epoch and the weights of `other`."""
     if not snapshots or snapshots[-1].epoch != other.epoch:
         return False
     mine, theirs = ([*s.coefs, *s.intercepts] for s in (snapshots[-1], other))
@@ -147,7 +150,7 @@ def _same_weights(snapshots, other):
 
 
 def recorded_snapshots(mlp):
-    """Return what a Snapshots among the callbacks of a fitted network kept, or an empty list.
+    """Return the snapshots of the `Snapshots` callback of a fitted network, or an empty list.
 
     Parameters
     ----------
@@ -160,7 +163,7 @@ def recorded_snapshots(mlp):
     Raises
     ------
     ValueError
-        If they are of another fit.
+        If the snapshots were recorded in another fit.
     """
     items = [
         item[1] if isinstance(item, (list, tuple)) else item
@@ -191,20 +194,20 @@ def find_snapshots(estimator):
     Parameters
     ----------
     estimator : estimator
-        A TorchMLPClassifier or TorchMLPRegressor fitted with a :class:`Snapshots` in `callbacks`,
-        or a Pipeline, a search or a TransformedTargetRegressor with one in it.
+        A TorchMLPClassifier or TorchMLPRegressor that was fitted with a :class:`Snapshots` in
+        `callbacks`, or a Pipeline, a search or a TransformedTargetRegressor that contains one.
 
     Returns
     -------
     snapshots : list of Snapshot
-        By epoch.
+        In the order of the epochs.
 
     Raises
     ------
     NotFittedError
         If the Pipeline, the search or the TransformedTargetRegressor is not fitted.
     ValueError
-        If there are none, or they are of another fit.
+        If there are no snapshots, or if they were recorded in another fit.
 
     Examples
     --------

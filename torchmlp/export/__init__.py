@@ -1,4 +1,4 @@
-"""A fitted estimator in other forms; :func:`to_onnx` converts pipelines too."""
+"""Conversion of fitted estimators. :func:`to_onnx` also converts pipelines."""
 
 from torchmlp.export.onnx import to_onnx
 

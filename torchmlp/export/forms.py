@@ -1,4 +1,4 @@
-"""A fitted estimator as a torch module and as scikit-learn's estimator, and back."""
+"""Conversion of fitted estimators to torch modules, and to and from scikit-learn estimators."""
 
 import copy
 from typing import Any
@@ -25,7 +25,7 @@ def both_probabilities(probability):
 
 
 class ExportMixin:
-    """The forms that a fitted estimator can take and be made from."""
+    """Conversion methods of both estimators."""
 
     def to_torch(self, *, output="prediction"):
         """Return the network as a torch module, with a copy of the weights.
@@ -33,7 +33,7 @@ class ExportMixin:
         Parameters
         ----------
         output : {'prediction', 'logits'}, default='prediction'
-            What the module returns for a tensor of shape (n_samples, n_features) in the dtype of
+            The output of the module for a tensor of shape (n_samples, n_features) in the dtype of
             the weights.
 
             - 'prediction', in the same shapes as the method: `predict` of a regressor,
@@ -54,7 +54,7 @@ class ExportMixin:
         Raises
         ------
         ValueError
-            If `output` is none of these.
+            If `output` has another value.
 
         Examples
         --------
@@ -107,13 +107,13 @@ class ExportMixin:
     def to_sklearn(self):
         """Return the model as scikit-learn's estimator, with a copy of the weights.
 
-        Parameters that scikit-learn's class does not have, or has not in this value, keep its
-        defaults: they matter for training only.
+        Parameters and values that the scikit-learn class does not support are replaced by its
+        defaults. They only matter for training.
 
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
-            Predicts the same.
+            A fitted estimator with the same predictions.
 
         Raises
         ------
@@ -149,22 +149,22 @@ class ExportMixin:
 
     @classmethod
     def from_sklearn(cls, model):
-        """Make an estimator of a fitted one of scikit-learn's, with a copy of the weights.
+        """Create an estimator from a fitted scikit-learn estimator, with a copy of the weights.
 
         Parameters
         ----------
         model : sklearn.neural_network.MLPClassifier or MLPRegressor
-            A fitted model of the same kind.
+            A fitted classifier for TorchMLPClassifier, a fitted regressor for TorchMLPRegressor.
 
         Returns
         -------
         TorchMLPClassifier or TorchMLPRegressor
-            Predicts the same.
+            A fitted estimator with the same predictions.
 
         Raises
         ------
         TypeError
-            If the model is of another class.
+            If `model` is an instance of another class.
 
         Examples
         --------
@@ -209,7 +209,7 @@ def _linear(coefs, intercepts):
 
 
 def _copy_fitted(source, target):
-    """Copy the fitted attributes that scikit-learn's estimators have too."""
+    """Copy the fitted attributes that the estimators of both libraries have."""
     for name, value in vars(source).items():
         if name.endswith("_") and not name.startswith("_") and name not in _OURS_ONLY:
             setattr(target, name, copy.deepcopy(value))

@@ -9,41 +9,41 @@ from torchmlp.export.forms import ExportMixin
 
 
 def to_onnx(model, X, *, target_opset=None, **options):
-    """Convert an estimator, or a pipeline with one in it, to ONNX.
+    """Convert an estimator, or a pipeline that contains one, to ONNX.
 
     Parameters
     ----------
     model : estimator
-        A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or other meta-estimator
-        that skl2onnx converts, with one of them in it. A TransformedTargetRegressor is converted
-        too, if its transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
-        FunctionTransformer whose `inverse_func` is one of NumPy's `exp`, `expm1`, `log`,
-        `log1p`, `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
+        A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or another meta-estimator
+        that contains one and that skl2onnx supports. A TransformedTargetRegressor is supported if
+        its transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
+        FunctionTransformer whose `inverse_func` is one of NumPy's `exp`, `expm1`, `log`, `log1p`,
+        `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
     X : array-like, sparse matrix or pandas.DataFrame
-        Some rows of data, for the inputs of the graph: for an array one named "X", for a
-        DataFrame one for each column, of its name and of shape (n_samples, 1). The network
-        computes in float64 where its input is that, else in float32; 'gelu' has the accuracy of
-        float32 in both.
+        Sample data, which define the inputs of the graph. An array gives one input named "X". A
+        DataFrame gives one input of shape (n_samples, 1) per column, with the name of the column.
+        The network computes in float64 if its input is float64, otherwise in float32. 'gelu' always
+        has the accuracy of float32.
     target_opset : int or dict, default=None
-        Version of the operators, by default the latest that skl2onnx is tested with.
+        Opset version of the graph. None uses the latest version that skl2onnx is tested with.
     **options : dict
-        Options of skl2onnx's converters, for a step of a pipeline as ``step__option``. Those of
-        a classifier are
+        Options of skl2onnx's converters, as ``step__option`` for a step of a pipeline. The options
+        of a classifier are
 
-        - `zipmap`, default False: return probabilities as dicts (onnxruntime does for float32
-          only), or, with 'columns', as one output for each class
-        - `logits`, default False: return `predict_logits` in place of probabilities, those of
-          two classes as (-logit, logit); in a pipeline with the name of the step only
-        - `nocl`, default False: return the index of a class in place of its label
-        - `output_class_labels`, default False: return `classes_` as one more output
+        - `zipmap`, default False: return probabilities as dicts (onnxruntime supports this for
+          float32 only), or, with 'columns', as one output per class
+        - `logits`, default False: return `predict_logits` instead of probabilities, as (-logit,
+          logit) for two classes; in a pipeline, only as ``step__logits``
+        - `nocl`, default False: return the index of a class instead of its label
+        - `output_class_labels`, default False: return `classes_` as an additional output
 
     Returns
     -------
     onnx.ModelProto
-        For a regressor with the output "variable", of shape (n_samples, n_outputs). For a
-        classifier with "label" and "probabilities"; with a loss that has none, 'hinge' or
-        'perceptron', the latter is `decision_function`, for two classes as (-score, score). An
-        output with the name of a column of X gets an underscore appended.
+        A regressor has the output "variable", of shape (n_samples, n_outputs). A classifier has the
+        outputs "label" and "probabilities". For the losses 'hinge' and 'perceptron', the second
+        output is `decision_function` instead, as (-score, score) for two classes. If a column of X
+        has the name of an output, an underscore is appended to the name of the output.
 
     Raises
     ------
@@ -52,8 +52,9 @@ def to_onnx(model, X, *, target_opset=None, **options):
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     ValueError
-        If an activation is a callable, the transformer of a TransformedTargetRegressor is another
-        one, X has other features than the model, or a column has an empty name.
+        If an activation is a callable, if the transformer of a TransformedTargetRegressor is not
+        supported, if the features of X differ from those seen in `fit`, or if a column has an empty
+        name.
 
     Examples
     --------
@@ -97,7 +98,7 @@ def to_onnx(model, X, *, target_opset=None, **options):
 
 
 def _first_row(X):
-    """Return a row as skl2onnx takes it: a dense array, or a data frame with str as names."""
+    """Return the first row for skl2onnx: a dense array, or a DataFrame with string names."""
     if sp.issparse(X):
         return X[:1].toarray()
     if not hasattr(X, "iloc"):
@@ -112,7 +113,7 @@ def _first_row(X):
 
 
 def _subclasses(kind):
-    # skl2onnx looks up the exact class of a model, and users derive their own from ours.
+    # skl2onnx looks up the exact class of a model, so subclasses must be registered, too.
     for subclass in kind.__subclasses__():
         yield subclass
         yield from _subclasses(subclass)

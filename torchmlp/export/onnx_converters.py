@@ -1,7 +1,7 @@
-"""The estimators as ONNX graphs: what skl2onnx asks of a library whose models it converts.
+"""Converters of the estimators for skl2onnx.
 
-Names, shapes and options are those of its converters for MLPClassifier and MLPRegressor; the
-option "logits" is added.
+Names, shapes and options are the same as for MLPClassifier and MLPRegressor. The option "logits" is
+additional.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from torchmlp.training.activations import ACTIVATIONS, per_layer, resolve_activations
 from torchmlp.training.losses import OUTPUT_ACTIVATIONS
 
-# Not "raw_scores": the converters of meta-estimators set that option wherever it exists, and would
-# take the raw outputs where scikit-learn takes probabilities.
+# The option is "logits", not "raw_scores", because the converters of meta-estimators set
+# "raw_scores" if it exists. They would then use raw outputs where scikit-learn uses probabilities.
 CLASSIFIER_OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
@@ -35,16 +35,16 @@ CLASSIFIER_OPTIONS = {
 
 @dataclass
 class Graph:
-    """A graph to write to: a call adds one node.
+    """An ONNX graph under construction. A call adds a node.
 
     Attributes
     ----------
     scope : skl2onnx.common._topology.Scope
-        Gives out names.
+        Creates unique names.
     container : skl2onnx.common._container.ModelComponentContainer
-        Holds nodes and constants.
+        Contains the nodes and constants.
     dtype : type
-        np.float32 or np.float64, in which the graph computes.
+        np.float32 or np.float64, the dtype of the computation.
     """
 
     scope: Any
@@ -52,7 +52,7 @@ class Graph:
     dtype: type
 
     def __call__(self, op, *inputs, output=None, **attributes):
-        """Add a node; its inputs are names or constants. Return the name of its output."""
+        """Add a node whose inputs are names or constants. Return the name of its output."""
         names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         output = output or self.scope.get_unique_variable_name(op.lower())
         name = self.scope.get_unique_operator_name(op)
@@ -60,7 +60,7 @@ class Graph:
         return output
 
     def constant(self, value):
-        """Add a number or an array; real numbers are converted to the type of the graph."""
+        """Add a number or an array. Floats are converted to the dtype of the graph."""
         array = np.asarray(value)
         array = array.astype(self.dtype) if array.dtype.kind == "f" else array
         name = self.scope.get_unique_variable_name("constant")
@@ -73,7 +73,7 @@ class Graph:
 
 
 def register(estimators):
-    """Make estimators known to skl2onnx.
+    """Register converters for estimators with skl2onnx.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def _raw_outputs(g, operator):
 
 
 def _apply(activation, name, graph, z):
-    """Add the nodes of a hidden activation, which has this name for the user."""
+    """Add the nodes of a hidden activation. `name` is used in an error message."""
     if activation.onnx is None:
         raise ValueError(
             f"activation={name!r} has no counterpart in ONNX. Use one of {tuple(ACTIVATIONS)}, or "
@@ -125,7 +125,7 @@ def _apply(activation, name, graph, z):
 
 
 def _labels(scope, model):
-    """Return the labels as ONNX has them, int64 or strings; one for each side of one output."""
+    """Return the labels as int64 or strings. A single class is repeated."""
     classes = np.array(get_label_classes(scope, model).tolist())
     classes = classes.astype(object if classes.dtype.kind == "U" else np.int64)
     return np.resize(classes, max(2, len(classes)))
@@ -158,7 +158,7 @@ def _convert_classifier(scope, operator, container):
     g = graph_of(scope, operator, container)
     label, probabilities = (output.full_name for output in operator.outputs)
     scores = _raw_outputs(g, operator)
-    if model.n_outputs_ == 1:  # one for each class: the second is predicted where it is above 0
+    if model.n_outputs_ == 1:  # one column per class
         scores = g("Concat", g("Neg", scores), scores, axis=1)
     if _is_multilabel(model):
         g("Cast", g("Greater", scores, 0.0), to=TensorProto.INT64, output=label)

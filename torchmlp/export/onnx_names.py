@@ -1,19 +1,19 @@
-"""Names of the inputs of an ONNX graph: those of the columns of a data frame."""
+"""Renames the inputs of an ONNX graph to the column names of a DataFrame."""
 
 
 def name_inputs(graph, names):
     """Rename the inputs of a graph.
 
-    skl2onnx makes identifiers of their names: "petal width (cm)" becomes "petal_width__cm_", and
-    "a b" becomes "a_b1" beside "a_b". Runtimes take any name. Another value that has one of the
-    names, such as an output, gets underscores appended.
+    skl2onnx converts column names to identifiers: "petal width (cm)" becomes "petal_width__cm_",
+    and "a b" becomes "a_b1" if there is an "a_b". Runtimes accept any name. If another value, such
+    as an output, has one of the names, underscores are appended to its name.
 
     Parameters
     ----------
     graph : onnx.GraphProto
-        Changed in place.
+        The graph, which is changed in place.
     names : list of str
-        One for each input, in their order.
+        The new names, one per input.
     """
     values = _values(graph)
     new = dict(zip((value.name for value in graph.input), names, strict=True))
@@ -40,7 +40,7 @@ def _values(graph):
 
 
 def _rename(graph, new):
-    """Rename values of a graph and its subgraphs, in which each name stands for one value."""
+    """Rename values of a graph and its subgraphs, in which names must be unique."""
     for value in (*graph.input, *graph.initializer, *graph.value_info, *graph.output):
         value.name = new.get(value.name, value.name)
     for node in graph.node:

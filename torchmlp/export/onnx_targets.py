@@ -1,4 +1,4 @@
-"""TransformedTargetRegressor as an ONNX graph: the inverse of what its target went through."""
+"""Converter of TransformedTargetRegressor for skl2onnx."""
 
 from collections.abc import Callable
 
@@ -81,8 +81,8 @@ TRANSFORMERS: dict[type, Callable] = {
 
 
 def _inverse(g, y, transformer):
-    """Return the name of `transformer.inverse_transform(y)`."""
-    # The very class: one derived from it may have another inverse.
+    """Add the nodes of `transformer.inverse_transform(y)`. Return the name of the output."""
+    # The class must be exactly one of these, because a subclass may have another inverse.
     if type(transformer) not in TRANSFORMERS:
         names = ", ".join(known.__name__ for known in TRANSFORMERS)
         raise _no_counterpart(f"transformer {transformer!r}", f"one of {names}")
@@ -97,7 +97,7 @@ def _no_counterpart(got, known):
 
 
 def register_transformed_target():
-    """Make TransformedTargetRegressor known to skl2onnx, unless it already is."""
+    """Register the converter of TransformedTargetRegressor, unless there is one already."""
     try:
         get_model_alias(TransformedTargetRegressor)
     except RuntimeError:

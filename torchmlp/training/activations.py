@@ -1,4 +1,4 @@
-"""Hidden activations: name -> forward pass, backward pass, torch module and ONNX operators."""
+"""Activation functions of the hidden layers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,29 +8,29 @@ from typing import Any
 import torch
 from torch import nn
 
-Call = Callable[[], object]  # one operation of a step, bound to its tensors
+Call = Callable[[], object]  # an operation that is bound to its tensors
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation function f as the operations of a step, and its other forms.
+    """An activation function f: forward and backward pass, torch module and ONNX nodes.
 
     Attributes
     ----------
     forward : callable (z, out) -> list of Call
-        Bind the operations that write f(z) to `out`, which is z itself unless `keeps_input`.
+        Binds the operations that write f(z) to `out`. `out` is z itself unless `keeps_input`.
     backward : callable (delta, saved) -> list of Call
-        Bind the operations that replace delta by delta * f'(z), where `saved` is f(z), or z if
+        Binds the operations that multiply delta by f'(z) in place. `saved` is f(z), or z if
         `keeps_input`.
     module : callable () -> torch.nn.Module
-        Make the module that `to_torch` uses.
+        Creates the module for `to_torch`.
     onnx : callable (graph, z) -> str, or None
-        Add the nodes that compute f to a `torchmlp.export.onnx.Graph` and return the name of
-        their output. None if ONNX cannot express the function.
+        Adds the nodes of f to a `torchmlp.export.onnx_converters.Graph` and returns the name of
+        their output. None if there is no ONNX form.
     keeps_input : bool
         Whether the backward pass needs z itself.
     capturable : bool
-        Whether a CUDA graph may contain the operations; see `Loss`.
+        Whether the operations can be captured in a CUDA graph. See `Loss.capturable`.
     """
 
     forward: Callable[[torch.Tensor, torch.Tensor], list[Call]]
@@ -58,21 +58,21 @@ def _mish_backward(delta, z):
     delta.copy_(_aten.mish_backward(delta, z))
 
 
-# onnxruntime has LeakyRelu, Elu, Selu, Softplus, Mish and Gelu for float32 only, and the last two
-# need a recent opset. They are composed of operators that it has in both precisions.
+# onnxruntime supports LeakyRelu, Elu, Selu, Softplus, Mish and Gelu in float32 only, and the last
+# two need a recent opset. They are composed of operators that support both precisions.
 def _onnx_elu(graph, z, alpha=1.0):
     below = graph("Sub", graph("Exp", graph("Min", z, 0.0)), 1.0)
     return graph("Add", graph("Relu", z), graph("Mul", below, alpha))
 
 
 def _onnx_gelu(graph, z):
-    # onnxruntime has no Erf in double precision: the result is accurate to float32.
+    # onnxruntime has no Erf in float64, so the result has the accuracy of float32.
     erf = graph("Erf", graph.cast(graph("Mul", z, 0.5**0.5), "float32"))
     return graph("Mul", graph("Mul", z, 0.5), graph("Add", graph.cast(erf, graph.dtype), 1.0))
 
 
 def _onnx_softplus(graph, z):
-    # Like torch, the identity above 20, where exp might overflow.
+    # As in torch, the function is the identity above 20, because exp might overflow.
     below = graph("Log", graph("Add", graph("Exp", z), 1.0))
     return graph("Where", graph("Greater", z, 20.0), z, below)
 
@@ -158,7 +158,7 @@ ACTIVATIONS = {
 
 
 class Apply(nn.Module):
-    """A function of tensors as a module.
+    """A torch module that applies a function.
 
     Parameters
     ----------
@@ -180,13 +180,14 @@ def resolve_activations(activation, n_hidden):
     Parameters
     ----------
     activation : str, callable, or list of them
-        A callable takes a tensor and returns one of the same shape; autograd differentiates it.
+        A callable takes a tensor and returns a tensor of the same shape. Autograd differentiates
+        it.
     n_hidden : int
 
     Raises
     ------
     ValueError
-        If an activation is not known, or their number is not that of the hidden layers.
+        If an activation is unknown, or if the number of activations is not `n_hidden`.
     """
     check_activations(activation, n_hidden)
     return [
@@ -196,7 +197,7 @@ def resolve_activations(activation, n_hidden):
 
 
 def check_activations(activation, n_hidden):
-    """Raise a ValueError if there is not one activation, known or callable, per hidden layer."""
+    """Raise a ValueError for an unknown activation or a wrong number of activations."""
     several = isinstance(activation, (list, tuple))
     if several and len(activation) != n_hidden:
         raise ValueError(
@@ -229,7 +230,7 @@ def per_layer(value, n_hidden):
 
 
 def differentiated(function):
-    """Return the `Activation` of a callable on tensors, which autograd differentiates."""
+    """Return the `Activation` of a callable, with its derivative by autograd."""
 
     def apply(z, out):
         try:

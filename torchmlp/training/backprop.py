@@ -1,4 +1,4 @@
-"""Forward and backward passes, bound to the tensors of a batch."""
+"""Forward and backward pass of a training step, as calls that are bound to a batch."""
 
 from functools import partial
 from itertools import chain
@@ -13,19 +13,20 @@ from torchmlp.training.workspace import TrainingWorkspace
 
 
 def bind_backward(layers, gradient, workspace, decay):
-    """Bind the part of the backward pass that is the same for all batches of a workspace.
+    """Bind the part of the backward pass that all batches of a workspace share.
 
-    It computes, from ``workspace.deltas[-1]``, the derivative with respect to the raw outputs,
-    the gradient of ``workspace.scale * (sum of the losses) + decay / 2 * (squared norm of the
-    coefficients)``, but for the coefficients of the first layer, which needs the rows of X.
+    It starts from ``workspace.deltas[-1]``, the derivative with respect to the raw outputs. It
+    computes the gradient of
+    ``workspace.scale * (sum of the losses) + decay / 2 * (squared norm of the coefficients)`` for
+    all weights except the coefficients of the first layer, whose gradient needs the rows of X.
 
     Parameters
     ----------
     layers : list of Layer
     gradient : list of Layer
-        Written.
+        Receives the gradient.
     workspace : TrainingWorkspace
-        As the forward pass leaves it.
+        Contains the results of the forward pass.
     decay : float
 
     Returns
@@ -56,14 +57,14 @@ class Backprop:
     layout : Layout
     loss : Loss
     alpha : float, or tensor of shape (n_members,)
-        L2 penalty; half of it times the squared norm of the coefficients is divided by the
-        weight of each batch.
+        Strength of the L2 regularization term,
+        ``alpha / 2 * (squared norm of the coefficients) / (weight of the batch)``.
     generators : sequence of torch.Generator, default=()
-        Draw the units to drop, one for each network.
+        Random number generators for dropout, one per network.
     max_grad_norm : float, or tensor of shape (n_members,), default=None
-        A larger gradient is scaled down to this norm.
+        Maximum norm of the gradient. None disables gradient clipping.
     on_gradient : list of callables () -> None, default=()
-        Called when the gradient of a batch is computed, before it is scaled down.
+        Called after the gradient of a batch is computed, before gradient clipping.
     """
 
     def __init__(
@@ -80,10 +81,10 @@ class Backprop:
         self.weights, self.gradient, self.on_gradient = weights, gradient, on_gradient
         self.layout, self.loss, self.alpha = layout, loss, alpha
         self.generators, self.max_grad_norm = generators, max_grad_norm
-        # What the products read and write: the weights, or a copy in lower precision.
+        # Weights and gradient for the matrix products: the originals, or copies in lower precision.
         self._operands = weights.like(layout.product_dtype) if layout.mixed else weights
         self._operands_gradient = self._operands.like() if layout.mixed else self.gradient
-        # Operations that all batches of a workspace share.
+        # Calls that all batches of a workspace share.
         self._hidden_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._penalised = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
@@ -133,7 +134,7 @@ class Backprop:
         return calls
 
     def _decay_in_products(self, batch):
-        """Whether the penalty enters the gradient with the products, as one number."""
+        """Return whether the matrix products can add the gradient of the penalty."""
         return isinstance(self.alpha, float) and batch.row_weights is None and not self.layout.mixed
 
     def _bind_decay(self, batch):
@@ -152,7 +153,7 @@ class Backprop:
         ]
 
     def _bind_penalty(self, batch):
-        """Bind penalty = the squared norm of the coefficients, before the update."""
+        """Bind batch.penalty = the squared norm of the coefficients."""
         if self.weights.stack:
             return [lambda: batch.penalty.copy_(self.weights.squared_norms(self.weights.coefs))]
         coefficients = self.weights.coefficients
@@ -170,7 +171,7 @@ class Backprop:
             view.mul_(factor)
 
     def loss_of(self, block):
-        """Return the loss of a block, summed over its batches, each times its number of rows."""
+        """Return the sum over the batches of a block of loss times number of samples."""
         buffers = block.buffers
         values = self.loss.values(block.outputs, buffers.y)
         if buffers.row_weights is None:

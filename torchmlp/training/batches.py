@@ -1,4 +1,4 @@
-"""Batches of rows: the data of a fit, gathered a block of batches at a time."""
+"""Mini-batches of the training data, which are loaded in blocks of several batches."""
 
 import mmap
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ from torchmlp.training.device.transfer import (
 from torchmlp.training.products import DenseInput, SparseInput, as_tensor
 from torchmlp.training.workspace import TrainingWorkspace
 
-BLOCK_BYTES = 1 << 22  # of gathered rows and their outputs: about what a processor's cache holds
-# A device has no use for the cache of another. Blocks are large enough there for copies at full
-# speed and few launches, and small beside its memory.
+BLOCK_BYTES = 1 << 22  # rows and outputs of a block: about the size of a CPU cache
+# Blocks on other devices are larger, so that copies are fast and launches are few, but they are
+# small compared to the device memory.
 DEVICE_BLOCK_BYTES = 1 << 26
 BLOCK_BATCHES = 256
-# Multiply-adds of the forward passes of a block: some tenths of a second. What looks at the time
-# does so after each block.
+# Maximum number of multiply-adds in the forward passes of a block, which take some tenths of a
+# second. `time_limit` is checked after each block.
 BLOCK_WORK = 1 << 32
 DEVICE_BLOCK_WORK = 1 << 40
 
@@ -38,10 +38,11 @@ class Dataset:
     ----------
     X : ndarray or csr matrix of shape (n_samples, n_features)
     y : ndarray of shape (n_samples, n_outputs), or (n_samples, 1) for class codes
-        Targets, or bool for two classes and for labels; codes are integers.
+        Encoded targets: floats for a regressor, bool for two classes and for multilabel targets,
+        and integer codes for more than two classes.
     sample_weight : ndarray of shape (n_samples,) or None
     rows : int array of shape (n_rows,) or None
-        Indices of the samples to use; None stands for all of them.
+        Indices of the samples to use. None means all samples.
     """
 
     X: Any
@@ -54,7 +55,7 @@ class Dataset:
 
 
 class Source(NamedTuple):
-    """All samples, in the memory of the arrays of a `Dataset`.
+    """The samples of a `Dataset` as tensors that share memory with its arrays.
 
     Attributes
     ----------
@@ -70,9 +71,9 @@ class Source(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """One batch: views into the buffers of its block, and outputs of its own.
+    """A mini-batch: views of the buffers of its block, and its outputs.
 
-    In a stack of networks every tensor has a leading dimension, one entry per member.
+    For a stack of networks, every tensor has a leading dimension with one entry per network.
 
     Attributes
     ----------
@@ -83,9 +84,9 @@ class Batch:
         Receives the squared norm of the coefficients before the update.
     workspace : TrainingWorkspace
     inverse_weight : tensor of shape ()
-        1 / the weight of the batch, or 0 if no row has any.
+        1 / (sum of the sample weights in the batch), or 0 if all are zero.
     row_weights : tensor of shape (n_rows, 1) or None
-        Each row's share of the weight of the batch; None for rows of equal weight.
+        The sample weights divided by their sum over the batch. None without sample weights.
     skipped : bool
         Whether no row has any weight, so that there is no step to make.
     calls : list of Call
@@ -107,7 +108,7 @@ class Batch:
 
 
 class Block:
-    """Consecutive batches of an epoch, and the memory they share.
+    """Consecutive batches of an epoch, and the memory that they share.
 
     Parameters
     ----------
@@ -116,20 +117,20 @@ class Block:
     source : Source
     layout : Layout
     buffers : Buffers
-        Without X the products read the rows of the data in place.
+        If its X is None, the matrix products read the data in place.
     staging : InPlace
-        Transfers what is written on the host to the buffers.
+        Transfers data from the host to the buffers.
     resident : Resident or None
-        The rows, if they are on the device already.
+        The data, if they are stored on the device.
 
     Attributes
     ----------
     batches : list of Batch
     n_rows : int
     n_weighted_rows : int
-        Number of rows in batches that have any weight.
+        Number of rows in batches that are not skipped.
     is_new : bool
-        Whether the operations of its batches are still to be bound.
+        Whether the calls of its batches have not been bound yet.
     """
 
     def __init__(self, sizes, source, layout, buffers, staging, resident=None):
@@ -142,19 +143,19 @@ class Block:
         self.penalties = layout.empty(len(sizes)).zero_()
         self.batches = [
             self._batch(i, slice(start, stop), layout)
-            # Python's numbers: torch reads NumPy's slowly.
+            # Python ints, because torch is slow with NumPy ints.
             for i, (start, stop) in enumerate(
                 zip(self.starts.tolist(), self.stops.tolist(), strict=True)
             )
         ]
-        # Outputs that are stored by columns are concatenated by columns, which is faster.
+        # Outputs in column-major order are concatenated along the columns, which is faster.
         columns = [batch.outputs.t() for batch in self.batches]
         self._by_columns = columns if columns[0].is_contiguous() else None
 
     def _batch(self, i, rows, layout):
         n_rows, buffers = rows.stop - rows.start, self.buffers
         weighted = buffers.row_weights is not None
-        # Weighted rows come with their share of the batch.
+        # Sample weights are already divided by their sum over the batch.
         workspace = layout.workspace(n_rows, 1.0 if weighted else 1.0 / n_rows)
         return Batch(
             inputs=self._inputs(rows),
@@ -183,14 +184,14 @@ class Block:
         return torch.cat(self._by_columns, 1).t()
 
     def load(self, rows, part):
-        """Fill the buffers.
+        """Load rows into the buffers.
 
         Parameters
         ----------
         rows : int array of shape (n_rows,) or slice
             Indices of the samples of this block.
         part : slice
-            Their positions in the epoch.
+            Positions of these samples in the epoch.
         """
         host = self.staging.open()
         if self.resident is not None:
@@ -237,11 +238,11 @@ def _is_memory_mapped(array):
 
 
 class BatchLoader:
-    """Yields all rows of a data set once per epoch, as blocks of batches.
+    """Yields the samples of a data set in blocks of batches, once per epoch.
 
-    On the CPU rows are gathered into the memory that the products read. On another device all
-    rows are copied before the first epoch if they fit there; else one block is transferred while
-    another one is trained on.
+    On the CPU, rows are gathered into buffers, or used in place. On another device, all rows are
+    copied before the first epoch if they fit into its memory. Otherwise each block is transferred
+    separately, on CUDA while the previous block is used for training.
 
     Parameters
     ----------
@@ -249,12 +250,12 @@ class BatchLoader:
     batch_size : int
     layout : Layout
     shuffle : bool
-        Whether `blocks` will be asked for a new order each time.
+        Whether each epoch has a new order.
     """
 
     def __init__(self, data, batch_size, layout, shuffle):
         self.n_rows, self.batch_size, self.layout = len(data), batch_size, layout
-        # One batch holds the same rows in any order.
+        # With a single batch, the order does not matter.
         self.ordered = not shuffle or batch_size >= self.n_rows
         self.data, self.on_host = data, shares_memory(layout.device)
         self.gathers = not self._usable_in_place()
@@ -270,16 +271,16 @@ class BatchLoader:
         self.source = Source(X, as_tensor(data.y), data.sample_weight)
         self.staging = staging_for(layout.device)
         waits = not self.on_host and (not stays or data.sample_weight is not None)
-        self.n_turns = 2 if waits else 1  # while one block trains, the next is written
+        self.n_turns = 2 if waits else 1  # the next block is loaded during training
         self._blocks = {}
 
     def blocks(self, order=None):
-        """Yield each block, filled.
+        """Yield the blocks of an epoch, with data.
 
         Parameters
         ----------
         order : int array of shape (n_rows,) or None
-            Permutation of the rows; None stands for the order of the data.
+            Permutation of the rows. None means the order of the data.
         """
         if self._one_block and self._blocks:
             yield from self._blocks.values()
@@ -308,7 +309,7 @@ class BatchLoader:
         return min(max(n_rows // self.batch_size, 1), BLOCK_BATCHES)
 
     def _usable_in_place(self):
-        """Whether slices of the data, or rows of a CSR matrix, can enter the products so."""
+        """Return whether matrix products can use slices of X, or rows of a CSR matrix, in place."""
         X, layout = self.data.X, self.layout
         if not self.on_host:
             return False

@@ -1,12 +1,12 @@
-"""A loss that a user passes as a function of tensors."""
+"""User-defined loss functions."""
 
 import torch
 
 
 class CallableLoss:
-    """The values of a callable loss, and its derivative by autograd.
+    """Values of a user-defined loss function, and its derivative by autograd.
 
-    In the first batch the derivative is checked: see `residual`.
+    The loss and its derivative are checked in the first batch; see `residual`.
 
     Parameters
     ----------
@@ -48,10 +48,10 @@ class CallableLoss:
         Raises
         ------
         ValueError
-            At the first call, if the loss or its derivative is not finite, or if the loss does
-            not depend on the outputs. The derivative may be zero for a batch, as that of a hinge
-            loss is where every row has its margin. Where it is zero everywhere it is computed
-            for other outputs too, and has to be zero for all of them.
+            In the first call, if the loss or its derivative is not finite, or if the loss does not
+            depend on the outputs. The derivative may be zero for a whole batch, for example that of
+            a hinge loss. If it is zero, it is also computed for other outputs, and an error is
+            raised only if it is zero for all of them.
         """
         values, gradient = self._differentiate(outputs, y)
         if not self._checked:
@@ -62,7 +62,7 @@ class CallableLoss:
 
     def _differentiate(self, outputs, y):
         with torch.inference_mode(False), torch.enable_grad():
-            # Copies, for autograd takes no tensor that was made in inference mode.
+            # Copies: autograd does not accept tensors that were created in inference mode.
             outputs, y = outputs.clone().requires_grad_(), y.clone()
             values = self.values(outputs, y)
             try:

@@ -1,22 +1,22 @@
-"""What to change after training diverged."""
+"""Advice for a fit that diverged."""
 
 import math
 
 import numpy as np
 
-LARGE = 10.0  # root mean square; that of standardised values is 1
+LARGE = 10.0  # limit of the root mean square, which is 1 for standardized values
 
 
 def remedy(inputs):
-    """Return what to change, in one or more sentences.
+    """Return advice for a fit that diverged, as one or more sentences.
 
-    Features and targets with large values are named; the root mean square of each is compared
-    with `LARGE`.
+    The advice names X and y if they have large values, that is, if their root mean square exceeds
+    `LARGE`.
 
     Parameters
     ----------
     inputs : FitInputs
-        Of the fit that diverged.
+        The inputs of the fit.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def remedy(inputs):
 
 
 def _values(array):
-    """Return the values of an array, or those that a sparse matrix stores."""
+    """Return the values of an array, or the stored values of a sparse matrix."""
     return array if isinstance(array, np.ndarray) else array.data
 
 

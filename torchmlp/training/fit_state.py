@@ -1,4 +1,4 @@
-"""What a fit is given, and what changes while it runs."""
+"""Inputs and state of a fit."""
 
 import math
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from torchmlp.training.schedules import Constant
 from torchmlp.training.solvers import Solver
 from torchmlp.training.workspace import Layout
 
-# Type of a field of `Settings` -> what converts a number to it.
+# Type of a field of `Settings` -> function that converts a number to it.
 _NUMBERS: dict[Any, Any] = {bool: bool, int: int, float: float, float | None: float}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters of an estimator that training reads, under the same names.
+    """The parameters of an estimator that are used in training, under the same names.
 
-    But `loss` is resolved, `max_iter` is 1 for a step of `partial_fit`, and `verbose` is false
-    where a progress bar replaces what would be printed.
+    Three values differ: `loss` is a `Loss`, `max_iter` is 1 in `partial_fit`, and `verbose` is
+    False if a progress bar is shown.
     """
 
     loss: Loss
@@ -56,7 +56,7 @@ class Settings:
     dtype: str
 
     def __post_init__(self):
-        """Convert NumPy scalars, whose arithmetic overflows or rounds, to Python numbers."""
+        """Convert NumPy scalars to Python numbers: int8 or float32 would overflow or round."""
         for setting in fields(self):
             value = getattr(self, setting.name)
             convert = _NUMBERS.get(setting.type)
@@ -66,7 +66,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class FitInputs:
-    """What a fit is given.
+    """Inputs of a fit.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class FitInputs:
     data : Dataset
     layout : Layout
     batch_size : int
-        Number of rows of a step.
+        Number of samples in a batch.
     validation : Dataset or None
         Validation data.
     score : callable (raw_outputs, loss, model) -> float, or None
@@ -83,11 +83,11 @@ class FitInputs:
     make_model : callable (FitInputs, FitState) -> estimator
         Returns the estimator as it would be if training ended now, for rows in an array.
     inverse_transform : callable (ndarray) -> ndarray
-        Returns y as the user gave it for encoded y.
+        Converts an encoded y back to the values that were passed to `fit`.
     incremental : bool
-        Whether this is one step of `partial_fit`.
+        Whether `partial_fit` was called.
     resumable : bool
-        Whether a later fit may continue from the end of this one.
+        Whether to save the state of the solver, so that a later `partial_fit` can continue.
     """
 
     settings: Settings
@@ -103,12 +103,12 @@ class FitInputs:
 
     @property
     def monitors_score(self):
-        """Whether a validation score decides when to stop and which weights are the best."""
+        """Whether early stopping monitors a validation score."""
         return self.validation is not None and self.score is not None
 
     @property
     def n_multiply_adds(self):
-        """Multiply-adds of the largest matrix product of a step."""
+        """Number of multiply-adds in the largest matrix product of a step."""
         first, *rest = (a * b for a, b in pairwise(self.layout.layer_units))
         X = self.data.X
         if not isinstance(X, np.ndarray):
@@ -118,29 +118,29 @@ class FitInputs:
 
 @dataclass
 class Progress:
-    """The course of a fit, under the names of the fitted attributes.
+    """Losses, scores and counters of a fit, named like the fitted attributes.
 
     Attributes
     ----------
     loss_curve : list of float
         Training loss of each epoch.
     loss, best_loss : float or None
-        The last, and the smallest; the latter is None under early stopping.
+        Last and lowest training loss. `best_loss` is None with early stopping.
     validation_loss_curve : list of float or None
-        Loss of the validation data after each epoch, without the penalty.
+        Loss of the validation data after each epoch, without the L2 regularization term.
     validation_scores : list of float or None
     best_validation_score : float or None
     n_iter : int
         Number of epochs of this fit.
     t : int
-        Number of rows seen, over all fits.
+        Number of samples seen, including the previous fits that this one continues.
     no_improvement_count : int
-        Number of epochs since the loss, or the score, last improved by `tol`.
+        Number of epochs since the training loss, or the validation score, last improved by `tol`.
     history : list of dict
-        One row per epoch, of all fits, in the form of `skorch.history.History`; an instance of
-        that class where skorch's callbacks are used.
+        One row per epoch, including the previous fits that this one continues, in the format of
+        `skorch.history.History`. With skorch callbacks, it is an instance of that class.
     lowest : dict of str to float
-        The lowest of each loss in the history.
+        Lowest value of each loss in the history, by name.
     """
 
     loss_curve: list = field(default_factory=list)
@@ -158,19 +158,19 @@ class Progress:
     @property
     def row(self):
         """The row of the history for the current epoch."""
-        return list.__getitem__(self.history, -1)  # skorch's History would copy all rows
+        return list.__getitem__(self.history, -1)  # skorch's `History.__getitem__` copies all rows
 
     def begin_epoch(self):
         """Append a row to the history."""
         self.history.append({"batches": [], "epoch": len(self.history) + 1})
 
     def discard_unfinished_epoch(self):
-        """Remove the last row of the history if its epoch was not trained."""
+        """Remove the last row of the history if its epoch has no training loss."""
         if self.history and "train_loss" not in self.row:
             self.history.pop()
 
     def record_loss(self, name, loss):
-        """Write a loss to the history, and whether it is the lowest so far, as skorch does."""
+        """Add a loss to the history, and whether it is the lowest so far, as skorch does."""
         if name not in self.lowest:
             self.lowest[name] = self._lowest_of_earlier_fits(name)
         self.row[name] = loss
@@ -184,7 +184,7 @@ class Progress:
         return math.inf
 
     def record_epoch(self, loss, n_rows):
-        """Record the training loss of an epoch over a number of rows."""
+        """Record the training loss and the number of samples of an epoch."""
         self.record_loss("train_loss", loss)
         self.loss = loss
         self.loss_curve.append(loss)
@@ -204,18 +204,18 @@ class Progress:
         self.validation_scores.append(score)
 
     def compare_loss(self, tol):
-        """Count the epochs in which the training loss does not fall by `tol`."""
+        """Update `best_loss`, and count epochs without an improvement of the loss by `tol`."""
         best = math.inf if self.best_loss is None else self.best_loss
         self.no_improvement_count = self.no_improvement_count + 1 if self.loss > best - tol else 0
         self.best_loss = self.loss if self.loss < best else best
 
     def compare_score(self, tol):
-        """Count the epochs in which the score does not rise by `tol`.
+        """Update the best score, and count epochs without an improvement of the score by `tol`.
 
         Returns
         -------
         bool
-            Whether the last score is the best.
+            Whether the last score is the best so far.
         """
         score, best = self.row["valid_score"], self.best_validation_score
         best = -math.inf if best is None else best
@@ -228,25 +228,25 @@ class Progress:
 
 @dataclass
 class SavedState:
-    """What a later fit needs to continue, as NumPy arrays and Python numbers.
+    """State that a later `partial_fit` needs to continue, without tensors.
 
-    The weights and the `Progress` are not part of it: they are fitted attributes.
+    The weights and the `Progress` are not included, because they are fitted attributes.
 
     Attributes
     ----------
     solver_name : str
     solver : dict
-        What `Solver.state` returned.
+        The return value of `Solver.state`.
     rate : float
         Learning rate of the next epoch.
     order : int array of shape (n_rows,) or None
-        Order of the rows in the last epoch, if they are shuffled.
+        Order of the samples in the last epoch. None if they are not shuffled.
     dropout_generator : uint8 array or None
-        State of the generator that draws the units to drop.
+        State of the random number generator for dropout.
     random_state : numpy.random.RandomState or None
-        If the parameter `random_state` is an int: the generator that it seeded.
+        The generator that was seeded with the parameter `random_state`, if that is an int.
     seed : int or None
-        That int.
+        The value of the parameter `random_state`, if that is an int.
     """
 
     solver_name: str | None = None
@@ -260,29 +260,29 @@ class SavedState:
 
 @dataclass
 class FitState:
-    """What changes while a fit runs.
+    """State of a fit, which changes during training.
 
     Attributes
     ----------
     weights : Parameters
-        Trained in place.
+        Weights of the network, updated in place.
     gradient : Parameters
-        Of the last batch.
+        Gradient of the last batch.
     progress : Progress
     random_state : numpy.random.RandomState
-        Draws the order of the rows.
+        Random number generator for the order of the samples.
     schedule : Constant
-        Sets the learning rate of each epoch; `Constant` is the base class of the schedules.
+        Learning rate schedule. `Constant` is the base class of all schedules.
     solver : Solver or None
         None for L-BFGS.
     order : int array of shape (n_rows,) or None
-        Order of the rows in the last epoch; None for the order of the data.
+        Order of the samples in the last epoch. None for the order of the data.
     dropout_generator : torch.Generator or None
-        Draws the units to drop.
+        Random number generator for dropout.
     best_weights : tensor of shape (n_parameters,) or None
-        The flat vector of the weights with the best validation score.
+        The weights with the best validation score, as a flat vector.
     pending_warnings : list of (str, type of Warning)
-        To be issued when the estimator is fitted.
+        Warnings that `fit` issues when the estimator is fitted.
     """
 
     weights: Parameters
@@ -297,28 +297,28 @@ class FitState:
     pending_warnings: list = field(default_factory=list)
 
     def keep_best(self):
-        """Keep a copy of the weights."""
+        """Save a copy of the weights as the best weights."""
         self.best_weights = self.weights.flat.clone()
 
     def restore_best(self):
-        """Restore the weights that were kept, if there are any."""
+        """Restore the best weights, if they were saved."""
         if self.best_weights is not None:
             self.weights.flat.copy_(self.best_weights)
 
     def shuffle(self):
-        """Draw the order of the next epoch: a permutation of the last one, as scikit-learn's."""
+        """Shuffle the order of the samples of the last epoch, as scikit-learn does."""
         self.order = self.order[self.random_state.permutation(len(self.order))]
 
     def weights_are_finite(self):
-        """Return whether no weight is NaN or infinite."""
+        """Return whether all weights are finite."""
         return bool(self.weights.flat.isfinite().all())
 
     def diverged(self):
-        """Return whether neither the last loss nor all weights are finite."""
+        """Return whether the last loss and at least one weight are not finite."""
         return not (math.isfinite(self.progress.loss) or self.weights_are_finite())
 
     def save(self):
-        """Return the `SavedState`."""
+        """Return the `SavedState` for a later `partial_fit`."""
         if self.solver is None:
             return SavedState()
         generator = self.dropout_generator

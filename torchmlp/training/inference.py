@@ -1,4 +1,4 @@
-"""The forward pass: bound to one batch, and for all rows of X block by block."""
+"""The forward pass: bound to a batch, and for all rows of X in blocks."""
 
 import functools
 import os
@@ -15,17 +15,18 @@ from torchmlp.training.parameters import Layer, by_columns
 from torchmlp.training.products import DenseInput, SparseInput, as_tensor
 from torchmlp.training.workspace import Layout, Workspace
 
-# Of the widest layer, for the rows that a prediction holds at once: what a processor's cache
-# holds, and on another device enough to make little of the wait for each block.
+# Size of the values of the widest layer for the rows of a block: about the size of a CPU cache. On
+# other devices it is larger, so that the overhead per block is small.
 BLOCK_BYTES = 1 << 21
 DEVICE_BLOCK_BYTES = 1 << 26
-COPY_PAYS_OFF = 256  # rows, from which on the coefficients are brought into memory order
+COPY_PAYS_OFF = 256  # number of rows from which `_in_memory_order` is used
 
 
 def bind_hidden(layers, workspace):
-    """Bind the part of the forward pass that is the same for all batches of a workspace.
+    """Bind the part of the forward pass that all batches of a workspace share.
 
-    a = f(a W + b) for each hidden layer, but for the product of the first one.
+    This is a = f(a W + b) for each hidden layer, except for the matrix product of the first layer,
+    which needs the rows of X.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ def bind_forward(layers, inputs, workspace, hidden_calls, out):
 
 
 def as_layers(coefs, intercepts, dtype, device):
-    """Return the weights as a list of `Layer`, in the memory of the arrays where possible.
+    """Return the weights as a list of `Layer`, which share memory with the arrays if possible.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def raw_outputs(X, layers, activations):
 def largest_outputs(X, layers, activations):
     """Return the index of the largest raw output of each row, an int array of shape (n_rows,).
 
-    Unlike `raw_outputs` it needs no memory for the outputs of all rows.
+    Unlike `raw_outputs`, it does not store the outputs of all rows.
     """
     codes = np.empty(X.shape[0], dtype=np.int64)
 
@@ -147,19 +148,19 @@ def hidden_values(X, layers, activations):
 
 
 def _propagate(X, layers, activations, visit):
-    """Propagate all rows of X block by block, on as many threads as are worth it.
+    """Compute the forward pass for all rows of X in blocks, on several threads if that is faster.
 
-    Each thread takes the next block and computes it alone. Threads inside the products instead
-    would wait for each other at the end of every product: for a page of a memory-mapped X, or on
-    a busy processor for their turn.
+    Each thread takes the next block and computes it alone. Multithreaded matrix products would be
+    slower, because their threads wait for each other at the end of every product, for example if
+    one of them waits for a page of a memory-mapped X or for a busy processor.
 
     Parameters
     ----------
     X, layers, activations
-        As for `raw_outputs`.
+        See `raw_outputs`.
     visit : callable (rows, hidden, out) -> None
-        Takes what it needs of a block: a slice of the rows, the `HiddenLayer` objects and the
-        raw outputs. The memory of both is used again.
+        Called for each block with the slice of its rows, its `HiddenLayer` objects and its raw
+        outputs. The memory of the last two is reused for the next block, so values must be copied.
     """
     layout, n_rows = _layout(X, layers, activations), X.shape[0]
     if n_rows >= COPY_PAYS_OFF:
@@ -220,7 +221,7 @@ if hasattr(os, "register_at_fork"):  # the threads do not exist in the child
 
 
 def _drain(pending):
-    """Yield items of a deque from the left until it is empty, also if others take some."""
+    """Yield items from the left of a deque until it is empty. Several threads may use it."""
     while True:
         try:
             item = pending.popleft()
@@ -231,7 +232,7 @@ def _drain(pending):
 
 def _block_rows(layout):
     units, on_cpu = layout.layer_units, layout.device.type == "cpu"
-    # On the CPU rows of X are used where they are; elsewhere they are copied, dense.
+    # On the CPU, rows of X are used in place. On other devices, they are copied to dense tensors.
     widest = max(units[1:] if on_cpu else units)
     limit = BLOCK_BYTES if on_cpu else DEVICE_BLOCK_BYTES
     return max(1, limit // (widest * layout.dtype.itemsize))
@@ -245,7 +246,7 @@ def _n_workers(n_rows, layout):
 
 
 def _in_memory_order(layers, sparse_input):
-    """Return layers in the memory order of `Parameters`, copied where theirs is another."""
+    """Return layers in the memory order of `Parameters`, copied if necessary."""
     return [
         Layer(coefs.t().contiguous().t(), intercepts)
         if by_columns(len(coefs), len(intercepts), coefs.dtype) and not (sparse_input and i == 0)
@@ -255,7 +256,7 @@ def _in_memory_order(layers, sparse_input):
 
 
 def _layout(X, layers, activations):
-    """Describe a prediction: products in the dtype of the weights, and no dropout."""
+    """Return the `Layout` for a prediction, without mixed precision and dropout."""
     like = layers[0].coefs
     units = (X.shape[1], *(len(bias) for _, bias in layers))
     no_dropout = [0.0] * len(activations)
@@ -267,7 +268,7 @@ def _numpy_dtype(dtype):
 
 
 def _operand(rows, layout):
-    """Return rows of X as the products take them: a tensor, or a CSR matrix on the CPU."""
+    """Return rows of X for matrix products: a tensor, or a CSR matrix on the CPU."""
     if isinstance(rows, np.ndarray):
         return as_tensor(rows).to(layout.device, layout.dtype)
     if layout.device.type == "cpu":
@@ -276,7 +277,7 @@ def _operand(rows, layout):
 
 
 class _InferenceBlock:
-    """Memory and bound operations for blocks of one size."""
+    """Memory and bound calls of a prediction, for blocks of one size."""
 
     def __init__(self, rows, layers, layout):
         self.n_rows, rows = rows.shape[0], _operand(rows, layout)

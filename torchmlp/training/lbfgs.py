@@ -1,4 +1,4 @@
-"""scipy's L-BFGS-B over the same forward and backward pass as the stochastic solvers."""
+"""Training with SciPy's L-BFGS-B, with the forward and backward pass of `Backprop`."""
 
 import numpy as np
 import scipy.optimize
@@ -8,22 +8,22 @@ from torchmlp.training.backprop import Backprop
 from torchmlp.training.batches import BatchLoader
 from torchmlp.training.device.placement import one_blas_thread
 
-STOPPED_BY_CALLBACK = 99  # scipy's status
+STOPPED_BY_CALLBACK = 99  # status of `scipy.optimize.minimize`
 
 
 class _TimeOver(Exception):
-    """Raised between two evaluations of the objective to end the minimisation."""
+    """Raised between two evaluations of the objective to stop the minimization."""
 
 
 class Objective:
-    """Loss of all rows and its gradient, as functions of one flat vector.
+    """Loss of all samples and its gradient, as a function of the flat weight vector.
 
     Parameters
     ----------
     inputs : FitInputs
     state : FitState
     on_block_end : callable () -> bool, or None
-        Called between two evaluations; if it returns true, the minimisation ends.
+        Called before each evaluation but the first. If it returns True, the minimization stops.
     """
 
     def __init__(self, inputs, state, on_block_end=None):
@@ -36,13 +36,14 @@ class Objective:
         (self.block,) = BatchLoader(data, self.n_rows, layout, shuffle=False).blocks()
         (self.batch,) = self.block.batches
         if settings.loss.averages_outputs:
-            # The stochastic solvers follow the gradient of the sum over the outputs, as in
-            # scikit-learn; a line search needs the gradient of the loss itself.
+            # `residual` is the derivative of the sum over the outputs, as scikit-learn uses it for
+            # the stochastic solvers. The line search of L-BFGS needs the gradient of the loss, the
+            # mean.
             scale = self.batch.workspace.scale / layout.layer_units[-1]
             self.batch.workspace = layout.workspace(self.n_rows, scale)
         self.backprop.bind(self.batch)
 
-    @torch.inference_mode()  # as in EpochTrainer.run_epoch
+    @torch.inference_mode()  # faster, as in `EpochTrainer`
     def __call__(self, flat):
         if self.n_evaluations and self.on_block_end is not None and self.on_block_end():
             raise _TimeOver
@@ -62,14 +63,14 @@ def minimize(inputs, state, iteration_ends, on_block_end=None):
     inputs : FitInputs
     state : FitState
     iteration_ends : callable (loss) -> bool
-        Called after each iteration; if it returns true, the minimisation ends.
+        Called after each iteration. If it returns True, the minimization stops.
     on_block_end : callable () -> bool, or None
-        As for `Objective`.
+        See `Objective`.
 
     Returns
     -------
     scipy.optimize.OptimizeResult or None
-        None if `iteration_ends` or `on_block_end` ended the minimisation.
+        None if `iteration_ends` or `on_block_end` stopped the minimization.
     """
     settings, weights = inputs.settings, state.weights
     accepted = weights.flat.cpu().numpy().astype(np.float64)
@@ -95,6 +96,6 @@ def minimize(inputs, state, iteration_ends, on_block_end=None):
         accepted, state.progress.loss = result.x, float(result.fun)
     except _TimeOver:
         return None
-    finally:  # the last evaluation may have been of other weights
+    finally:  # undo the last evaluation, if it was rejected
         weights.flat.copy_(torch.from_numpy(accepted))
     return None if result.status == STOPPED_BY_CALLBACK else result

@@ -1,4 +1,4 @@
-"""The training loop: epochs, monitors, stopping rules and the learning rate of each epoch."""
+"""The training loop: epochs, monitors, stopping criteria and learning rate updates."""
 
 import math
 from collections.abc import Callable
@@ -18,15 +18,15 @@ EXPLOSION = 1e3  # ratio of the last loss to the first one from which a fit has 
 
 
 class Monitor:
-    """Follows a fit epoch by epoch, and may end it; callbacks and progress bars are monitors.
+    """Base class for objects that observe a fit and may stop it, such as a progress bar.
 
     Attributes
     ----------
     watches_blocks : bool
         Whether to call `on_block_end`.
     on_gradient, on_batch_end : callable () -> None, or None
-        Called after the gradient of each batch, which `on_gradient` may change in
-        ``state.gradient``, and after its update.
+        `on_gradient` is called after the gradient of each batch is computed, and may change
+        ``state.gradient``. `on_batch_end` is called after each update of the weights.
     """
 
     watches_blocks = False
@@ -34,21 +34,21 @@ class Monitor:
     on_batch_end: Callable[[], object] | None = None
 
     def on_train_begin(self, inputs, state):
-        """Prepare for the first epoch."""
+        """Run before the first epoch."""
 
     def on_epoch_begin(self, inputs, state):
-        """Prepare for an epoch."""
+        """Run before each epoch."""
 
     def on_block_end(self, inputs, state):
-        """Return whether to end training after a block of batches."""
+        """Run after each block of batches. Return whether to stop training."""
         return False
 
     def on_epoch_end(self, inputs, state):
-        """Return whether to end training after an epoch. The weights may be changed."""
+        """Run after each epoch. Return whether to stop training. May change the weights."""
         return False
 
     def on_train_end(self, inputs, state):
-        """React to the end of training; not called if it failed. The weights may be changed."""
+        """Run after training, unless it failed. May change the weights."""
 
     def close(self):
         """Release resources, also if training failed."""
@@ -63,12 +63,13 @@ def train(inputs, state, monitors=()):
     state : FitState
         Updated in place.
     monitors : sequence of Monitor
-        Called in their order.
+        Called in this order.
 
     Returns
     -------
     scipy.optimize.OptimizeResult or None
-        For ``solver='lbfgs'``, unless the user, a monitor or early stopping ended it.
+        The result of SciPy for ``solver='lbfgs'``. None for other solvers, or if the user, a
+        monitor or early stopping stopped the training.
 
     Raises
     ------
@@ -90,13 +91,13 @@ def train(inputs, state, monitors=()):
 
 
 class _Loop:
-    """The inputs, the state and the monitors of one fit."""
+    """The training loop of one fit."""
 
     def __init__(self, inputs, state, monitors):
         self.inputs, self.state, self.monitors = inputs, state, monitors
 
     def _notify(self, method, monitors=None):
-        """Call a method of all monitors; return whether one of them ends training."""
+        """Call a method of the monitors. Return whether one of them stops training."""
         monitors = self.monitors if monitors is None else monitors
         ends = [getattr(monitor, method)(self.inputs, self.state) for monitor in monitors]
         return any(ends)
@@ -106,7 +107,8 @@ class _Loop:
         if self.inputs.monitors_score:
             state.keep_best()
             if state.progress.best_validation_score is not None:
-                # A warm start is scored on other rows, and its patience starts anew.
+                # A warm start may have other validation data: score the weights again, and reset
+                # the count.
                 _, score = evaluate(self.inputs, state)
                 state.progress.best_validation_score = score if math.isfinite(score) else -math.inf
                 state.progress.no_improvement_count = 0
@@ -128,7 +130,7 @@ class _Loop:
             self.state.pending_warnings.append((reached, ConvergenceWarning))
 
     def run_lbfgs(self):
-        """Train with L-BFGS, whose iterations take the place of epochs."""
+        """Train with L-BFGS. Each iteration is recorded as an epoch."""
         self.before_epoch()
 
         def iteration_ends(loss):
@@ -155,7 +157,7 @@ class _Loop:
         self._notify("on_epoch_begin")
 
     def after_epoch(self, loss, n_rows):
-        """Record, validate, compare with the best, notify; return whether training ends."""
+        """Record and validate an epoch, and call the monitors. Return whether to stop training."""
         state, progress, verbose = self.state, self.state.progress, self.inputs.settings.verbose
         progress.record_epoch(loss, n_rows)
         if verbose:
@@ -163,11 +165,11 @@ class _Loop:
         is_best = self._compare_with_best()
         stop = self._notify("on_epoch_end")
         if is_best:
-            state.keep_best()  # with what monitors changed
-        return self._rule_stops() or stop  # the rule sets the next rate, whoever stops
+            state.keep_best()  # after the monitors, which may change the weights
+        return self._rule_stops() or stop  # _rule_stops also updates the learning rate
 
     def _compare_with_best(self):
-        """Evaluate the validation data; return whether their score is the best so far."""
+        """Evaluate the validation data. Return whether their score is the best so far."""
         inputs, progress, settings = self.inputs, self.state.progress, self.inputs.settings
         if inputs.validation is not None:
             loss, score = evaluate(inputs, self.state)
@@ -177,12 +179,12 @@ class _Loop:
                 if settings.verbose:
                     print(f"Validation score: {score:f}")
                 return progress.compare_score(settings.tol)
-        if settings.solver != "lbfgs":  # which has its own criterion
+        if settings.solver != "lbfgs":  # L-BFGS has its own stopping criterion
             progress.compare_loss(settings.tol)
         return False
 
     def _rule_stops(self):
-        """Return whether scikit-learn's rules end training; else they may change the rate."""
+        """Update the learning rate. Return whether a stopping criterion of scikit-learn is met."""
         state, progress, schedule = self.state, self.state.progress, self.state.schedule
         schedule.epoch_ends(progress.n_iter, progress.t)
         if state.diverged():
@@ -191,7 +193,8 @@ class _Loop:
                 diverged = f"Training diverged in epoch {progress.n_iter}; {kept}"
                 state.pending_warnings.append((diverged, ConvergenceWarning))
             return True
-        # A planned schedule is followed to its end: its rates are large until shortly before.
+        # A planned schedule is followed to its end, because its learning rate is high for most
+        # epochs.
         patience = self.inputs.settings.n_iter_no_change
         if schedule.planned or progress.no_improvement_count <= patience:
             return False
@@ -211,7 +214,7 @@ class _Loop:
             )
 
     def end(self):
-        """Restore the best weights, and check them."""
+        """Restore the best weights, call the monitors, and check that the weights are finite."""
         state, progress = self.state, self.state.progress
         state.restore_best()
         progress.discard_unfinished_epoch()
@@ -242,9 +245,9 @@ class _Loop:
 
 
 def evaluate(inputs, state):
-    """Return the loss of the validation data, and their score if early stopping monitors it."""
+    """Return the validation loss, and the validation score or None without early stopping."""
     validation = inputs.validation
-    with n_threads(1):  # inside `raw_outputs`, which uses several Python threads if it is worth it
+    with n_threads(1):  # `raw_outputs` uses Python threads instead
         raw = raw_outputs(validation.X, state.weights.layers, inputs.layout.activations)
     losses = row_losses(inputs.settings.loss, raw, validation.y)
     loss = float(np.average(losses, weights=validation.sample_weight))

@@ -1,4 +1,4 @@
-"""Losses: name -> output activation, residual, value per row, and the targets it is defined for."""
+"""Loss functions and output activations."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from torchmlp.training.callable_loss import CallableLoss
 from torchmlp.training.device.placement import one_thread
 from torchmlp.training.products import as_tensor
 
-BLOCK_SIZE = 1 << 18  # outputs that `row_losses` activates at a time
+BLOCK_SIZE = 1 << 18  # number of outputs per block in `row_losses`
 
 
 def _output_minus_target(outputs, y, out):
@@ -23,35 +23,37 @@ def _output_minus_target(outputs, y, out):
 
 
 def _bound(function):
-    """Make a residual of a function that writes it to its last argument."""
+    """Return a `Loss.residual` for a function that writes the derivative to its last argument."""
     return lambda outputs, y, out: [partial(function, outputs, y, out)]
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss and the output activation that belongs to it.
+    """A loss function with its output activation.
 
-    Tensors may have leading dimensions, those of a stack of networks.
+    Tensors have an additional leading dimension for a stack of networks.
 
     Attributes
     ----------
     out_activation : str
         Key of `OUTPUT_ACTIVATIONS`.
     values : callable (outputs, y) -> tensor of shape (n_rows,)
-        Loss of each row, for activated outputs. The losses of more than two classes take codes
-        y of shape (n_rows, 1), the others targets of shape (n_rows, n_outputs).
+        Loss of each sample, given the outputs after the output activation. y has shape (n_rows, 1)
+        and contains class codes for multiclass losses. For other losses it has shape (n_rows,
+        n_outputs).
     residual : callable (outputs, y, out) -> list of Call
-        Bind the operations that write d loss / dz, the derivative with respect to the raw
-        outputs z. For a canonical pair of loss and output activation it is output - y.
+        Binds the operations that write the derivative of the loss with respect to the raw outputs
+        to `out`. The default is ``outputs - y``, which holds if the output activation is the
+        inverse of the canonical link.
     averages_outputs : bool
-        Whether `values` averages over the outputs where `residual` does not.
+        Whether `values` averages over the outputs, while `residual` is the derivative of their sum.
     lowest : float
-        Smallest target.
+        Lower bound of the targets.
     open_range : bool
-        Whether that target itself is not allowed.
+        Whether the lower bound itself is excluded.
     capturable : bool
-        Whether a CUDA graph may contain the operations. Callables of users are not capturable:
-        they may synchronise with the device, or compute something else at every call.
+        Whether the operations can be captured in a CUDA graph. User-defined callables cannot,
+        because they may synchronize with the device or do something different in each call.
     """
 
     out_activation: str
@@ -66,8 +68,8 @@ class Loss:
 
 
 def _softmax(z):
-    # torch's kernel for a short last dimension runs element by element: with ten classes it
-    # takes three to five times as long as that for the other dimension, transposition included.
+    # torch's kernel for a short last dimension is not vectorized. With ten classes, the kernel for
+    # the other dimension is three to five times as fast, including the transposition.
     columns = z.mT
     if columns.is_contiguous():
         return [partial(torch.softmax, columns, -2, out=columns)]
@@ -78,16 +80,18 @@ def _softmax(z):
 
 @dataclass(frozen=True)
 class OutputActivation:
-    """A function of the raw outputs that gives predictions.
+    """An output activation, which converts raw outputs to predictions.
 
     Attributes
     ----------
     forward : callable (z) -> list of Call
-        Bind the operations that replace the raw outputs z, of shape (*stack, n_rows, n_outputs).
+        Binds the operations that apply the function in place to the raw outputs z, of shape
+        (*stack, n_rows, n_outputs).
     modules : list of callables () -> torch.nn.Module
-        Make the modules that `to_torch` uses.
+        Create the modules for `to_torch`.
     onnx : callable (graph, raw) -> str
-        Add the nodes of the function to a `torchmlp.export.onnx.Graph`.
+        Adds the nodes of the function to a `torchmlp.export.onnx_converters.Graph` and returns the
+        name of their output.
     """
 
     forward: Callable[[torch.Tensor], list[Call]]
@@ -122,7 +126,7 @@ def activate_outputs(raw, out_activation):
 
 
 def row_losses(loss, raw, y):
-    """Return the loss of each row, a block of rows at a time.
+    """Return the loss of each sample, computed in blocks of rows.
 
     Parameters
     ----------
@@ -148,7 +152,7 @@ def row_losses(loss, raw, y):
 
 
 def _clip_(probability):
-    # scikit-learn's bounds: a loss of at most 36 per row in float64.
+    # These are the bounds of scikit-learn. They limit the loss of a sample to 36 in float64.
     eps = torch.finfo(probability.dtype).eps
     return probability.clamp_(eps, 1 - eps)
 
@@ -161,13 +165,13 @@ def _log_loss_residual(probabilities, codes, out):
     minus_one = torch.full_like(codes, -1, dtype=probabilities.dtype)
     if out.dtype == probabilities.dtype:
         return [partial(torch.scatter_add, probabilities, -1, codes, minus_one, out=out)]
-    # With operands in bfloat16 the difference is rounded, not the probability.
+    # If `out` is bfloat16, subtract in the higher precision and round the difference.
     return [lambda: out.copy_(probabilities.scatter_add(-1, codes, minus_one))]
 
 
 def _binary_log_loss(outputs, y):
-    # The probability of what came out: p where y is 1, and 1 - p where it is 0. (torch's own
-    # loss fails where a diverging fit has NaN.)
+    # The probability of the true label: p if y is 1, and 1 - p if y is 0. (torch's
+    # binary_cross_entropy raises an error for NaN, which a diverging fit produces.)
     p = _clip_(outputs.clone())
     return torch.lerp(1 - p, p, y).log_().sum(-1).neg_()
 
@@ -206,10 +210,10 @@ def _huber_residual(outputs, y, out):
 
 
 def quantile_loss(quantile):
-    """Return the pinball loss, which a prediction of this quantile minimises.
+    """Return the pinball loss, which is minimized by predicting this quantile.
 
-    (q - 1[y < p]) (y - p) for a target y and a prediction p (Koenker and Bassett, Econometrica
-    1978).
+    The loss is (q - 1[y < p]) (y - p) for a target y and a prediction p (Koenker and Bassett,
+    Econometrica 46, 1978).
     """
 
     def values(outputs, y):
@@ -246,13 +250,13 @@ def _perceptron_residual(outputs, y, out):
 
 
 def _lead_of_rival(outputs, codes):
-    """Return by how much the best wrong class leads the true one, and which it is."""
+    """Return (largest output of a wrong class) - (output of the true class), and its index."""
     rival, index = outputs.scatter(-1, codes, -math.inf).max(-1, keepdim=True)
     return rival - outputs.gather(-1, codes), index
 
 
 def _correct(wrong, rival, codes, out):
-    """Write the derivative of the lead of the rival, in the rows that are wrong."""
+    """Write the derivative of `lead` (see `_lead_of_rival`) for the samples in `wrong`, else 0."""
     out.zero_().scatter_(-1, codes, -1.0).scatter_(-1, rival, 1.0).mul_(wrong)
 
 
@@ -276,8 +280,8 @@ def _multiclass_perceptron_residual(outputs, codes, out):
     _correct(lead >= 0, rival, codes, out)
 
 
-# By the name of the parameter `loss`: for two classes and for each label of a multilabel target,
-# for more than two classes, and for real targets.
+# Keys are values of the parameter `loss`. The binary losses are also used for each label of a
+# multilabel target. The binary and the multiclass losses must have the same keys.
 BINARY_LOSSES = {
     "log_loss": Loss("logistic", _binary_log_loss),
     "hinge": Loss("identity", _hinge, _bound(_hinge_residual)),
@@ -310,7 +314,7 @@ def regressor_loss(loss, quantile=0.5):
         A key of `REGRESSOR_LOSSES`, or a function that autograd differentiates with respect to
         the raw outputs.
     quantile : float
-        For "quantile".
+        The quantile for the loss "quantile".
     """
     if callable(loss):
         own = CallableLoss(loss)

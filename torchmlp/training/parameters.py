@@ -1,4 +1,4 @@
-"""One flat buffer for all weights of a network, and the per-layer views into it."""
+"""The weights of a network in one flat tensor, with views for each layer."""
 
 import math
 from itertools import pairwise
@@ -7,21 +7,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-NARROW = 64  # columns
+NARROW = 64  # number of columns
 
 
 def by_columns(n_rows, n_columns, dtype):
-    """Whether a matrix is stored by columns, which makes its products fast.
+    """Return whether a matrix is stored in column-major order, for faster products.
 
-    Where columns are few, for BLAS computes along what is contiguous: a product with ten columns
-    stored by rows takes two to seven times as long. In float64 also where columns are longer
-    than rows (measured with MKL: benchmarks/NOTES.md).
+    This applies to matrices with few columns: with ten columns, a product in row-major order takes
+    two to seven times as long. In float64, it also applies to matrices with more rows than columns
+    (measured with MKL, see benchmarks/NOTES.md).
     """
     return n_columns < NARROW or (dtype == torch.float64 and n_rows > n_columns)
 
 
 def as_matrix(flat, n_rows, n_columns, stack=()):
-    """View a vector as a matrix, or a stack of them, in the memory order of `by_columns`."""
+    """View a vector as a matrix, or a stack of matrices, in the order that `by_columns` selects."""
     if by_columns(n_rows, n_columns, flat.dtype):
         return flat.view(*stack, n_columns, n_rows).mT
     return flat.view(*stack, n_rows, n_columns)
@@ -37,18 +37,19 @@ class Layer(NamedTuple):
 class Parameters:
     """The weights and biases of a network, or of a stack of networks of one shape.
 
-    All coefficients come first, layer by layer, then all intercepts. A solver thus updates one
-    vector, whatever the depth, and the L2 penalty is one dot product. In a stack the members
-    follow each other within each layer, so that each layer is one contiguous batch of matrices.
+    The flat tensor contains the coefficients of all layers, then the intercepts of all layers. A
+    solver therefore updates a single vector, and the squared norm for the L2 penalty is a single
+    dot product. In a stack, the networks follow each other within each layer, so that each layer is
+    a contiguous batch of matrices.
 
     Parameters
     ----------
     layer_units : sequence of int
-        Width of every layer, input and output included.
+        Number of units in each layer, including the input and output layers.
     dtype : torch.dtype
     device : torch.device
     sparse_input : bool
-        Whether the first layer multiplies sparse rows, whose products read it by rows.
+        Whether X is sparse. The coefficients of the first layer are then stored in row-major order.
     stack : tuple of int, default=()
         ``(n_members,)`` for a stack of networks.
 
@@ -56,7 +57,7 @@ class Parameters:
     ----------
     flat : tensor of shape (n_parameters,)
     coefficients : tensor of shape (n_coefficients,)
-        The part of `flat` that the L2 penalty shrinks.
+        The part of `flat` that contains all coefficients, to which the L2 penalty applies.
     coefs, intercepts : list of tensors
         Views of shape (*stack, fan_in, fan_out) and (*stack, fan_out).
     """
@@ -85,16 +86,16 @@ class Parameters:
 
     @property
     def layers(self):
-        """One `Layer` each, input side first."""
+        """The weights as a list of `Layer`, starting with the first layer."""
         return [Layer(*views) for views in zip(self.coefs, self.intercepts, strict=True)]
 
     def like(self, dtype=None):
-        """Return zeros for the same layers."""
+        """Return `Parameters` of the same shapes that are all zero."""
         dtype, device = dtype or self.flat.dtype, self.flat.device
         return Parameters(self.layer_units, dtype, device, self.sparse_input, self.stack)
 
     def per_member(self, values):
-        """Return a tensor of shape (*stack,) in a shape that multiplies each of `views`.
+        """Reshape a tensor of shape (*stack,) to broadcast with each of `views`.
 
         Returns
         -------
@@ -103,32 +104,32 @@ class Parameters:
         return [values[(...,) + (None,) * (view.ndim - len(self.stack))] for view in self.views]
 
     def squared_norms(self, views):
-        """Return the sum of squares over some of the `views`, of shape (*stack,)."""
+        """Return the sum of squares of some of the `views`, as a tensor of shape (*stack,)."""
         start = len(self.stack)
         return sum(view.square().flatten(start).sum(start) for view in views)
 
     def torch_views(self):
-        """View the weights as torch's modules do.
+        """Return views of the weights in the shapes of torch modules.
 
         Returns
         -------
         list of tensors
-            Of each ``nn.Linear`` the weight, of shape (fan_out, fan_in), and the bias, of shape
-            (fan_out,): the order of ``module.parameters()``.
+            For each layer, the weight, of shape (fan_out, fan_in), and the bias, of shape
+            (fan_out,), in the order of ``module.parameters()``.
         """
         return [view.t() for layer in self.layers for view in layer]
 
     def by_rows(self, vector):
-        """Return an array of a vector that is laid out like `flat`, with every matrix by rows.
+        """Convert a vector with the layout of `flat` to an array with row-major matrices.
 
-        What one fit leaves behind so another one can take up that stores them otherwise, since
-        its dtype is another, or its X sparse.
+        The saved state uses this order, because the memory order of a later fit may be different:
+        it depends on the dtype and on whether X is sparse.
         """
         views = self._views_of(vector.detach().cpu().clone())
         return torch.cat([view.reshape(-1) for view in views]).numpy()
 
     def from_rows(self, array):
-        """Return the vector, on the CPU, that `by_rows` made an array of."""
+        """Inverse of `by_rows`. The vector that is returned is on the CPU."""
         by_rows = torch.from_numpy(np.array(array))
         vector = torch.empty_like(by_rows)
         views = self._views_of(vector)
@@ -143,13 +144,13 @@ class Parameters:
         ]
 
     def assign(self, coefs, intercepts, member=()):
-        """Copy the arrays of one network in, layer by layer.
+        """Copy the arrays of a network into the weights.
 
         Parameters
         ----------
         coefs, intercepts : lists of ndarrays
         member : int, default=()
-            Which network of a stack.
+            Index of a network in a stack.
         """
         for view, array in zip(self.views, [*coefs, *intercepts], strict=True):
             view[member].copy_(torch.from_numpy(np.array(array)))
@@ -170,12 +171,13 @@ def initial_weights(init, layer_units, activations, random_state, dtype):
     Parameters
     ----------
     init : {"glorot", "torch", "zeros"}
-        "glorot" is scikit-learn's: uniform on [-r, r] with r = sqrt(6 / (fan_in + fan_out)), or
-        sqrt(2 / ...) for the logistic activation (Glorot and Bengio, AISTATS 2010). "torch" is
-        that of ``nn.Linear``, r = 1 / sqrt(fan_in). Intercepts come from the same interval.
+        Distribution of weights and intercepts, uniform on [-r, r]. "glorot" uses r = sqrt(6 /
+        (fan_in + fan_out)), or sqrt(2 / (fan_in + fan_out)) for the logistic activation (Glorot and
+        Bengio, AISTATS 2010), as in scikit-learn. "torch" uses r = 1 / sqrt(fan_in), as in
+        ``nn.Linear``. "zeros" uses r = 0.
     layer_units : sequence of int
     activations : sequence
-        Of the hidden layers; the output layer goes with the last of them.
+        Activations of the hidden layers. The output layer uses the last of them.
     random_state : numpy.random.RandomState
     dtype : numpy.dtype
 

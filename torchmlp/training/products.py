@@ -1,8 +1,8 @@
-"""The matrix products of a layer, as operations bound to their tensors.
+"""The matrix products of a layer, as bound calls.
 
-Every function returns a list of calls without arguments; a training step calls them in order.
-One network uses plain products (`addmm`, `mm`, `mv`), a stack of networks batched ones
-(`baddbmm`, `bmm`), and sparse rows those of scipy.
+Every function returns a list of functions without arguments, which a training step calls in order.
+A single network uses `addmm`, `mm` and `mv`, a stack of networks uses `baddbmm` and `bmm`, and
+sparse rows use the products of SciPy.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ import torch
 
 
 class DenseInput:
-    """The rows that enter a layer, in a tensor.
+    """Dense input of a layer.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class DenseInput:
         self.transposed = rows.mT
 
     def replace(self, rows):
-        """Let the bound operations read other rows, a tensor of the same shape."""
+        """Make the bound operations read other rows, a tensor of the same shape."""
         self.rows.set_(rows)
         self.transposed.set_(rows.mT)
 
@@ -43,7 +43,7 @@ class DenseInput:
 
 
 class SparseInput:
-    """The rows that enter the first layer, in a scipy CSR matrix on the CPU; never densified.
+    """Sparse input of the first layer: a SciPy CSR matrix on the CPU.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class SparseInput:
         self.rows = rows
 
     def replace(self, rows):
-        """Let the bound operations read other rows, a CSR matrix with as many columns."""
+        """Make the bound operations read other rows, a CSR matrix with as many columns."""
         self.rows = rows
 
     def affine(self, coefs, intercepts, out):
@@ -76,7 +76,7 @@ class SparseInput:
 
 
 def intercepts_gradient(delta, shares, out):
-    """Bind out = the sum of the rows of delta, each times its share.
+    """Bind out = shares @ delta, the weighted sum of the rows of delta.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def intercepts_gradient(delta, shares, out):
 
 
 def input_gradient(delta, coefs, out):
-    """Bind out = delta @ coefs.T, the derivative with respect to what entered the layer."""
+    """Bind out = delta @ coefs.T, the derivative with respect to the input of the layer."""
     product = torch.bmm if delta.ndim == 3 else torch.mm
     return [partial(product, delta, coefs.mT, out=out)]
 
@@ -101,16 +101,17 @@ def as_input(rows):
 
 
 def as_tensor(array):
-    """Return a tensor that shares the memory of an array; it must not be written.
+    """Return a tensor that shares the memory of an array. The tensor must not be modified.
 
-    torch warns about arrays that are not writeable, such as the memory-mapped ones that joblib
-    passes to its workers, and silencing a warning is not thread-safe. The memory is described
-    anew without the read-only flag instead.
+    torch warns about arrays that are not writeable, such as the memory-mapped arrays that joblib
+    passes to its workers. Suppressing warnings is not thread-safe. Instead, an array interface
+    without the read-only flag is created for the same memory.
     """
     try:
         return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
     except (TypeError, ValueError):
-        # torch supports neither foreign byte orders nor strides of parts of a number.
+        # torch supports neither non-native byte orders nor strides that are not multiples of the
+        # item size.
         return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 

@@ -1,10 +1,10 @@
-"""Learning-rate schedules: name -> the rate for each epoch."""
+"""Learning rate schedules, which set the learning rate of each epoch."""
 
 import math
 
 
 class Constant:
-    """The same rate throughout.
+    """Constant learning rate. Base class of all schedules.
 
     Parameters
     ----------
@@ -14,13 +14,13 @@ class Constant:
     n_epochs : int
         The estimator's `max_iter`.
     rate : float, optional
-        The rate to continue with.
+        The learning rate of the saved state that is continued.
 
     Attributes
     ----------
     planned : bool
-        Whether the rates are planned for `n_epochs`, so that a fit follows them to the end. Such
-        a schedule serves every stochastic solver, the others only "sgd".
+        Whether the schedule spans `n_epochs` and is followed to the end. Planned schedules work
+        with every stochastic solver. Others have an effect with "sgd" only.
     """
 
     planned = False
@@ -30,20 +30,20 @@ class Constant:
         self.rate = self.rate_of(0) if rate is None else rate
 
     def rate_of(self, epoch):
-        """Rate of an epoch, counted from 0, where it depends on nothing else."""
+        """Return the learning rate of an epoch, counted from 0, if it depends on nothing else."""
         return self.initial
 
     def epoch_ends(self, epoch, samples_seen):
-        """Set the rate after this many epochs, counted from 1, and samples."""
+        """Update the learning rate after an epoch, counted from 1."""
 
     def plateau(self):
-        """React to a loss or score that has stopped improving.
+        """Handle a training loss or validation score that has stopped improving.
 
         Returns
         -------
         stop : bool
         note : str
-            What to add to the message for the user.
+            Text to append to the message for the user.
         """
         return True, "Stopping."
 
@@ -56,7 +56,7 @@ class InverseScaling(Constant):
 
 
 class Adaptive(Constant):
-    """A fifth of the rate at every plateau, until it is at most 1e-6."""
+    """Divides the rate by 5 at every plateau. Stops if the rate is at most 1e-6."""
 
     def plateau(self):
         if self.rate <= 1e-6:
@@ -70,7 +70,7 @@ def _cosine(start, stop, share):
 
 
 class Cosine(Constant):
-    """From the initial rate to 0 along half a cosine (arXiv:1608.03983, without restarts)."""
+    """Cosine annealing from the initial rate to 0, without restarts (arXiv:1608.03983)."""
 
     planned = True
 
@@ -82,9 +82,10 @@ class Cosine(Constant):
 
 
 class OneCycle(Cosine):
-    """From 1/25 of the initial rate up to it in 30 % of the epochs, then down to 1/250000.
+    """From initial / 25 up to initial in 30 % of the epochs, then down to initial / 250000.
 
-    Both along half a cosine, as torch.optim.lr_scheduler.OneCycleLR (arXiv:1708.07120).
+    Both phases use cosine annealing, as in `torch.optim.lr_scheduler.OneCycleLR`
+    (arXiv:1708.07120).
     """
 
     def rate_of(self, epoch):
@@ -105,12 +106,12 @@ SCHEDULES: dict[str, type[Constant]] = {
 
 
 def schedule_of(solver, learning_rate):
-    """Return the class of the schedule in force for the estimator's parameters."""
+    """Return the schedule class for the parameters `solver` and `learning_rate`."""
     schedule = SCHEDULES[learning_rate]
     return schedule if solver == "sgd" or schedule.planned else Constant
 
 
 def make_schedule(settings, rate=None):
-    """Return the schedule for the settings of a fit, which continues at a rate if one is given."""
+    """Return the schedule of a fit, which starts at `rate` if that is given."""
     schedule = schedule_of(settings.solver, settings.learning_rate)
     return schedule(settings.learning_rate_init, settings.power_t, settings.max_iter, rate)

@@ -1,4 +1,4 @@
-"""Stochastic solvers: name -> update of the weights by a gradient."""
+"""Stochastic solvers, which update the weights with the gradient of a batch."""
 
 import inspect
 import math
@@ -10,19 +10,19 @@ import torch
 
 
 class Solver:
-    """Updates weights in place; one step is ``update(*factors(rate))`` for a learning rate.
+    """Updates the weights in place. A step is ``update(*factors(rate))`` with the learning rate.
 
-    The factors change from step to step. A captured step reads them from the memory of the
-    device, where they are written before it is replayed; any other step takes them as they are.
-    In a stack of networks rates and factors have one entry for each member.
+    `factors` returns the numbers that change from step to step. In a CUDA graph, `update` reads
+    them from device memory, where they are written before the replay. Otherwise they are Python
+    numbers. For a stack of networks, rates and factors have one entry per network.
 
     Parameters
     ----------
     settings : Settings
     weights : Parameters
-        Updated.
+        Weights to update.
     gradient : Parameters
-        Read at each step.
+        Gradient of the current batch.
     """
 
     name: str
@@ -34,15 +34,15 @@ class Solver:
         self._scaled: Any = None
 
     def factors(self, rate):
-        """Begin a step, and return what `update` needs."""
+        """Begin a step. Return the arguments of `update`."""
         return (torch.from_numpy(rate) if self.weights.stack else rate,)
 
     def state(self):
-        """Return what a later fit needs to continue, without tensors."""
+        """Return the state of the solver, without tensors, for a later `partial_fit`."""
         raise NotImplementedError
 
     def restore(self, state):
-        """Continue from what `state` returned."""
+        """Restore a state that `state` returned."""
         raise NotImplementedError
 
     def update(self, *factors):
@@ -50,7 +50,7 @@ class Solver:
         raise NotImplementedError
 
     def _times(self, vector, rate):
-        """Return a vector laid out like the weights times a rate, or the rate of each member."""
+        """Multiply a vector with the layout of the weights by the rate (of each network)."""
         if rate.ndim == 0:
             return vector * rate
         if self._scaled is None:
@@ -62,7 +62,7 @@ class Solver:
 
 
 class SGD(Solver):
-    """Gradient descent with momentum; the rate is inside the velocity, as in scikit-learn.
+    """Gradient descent with momentum. The velocity contains the rate, as in scikit-learn.
 
     v = momentum * v - rate * g;  w += v, or with Nesterov's momentum
     w += momentum * v - rate * g.
@@ -78,7 +78,7 @@ class SGD(Solver):
 
     def update(self, rate):
         gradient = self.gradient.flat
-        if isinstance(rate, torch.Tensor):  # which torch accepts as a factor, but not as `alpha`
+        if isinstance(rate, torch.Tensor):  # torch does not accept a tensor as `alpha`
             gradient, rate = self._times(gradient, rate), 1.0
         velocity = self.velocity.mul_(self.momentum).add_(gradient, alpha=-rate)
         if self.nesterov:
@@ -94,11 +94,11 @@ class SGD(Solver):
 
 
 class Adam(Solver):
-    """Adam with scikit-learn's epsilon, which is outside the bias correction.
+    """Adam with epsilon outside of the bias correction, as in scikit-learn.
 
-    w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon): the form that Kingma
-    and Ba give after their algorithm 1 (arXiv:1412.6980, section 2). torch corrects v first and
-    adds its epsilon to the corrected root, so both corrections enter with the rate.
+    The update is w -= rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon), as in
+    section 2 of Kingma and Ba (arXiv:1412.6980). torch corrects v before it adds epsilon. Therefore
+    `factors` includes both corrections in the rate, and those of torch are disabled.
     """
 
     name = "adam"
@@ -110,7 +110,7 @@ class Adam(Solver):
         self.moment_1 = torch.zeros_like(weights.flat)
         self.moment_2 = torch.zeros_like(weights.flat)
         self.t: Any = np.zeros(weights.stack) if weights.stack else 0
-        # On a GPU torch's kernel reads a rate from memory in float32 only.
+        # On a GPU, the fused kernel of torch accepts a rate in device memory in float32 only.
         exact = weights.flat.device.type == "cpu" or weights.flat.dtype == torch.float32
         fused = exact and not weights.stack and hasattr(torch, "_fused_adam_")
         self._fused = self._bind_fused() if fused else None
@@ -131,7 +131,7 @@ class Adam(Solver):
             [self.moment_1],
             [self.moment_2],
             [],
-            # After so many steps torch's bias corrections are 1: ours are in the rate.
+            # With an infinite step, the bias corrections of torch are 1. Ours are in the rate.
             [torch.full((), math.inf, dtype=torch.float32, device=weights.device)],
             beta1=self.beta_1,
             beta2=self.beta_2,
@@ -168,7 +168,7 @@ class Adam(Solver):
 
 
 class AdamW(Adam):
-    """Adam with decoupled decay: w -= rate * alpha * w before the step, intercepts excepted.
+    """Adam with decoupled weight decay: coefs -= rate * alpha * coefs before each step.
 
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, arXiv:1711.05101.
     """
@@ -194,18 +194,18 @@ class AdamW(Adam):
 
 
 class TorchSolver(Solver):
-    """Optimizers of torch, over the weights in the shapes that torch's modules give them.
+    """Optimizers of torch. Their parameters are views of the weights.
 
     Parameters
     ----------
     settings : Settings
-        With `solver`, a callable (params, lr) -> torch.optim.Optimizer, or a list of them. Its
-        `params` are views of the weights: those of each layer, of shape (fan_out, fan_in), then
-        its intercepts, of shape (fan_out,), as ``module.parameters()`` orders them.
+        `settings.solver` is a callable (params, lr) that returns a torch.optim.Optimizer or a list
+        of them. `params` has the shapes and the order of ``module.parameters()``: for each layer
+        the weights, of shape (fan_out, fan_in), and the intercepts, of shape (fan_out,).
     weights, gradient : Parameters
     """
 
-    capturable = False  # some read their state on the host
+    capturable = False  # some optimizers read their state on the host
 
     def __init__(self, settings, weights, gradient):
         super().__init__(settings, weights, gradient)
@@ -247,10 +247,10 @@ class TorchSolver(Solver):
 
 
 def _as_made(value, parameter, stored_dtype):
-    """Return a tensor of a stored state as the optimizer would have made it for a parameter.
+    """Return a tensor of a saved state with the dtype and memory order of a new state.
 
-    `Optimizer.load_state_dict` casts it to the dtype of the parameter, also where the optimizer
-    keeps another dtype, and does not give it the memory order of the parameter.
+    `Optimizer.load_state_dict` casts it to the dtype of the parameter, even if the optimizer uses
+    another dtype, and does not preserve the memory order of the parameter.
     """
     follows = value.ndim > 0 and str(value.dtype) == stored_dtype
     dtype = parameter.dtype if follows else value.dtype
@@ -274,7 +274,7 @@ def _make_optimizers(factory, params, rate):
     Raises
     ------
     ValueError
-        If it fails, or returns what cannot step with the dense gradients of a batch.
+        If the call fails, or if an optimizer is not supported.
     """
     try:
         made = factory(params, lr=rate)
@@ -318,12 +318,12 @@ def _check_optimizer(optimizer, factory):
 
 
 def without_tensors(state):
-    """Return what a solver's state holds with NumPy arrays for tensors: what an estimator keeps."""
+    """Return the state of a solver with NumPy arrays instead of tensors."""
     return _converted(state, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy())
 
 
 def with_tensors(state):
-    """Return it with tensors again."""
+    """Return the state of a solver with tensors instead of NumPy arrays."""
     return _converted(state, np.ndarray, lambda array: torch.from_numpy(np.array(array)))
 
 
@@ -339,6 +339,6 @@ SOLVERS: dict[str, type[SGD] | type[Adam]] = {solver.name: solver for solver in 
 
 
 def make_solver(settings, weights, gradient):
-    """Return the solver that ``settings.solver`` names, or that wraps a torch optimizer."""
+    """Return the solver with the name `settings.solver`, or a `TorchSolver` for a callable."""
     kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
     return kind(settings, weights, gradient)

@@ -1,4 +1,4 @@
-"""One epoch of mini-batch steps."""
+"""Training with a stochastic solver, one epoch at a time."""
 
 import torch
 
@@ -9,17 +9,17 @@ from torchmlp.training.device.placement import synchronize
 
 
 class EpochTrainer:
-    """Trains the weights of a state, one epoch at a time; a context manager.
+    """Trains the weights, one epoch at a time. A context manager.
 
     Parameters
     ----------
     inputs : FitInputs
     state : FitState
     hooks : dict
-        ``"on_gradient"`` and ``"on_batch_end"``: lists of callables without arguments, called
-        after the gradient of each batch and after its update.
+        ``"on_gradient"`` and ``"on_batch_end"``: lists of callables without arguments. The first
+        are called after the gradient of each batch is computed, the second after each update.
     on_block_end : callable () -> bool, or None
-        Called after each block of batches; the epoch ends there if it returns true.
+        Called after each block of batches. If it returns True, the epoch ends.
     """
 
     def __init__(self, inputs, state, hooks, on_block_end=None):
@@ -55,17 +55,17 @@ class EpochTrainer:
         if self.graphs is not None:
             self.graphs.close()
 
-    @torch.inference_mode()  # saves a quarter of a small step
+    @torch.inference_mode()  # saves a quarter of the time of small steps
     def run_epoch(self):
         """Train on every batch once.
 
         Returns
         -------
         loss : float
-            Mean over the rows of the loss, penalty included, each row and the penalty taken at
-            the weights before the update that it entered.
+            Mean loss of the samples, including the L2 regularization term. The loss of each batch
+            is computed with the weights before its update.
         n_rows : int
-            Number of rows trained on: fewer than all if `on_block_end` ended the epoch.
+            Number of samples seen. Fewer than all if `on_block_end` ended the epoch.
         """
         state = self.state
         if self.shuffles:
@@ -83,7 +83,7 @@ class EpochTrainer:
             n_weighted_rows += block.n_weighted_rows
             if self.on_block_end is not None and n_weighted_rows and self._block_ends():
                 break
-        # The only point at which the host waits for a device.
+        # `float` makes the host wait for the device.
         return float(self._total) / n_weighted_rows, n_rows
 
     def _bind(self, block):
@@ -92,7 +92,7 @@ class EpochTrainer:
         block.is_new = False
 
     def _train(self, block, solver, rate):
-        """Make a step for each batch of a block, and add up the loss."""
+        """Make a step for each batch of a block, and add their loss to the total."""
         update, factors, hooks = solver.update, solver.factors, self.on_batch_end
         for batch in block.batches:
             if batch.skipped:
@@ -106,5 +106,5 @@ class EpochTrainer:
         self._total.add_(self.backprop.loss_of(block))
 
     def _block_ends(self):
-        synchronize(self.device)  # a device is behind the host that launches its work
+        synchronize(self.device)  # kernels run asynchronously
         return self.on_block_end()

@@ -1,4 +1,4 @@
-"""The memory that a network computes in, allocated once per batch size."""
+"""Memory for the values and derivatives of a network, allocated once per batch size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,21 +14,21 @@ from torchmlp.training.products import DenseInput
 
 @dataclass(frozen=True)
 class Layout:
-    """Shapes, dtypes and device of everything that a network computes.
+    """Layer sizes, dtypes, device and activations of a network. Allocates its tensors.
 
     Attributes
     ----------
     layer_units : tuple of int
-        Width of every layer, input and output included.
+        Number of units in each layer, including the input and output layers.
     dtype : torch.dtype
-        Of weights, targets, outputs and sums.
+        Dtype of the weights, targets, outputs and losses.
     product_dtype : torch.dtype
-        Of the operands of the matrix products.
+        Dtype of the operands of the matrix products.
     device : torch.device
     activations : sequence of Activation
-        Of each hidden layer.
+        Activation of each hidden layer.
     dropout : sequence of float
-        Share of the units of each hidden layer that training drops.
+        Dropout probability of each hidden layer.
     stack : tuple of int, default=()
         ``(n_members,)`` for a stack of networks.
     """
@@ -44,7 +44,7 @@ class Layout:
 
     @property
     def mixed(self):
-        """Whether products are computed in another dtype than the rest."""
+        """Whether matrix products use another dtype than the rest (mixed precision)."""
         return self.dtype != self.product_dtype
 
     def empty(self, *shape):
@@ -56,7 +56,7 @@ class Layout:
         return torch.empty((*self.stack, *shape), dtype=self.product_dtype, device=self.device)
 
     def empty_product(self, n_rows, n_columns):
-        """Allocate the result of a product, in the memory order of `as_matrix`."""
+        """Allocate the result of a matrix product, in the memory order of `as_matrix`."""
         flat = self.empty_operand(n_rows * n_columns)
         return as_matrix(flat, n_rows, n_columns, self.stack)
 
@@ -66,7 +66,7 @@ class Layout:
         return as_matrix(self.empty(n_rows * n_outputs), n_rows, n_outputs, self.stack)
 
     def workspace(self, n_rows, scale):
-        """Return the `TrainingWorkspace` for a batch size, allocated at the first call."""
+        """Return the `TrainingWorkspace` for a batch size. It is allocated in the first call."""
         key = n_rows, scale
         if key not in self._workspaces:
             self._workspaces[key] = TrainingWorkspace(n_rows, self, scale)
@@ -79,12 +79,13 @@ class HiddenLayer:
     Attributes
     ----------
     z, values : tensors of shape (*stack, n_rows, n_units)
-        Before and after the activation: one tensor where the activation works in place.
+        Values before and after the activation function. Both are the same tensor if the activation
+        function works in place.
     mask : tensor of shape (*stack, n_rows, n_units) or None
-        In training with dropout, 0 for a dropped unit and 1 / (1 - dropout) for another
-        (Srivastava et al., Journal of Machine Learning Research 15, 2014, inverted).
+        Dropout mask: 0 for a dropped unit and 1 / (1 - dropout) for the others (inverted dropout;
+        Srivastava et al., Journal of Machine Learning Research 15, 2014). None without dropout.
     outflow : DenseInput
-        What enters the next layer.
+        Input of the next layer.
     """
 
     __slots__ = ("activation", "dropout", "mask", "outflow", "values", "z")
@@ -97,12 +98,12 @@ class HiddenLayer:
         self.outflow = DenseInput(torch.empty_like(self.values) if dropout else self.values)
 
     def draw_mask(self, generators):
-        """Bind the choice of the units that this batch drops.
+        """Bind the operations that draw the dropout mask.
 
         Parameters
         ----------
         generators : sequence of torch.Generator
-            One for each member of a stack.
+            One generator per network.
         """
         if not self.dropout:
             return []
@@ -117,14 +118,14 @@ class HiddenLayer:
         ]
 
     def activate(self):
-        """Bind the activation of z, and the mask on its values."""
+        """Bind the activation function and the dropout mask."""
         calls = self.activation.forward(self.z, self.values)
         if self.dropout:
             calls = [*calls, partial(torch.mul, self.values, self.mask, out=self.outflow.rows)]
         return calls
 
     def backpropagate(self, delta):
-        """Bind the step from the derivative with respect to the outflow to that of z."""
+        """Bind the backward pass from the derivative with respect to `outflow` to that of z."""
         masked = [partial(delta.mul_, self.mask)] if self.dropout else []
         return masked + self.activation.backward(delta, self.z)
 
@@ -147,20 +148,20 @@ class Workspace:
 
 
 class TrainingWorkspace(Workspace):
-    """Besides these, the derivatives of the backward pass.
+    """A `Workspace` that also contains the derivatives of the backward pass.
 
     Attributes
     ----------
     deltas : list of tensors of shape (*stack, n_rows, n_units)
-        Derivative of the loss with respect to each layer before its activation.
+        Derivative of the loss with respect to the values of each layer before its activation.
     scale : float
-        Factor of the sum over the rows of the last delta.
+        Factor for sums over the rows: 1 / n_rows, or 1 if the rows are weighted already.
     shares : tensor of shape (*stack, n_rows)
-        `scale`, once per row.
+        A vector filled with `scale`.
     inverse_n_rows : tensor of shape (*stack,)
-        1 / the number of rows.
+        1 / n_rows.
     raw : tensor of shape (*stack, n_rows, n_outputs) or None
-        The raw outputs, where products have a dtype of their own.
+        The raw outputs in `product_dtype`. None if that is the same as `dtype`.
     """
 
     def __init__(self, n_rows, layout, scale):

@@ -1,1 +1,1 @@
-"""Where a fit runs: devices, threads, transfer of rows and CUDA graphs."""
+"""Devices, dtypes, threads, data transfer and CUDA graphs."""

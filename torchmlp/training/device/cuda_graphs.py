@@ -1,4 +1,4 @@
-"""A block of batches as one CUDA graph: captured once, launched as a whole."""
+"""CUDA graphs: the steps of a block of batches are captured once, and then replayed."""
 
 import threading
 
@@ -6,27 +6,28 @@ import torch
 
 from torchmlp.training.device.transfer import borrow_stream, upload
 
-_one_at_a_time = threading.Lock()  # torch captures one graph per process at a time
+_one_at_a_time = threading.Lock()  # only one capture at a time per process
 
 
 class CudaCapturer:
-    """Captures what a function launches, as CUDA graphs.
+    """Captures the kernels that a function launches as a CUDA graph.
 
     Parameters
     ----------
     device : torch.device
     generator : torch.Generator or None
-        What the function draws from; every replay continues where the last one ended.
+        Random number generator that the function uses. Each replay advances it.
     """
 
     def __init__(self, device, generator):
         self.device, self.generator = device, generator
         self.stream = borrow_stream(device, self)
-        # The graphs of a fit run one after the other and keep nothing in the pool: they share it.
+        # The graphs of a fit share a memory pool, because they run one after the other and do not
+        # keep memory of the pool in use between replays.
         self.pool = torch.cuda.graph_pool_handle()
 
     def warm_up(self, body):
-        """Run a function on the stream that will capture it, so that libraries initialise."""
+        """Run a function on the capture stream, so that libraries initialize before the capture."""
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
         with torch.cuda.stream(self.stream):
@@ -34,13 +35,13 @@ class CudaCapturer:
         current.wait_stream(self.stream)
 
     def capture(self, body):
-        """Capture a function without executing it; return what replays it."""
+        """Capture a function without executing it. Return a function that replays it."""
         current = torch.cuda.current_stream(self.device)
-        # The state that torch sets up for generators is used by other graphs too, maybe by a
-        # user's outside of inference mode.
+        # torch creates a generator state that other graphs also use, possibly outside of inference
+        # mode.
         with _one_at_a_time, torch.inference_mode(False):
             graph = torch.cuda.CUDAGraph()
-            if self.generator is not None and torch.__version__ < "2.14":  # later automatic
+            if self.generator is not None and torch.__version__ < "2.14":  # automatic from 2.14 on
                 graph.register_generator_state(self.generator)
             with (
                 torch.cuda.stream(current),  # torch does not restore it if the capture fails
@@ -51,11 +52,11 @@ class CudaCapturer:
         return graph.replay
 
 
-CAPTURERS = {"cuda": CudaCapturer}  # by type of device; on others every step is launched anew
+CAPTURERS = {"cuda": CudaCapturer}  # keys are device types; others cannot capture
 
 
 class FactorsInMemory:
-    """A solver that reads the factors of its next steps from memory.
+    """A solver for captured steps, which reads the factors from device memory.
 
     Parameters
     ----------
@@ -72,19 +73,19 @@ class FactorsInMemory:
 
 
 class BlockGraphs:
-    """Trains on blocks by replaying graphs of their steps.
+    """Trains on blocks of batches by replaying CUDA graphs.
 
-    The first time a block is trained on step by step, which also warms up the device. The second
-    time the same launches are captured; from then on they are replayed on the same memory. So
-    whatever changes from epoch to epoch is in memory: the rows of a block and the factors of its
-    steps.
+    In the first epoch, the steps of a block are run one by one, which also warms up the device. In
+    the second epoch they are captured, and from then on they are replayed. A graph always reads the
+    same memory. Therefore everything that changes between epochs, namely the rows of the block and
+    the factors of the solver, is written to fixed buffers before the replay.
 
     Parameters
     ----------
     capturer : CudaCapturer
-        Or another object with its two methods.
+        Or another object with the methods `warm_up` and `capture`.
     pending_warnings : list of (str, type of Warning)
-        Receives a warning if a capture fails; training continues step by step then.
+        Receives a warning if the capture fails. Training then continues without graphs.
     """
 
     def __init__(self, capturer, pending_warnings):
@@ -120,9 +121,10 @@ class BlockGraphs:
             self._capture(block, body)
 
     def close(self):
-        """Release the graphs while their stream is still ours.
+        """Delete the graphs before their stream is returned.
 
-        torch frees the workspaces of the stream with a graph, those of another owner included.
+        When a graph is deleted, torch frees all workspaces of its stream, even if another fit uses
+        that stream by then.
         """
         self._replays.clear()
 
@@ -152,6 +154,6 @@ class BlockGraphs:
 
 
 def graphs_for(device, generator, pending_warnings):
-    """Return `BlockGraphs` for a device, or None where steps cannot be captured."""
+    """Return `BlockGraphs` for a device, or None if the device has no CUDA graphs."""
     capturer = CAPTURERS.get(device.type)
     return None if capturer is None else BlockGraphs(capturer(device, generator), pending_warnings)

@@ -1,4 +1,4 @@
-"""Where a fit runs and how: device, dtype and number of threads for the work at hand."""
+"""Choice of the device, the dtype and the number of threads."""
 
 import contextlib
 import functools
@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Below these a second thread costs more than it brings, and rounding to bfloat16 on a CPU takes
-# longer than it saves.
-THREADS_PAY_OFF = 1 << 24  # multiply-adds of one product, times the bytes of a number
+# Below these limits, a second thread, or rounding to bfloat16 on a CPU, does not save time.
+THREADS_PAY_OFF = 1 << 24  # multiply-adds of a matrix product, times the item size
 BFLOAT16_PAYS_OFF = 1 << 25  # multiply-adds of the forward pass of a step
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
@@ -31,12 +30,12 @@ def resolve_device(device):
     Parameters
     ----------
     device : str or torch.device
-        "auto" is the CPU, also where there is a GPU: the tests have not run on one yet.
+        "auto" is the CPU, even if a GPU is available.
 
     Raises
     ------
     ValueError
-        If torch does not know the device, or it is not there.
+        If the device is unknown or not available.
     """
     resolved = _known_device(device)
     if not is_available(resolved):
@@ -59,14 +58,14 @@ def _known_device(device):
 
 
 def is_available(device):
-    """Whether torch can compute on this device here."""
+    """Return whether torch can use this device on this machine."""
     if not _PROBES.get(device.type, lambda: False)():
         return False
     return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
 
 
 def prediction_device(device, dtype):
-    """Return the torch.device to predict on: the CPU where the one asked for is not here.
+    """Return the device for predictions: `device`, or the CPU if that is not available.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ def resolve_dtype(dtype, X_dtype, device, work):
     Raises
     ------
     ValueError
-        If the device cannot compute in float64.
+        If the device does not support float64.
     """
     if dtype == "auto":
         dtype = np.dtype(X_dtype).name if device.type == "cpu" else "float32"
@@ -159,9 +158,9 @@ class one_thread(_Guard):
     hang in a forked child, and are slower for small tensors. `n_threads` raises the number for
     large work.
 
-    torch keeps one number per Python thread, and new Python threads inherit the last one set. A
-    new Python thread may thus inherit the 1 of a fit that runs beside it, so the number to
-    restore is the one that the first of several concurrent fits found.
+    torch has one number per Python thread, and a new Python thread inherits the last number that
+    was set. A new Python thread may therefore inherit the 1 of a concurrent fit. For this reason,
+    all concurrent fits restore the number that the first of them found.
     """
 
     found = 0
@@ -194,12 +193,12 @@ def _current_guard():
 
 
 def n_threads_for(work, dtype):
-    """Return how many threads are worth using, inside `one_thread`.
+    """Return the number of threads for a computation. Call it in a `one_thread` block.
 
     Parameters
     ----------
     work : int
-        Multiply-adds of the largest product of a step, or of a whole prediction.
+        Number of multiply-adds of the largest matrix product of a step, or of a whole prediction.
     dtype : torch.dtype or numpy.dtype
     """
     worth_it = work * dtype.itemsize >= THREADS_PAY_OFF and not _forked
@@ -208,7 +207,7 @@ def n_threads_for(work, dtype):
 
 @contextlib.contextmanager
 def n_threads(number):
-    """Run the body with this number of torch's threads, inside `one_thread`."""
+    """Set the number of torch threads in the `with` block, inside a `one_thread` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -235,9 +234,9 @@ def _blas_beside_torchs():
 class one_blas_thread(_Guard):
     """Keep NumPy's and scipy's linear algebra on one thread while the body runs.
 
-    L-BFGS updates vectors with them between two gradients; their threads wait for work by
-    spinning, on the cores that torch's threads need. The limit holds for the process, so the
-    first of several fits sets it and the last one lifts it.
+    L-BFGS uses BLAS to update vectors between two gradients. Its idle threads spin on the cores
+    that the torch threads need. The limit applies to the whole process, so the first of several
+    concurrent fits sets it and the last one removes it.
     """
 
     def __enter__(self):
@@ -257,6 +256,6 @@ class one_blas_thread(_Guard):
 
 
 def synchronize(device):
-    """Wait until a device has computed all that was launched on it."""
+    """Wait until a device has finished all work that was launched on it."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

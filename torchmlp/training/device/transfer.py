@@ -1,4 +1,4 @@
-"""How rows get to a device: all of them before the first epoch, or block by block."""
+"""Transfer of the training data to a device: once before the first epoch, or per block."""
 
 import weakref
 from collections import defaultdict
@@ -9,26 +9,27 @@ import torch
 
 from torchmlp.training.products import as_tensor
 
-SHARE = 0.5  # of the free memory of a device, for rows that stay there
+SHARE = 0.5  # fraction of the free device memory for `Resident` data
 CHUNK_BYTES = 1 << 26
 
 
 class Buffers(NamedTuple):
-    """Memory for the rows of a block, each batch's after the other's.
+    """Memory for the rows of a block, one batch after the other.
 
-    What is None is not needed, or comes another way.
+    Attributes that are not needed are None.
 
     Attributes
     ----------
     X : tensor of shape (n_rows, n_features)
     y : tensor of shape (n_rows, n_outputs), or (n_rows, 1) for class codes
     row_weights : tensor of shape (n_rows, 1)
-        Each row's share of the weight of its batch.
+        The sample weights, divided by their sum over the batch.
     loss_weights : tensor of shape (n_rows,)
+        `row_weights` times the number of rows of the batch.
     inverse_weights : tensor of shape (n_batches,)
-        1 / the weight of each batch, or 0.
+        1 / (sum of the sample weights of the batch), or 0 if the sum is 0.
     penalty_weights : tensor of shape (n_batches,)
-        The number of rows of each batch, divided by its weight.
+        `inverse_weights` times the number of rows of the batch.
     """
 
     X: Any
@@ -40,7 +41,7 @@ class Buffers(NamedTuple):
 
 
 def empty_targets(y, n_rows, layout):
-    """Return memory for rows of y: int64 for class codes, else the dtype of the weights."""
+    """Allocate memory for rows of y: int64 for class codes, else the dtype of the weights."""
     if y.dtype.kind == "i":
         return torch.empty(n_rows, y.shape[1], dtype=torch.int64, device=layout.device)
     return layout.empty(n_rows, y.shape[1])
@@ -66,9 +67,9 @@ def gather(source, rows, out):
 
 
 def upload(tensor, target):
-    """Copy a tensor of the CPU to one of a device, without waiting for it on CUDA.
+    """Copy a CPU tensor to a tensor on a device, asynchronously on CUDA.
 
-    From pinned memory, which torch does not hand out again before the copy is done.
+    On CUDA, the copy uses pinned memory, which torch does not reuse before the copy has finished.
     """
     if target.is_cuda:
         tensor = tensor.pin_memory()
@@ -79,10 +80,10 @@ _idle: dict[int, list] = defaultdict(list)
 
 
 def borrow_stream(device, borrower):
-    """Return a stream of a device that nobody else of us has as long as the borrower lives.
+    """Return a CUDA stream that no other borrower uses during the lifetime of `borrower`.
 
-    torch makes 32 and then hands them out again, to a fit in another thread too; so the streams
-    of fits that are over serve again first.
+    torch has a pool of 32 streams and reuses them, even for a fit in another thread. Therefore the
+    streams of finished fits are kept and reused first.
     """
     idle = _idle[torch.cuda.current_device() if device.index is None else device.index]
     try:
@@ -94,12 +95,12 @@ def borrow_stream(device, borrower):
 
 
 def shares_memory(device):
-    """Whether a device reads what the host writes."""
+    """Return whether a device uses the memory of the host."""
     return device.type == "cpu"
 
 
 def free_memory(device):
-    """Return how many bytes a device has left for us."""
+    """Return the free memory of a device in bytes."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -110,11 +111,11 @@ def free_memory(device):
 
 
 class Resident:
-    """The rows of all epochs, in the memory of the device.
+    """The complete data set in the memory of a device.
 
     Parameters
     ----------
-    data : Data
+    data : Dataset
     layout : Layout
     """
 
@@ -133,19 +134,19 @@ class Resident:
 
     @staticmethod
     def fits(data, layout):
-        """Whether the rows take no more than their share of the memory."""
+        """Return whether the data need at most the fraction `SHARE` of the free device memory."""
         row = data.X.shape[1] * layout.product_dtype.itemsize
         row += empty_targets(data.y, 1, layout).nbytes
         return len(data) * row <= SHARE * free_memory(layout.device)
 
     def begin_epoch(self, order):
-        """Take over a permutation of the rows, or None for the order of the data."""
+        """Set the order of the rows in an epoch. None means the order of the data."""
         if order is not None:
             self.order = torch.empty(len(order), dtype=torch.int64, device=self.X.device)
             upload(as_tensor(order), self.order)
 
     def load(self, part, buffers):
-        """Copy a slice of the epoch's rows into the buffers of a block."""
+        """Copy a slice of the rows of an epoch into the buffers of a block."""
         if buffers.X is self.X:
             return
         if self.order is None:
@@ -158,24 +159,24 @@ class Resident:
 
 
 class InPlace:
-    """What the host writes is what the products read."""
+    """Staging on the CPU: the host writes directly to the buffers."""
 
     def __init__(self, buffers):
         self.host = buffers
 
     def open(self):
-        """Return the buffers to write, when they may be written."""
+        """Return the host buffers. Wait until they can be overwritten."""
         return self.host
 
     def send(self):
-        """Bring what was written to where the products read it."""
+        """Transfer the host buffers to the device."""
 
     def trained(self):
-        """Note that what was launched so far is the last to read it."""
+        """Mark the end of the training on the current content of the buffers."""
 
 
 class Copied(InPlace):
-    """The host writes into twins of the buffers, which are copied."""
+    """Staging on other devices: the host writes to host buffers, which are copied."""
 
     def __init__(self, buffers):
         self.buffers = buffers
@@ -194,22 +195,22 @@ class Copied(InPlace):
 
 
 class Streamed(Copied):
-    """They are pinned, and copied on a stream of their own while another block trains.
+    """Staging on CUDA: pinned host buffers are copied on a separate stream during training.
 
-    The host only ever waits for a twin whose copy is still under way.
+    The host only waits if the previous copy of the same host buffer has not finished.
 
     Parameters
     ----------
     buffers : Buffers
     stream : torch.cuda.Stream
-        Copies.
+        The stream for the copies.
     """
 
     def __init__(self, buffers, stream):
         super().__init__(buffers)
         self.stream = stream
         self.copied, self.free = torch.cuda.Event(), torch.cuda.Event()
-        self.trained()  # the memory may have served something else that is still running
+        self.trained()  # earlier work on the same memory may still be running
 
     def _twin(self, buffer):
         return torch.empty_like(buffer, device="cpu", pin_memory=True)
@@ -231,7 +232,7 @@ class Streamed(Copied):
 
 
 def staging_for(device):
-    """Return what makes the way from the host for each block's `Buffers`, on a device."""
+    """Return a callable that creates the staging object for the `Buffers` of a block."""
     if shares_memory(device):
         return InPlace
     if device.type != "cuda":
