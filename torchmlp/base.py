@@ -241,7 +241,7 @@ class BaseTorchMLP(
             raise ValueError("The validation set is too small: X_val needs two rows or more.")
         if encoder.n_outputs(encoded) != n_outputs:
             raise ValueError(
-                f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}. Pass as many."
+                f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}. They must match."
             )
         return Dataset(X, encoded, check_weights(sample_weight, X, "sample_weight_val"))
 

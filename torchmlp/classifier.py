@@ -367,8 +367,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
             return super()._row_weights(sample_weight, X, y, incremental)
         if incremental and self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' needs all samples at once, and partial_fit sees some. "
-                "Give the weight of each class as a dict."
+                "class_weight='balanced' is not supported by partial_fit, which does not see all "
+                "samples at once. Pass the class weights as a dict."
             )
         balance = compute_sample_weight(self.class_weight, y)
         if sample_weight is not None:

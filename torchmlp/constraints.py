@@ -58,13 +58,11 @@ def check_layers(hidden_layer_sizes):
     several = iterable and getattr(hidden_layer_sizes, "ndim", 1) > 0
     sizes = list(hidden_layer_sizes) if several else [hidden_layer_sizes]
     if not all(_is_integer(size) for size in sizes):
-        raise ValueError(
-            f"hidden_layer_sizes must be whole numbers, one per hidden layer, got {sizes}."
-        )
+        raise ValueError(f"hidden_layer_sizes must be integers, one per hidden layer, got {sizes}.")
     if any(size <= 0 for size in sizes):
         raise ValueError(
-            f"hidden_layer_sizes must be > 0, got {sizes}. Leave a layer without units out; () "
-            "is a linear model."
+            f"hidden_layer_sizes must be > 0, got {sizes}. Use () for a linear model without "
+            "hidden layers."
         )
     return [int(size) for size in sizes]
 
@@ -102,30 +100,30 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
     _check_dropout(estimator.dropout, n_hidden)
     if estimator.init == "zeros" and n_hidden and not resumed:
         raise ValueError(
-            "init='zeros' is for linear models, hidden_layer_sizes=(): hidden units that begin "
-            "alike stay alike. Use init='glorot'."
+            "init='zeros' requires a linear model, hidden_layer_sizes=(): hidden units with equal "
+            "initial weights would stay equal. Use init='glorot'."
         )
     rate, solver = estimator.learning_rate, estimator.solver
     if "lr" in getattr(solver, "keywords", {}):
         raise ValueError(
-            f"solver={solver!r} sets lr, but the rate of each epoch comes from learning_rate_init="
-            f"{estimator.learning_rate_init} and learning_rate={rate!r}. Leave lr out."
+            f"solver={solver!r} sets lr, but the learning rate is set by learning_rate_init="
+            f"{estimator.learning_rate_init} and learning_rate={rate!r}. Remove lr."
         )
     if estimator.callbacks:
         _check_callbacks(estimator, incremental or resumed, validated)
     if incremental and SCHEDULES[rate].planned:
         raise ValueError(
-            f"learning_rate={rate!r} needs to know where training ends, and partial_fit does not "
-            "tell. Use fit, or learning_rate='constant'."
+            f"learning_rate={rate!r} needs the total number of epochs, which partial_fit does not "
+            "know. Use fit, or learning_rate='constant'."
         )
 
 
 def _check_callbacks(estimator, resumed, validated):
     if estimator.solver == "lbfgs":
         raise ValueError(
-            "callbacks takes callbacks of skorch, which need the epochs of a stochastic solver; "
-            "solver='lbfgs' has none. Use solver='adam'; or, with lbfgs, set_callbacks(), "
-            "verbose='bar' or time_limit."
+            "callbacks is not supported with solver='lbfgs', because skorch callbacks need the "
+            "epochs of a stochastic solver. Use solver='adam'. With 'lbfgs', set_callbacks(), "
+            "verbose='bar' and time_limit are available."
         )
     from torchmlp.callbacks.skorch_checks import check_callbacks  # imports skorch
 
@@ -178,11 +176,11 @@ def _check_dropout(dropout, n_hidden):
         return
     if len(dropout) != n_hidden:
         raise ValueError(
-            f"dropout={dropout!r} has {len(dropout)} values for {n_hidden} hidden layers. Give one "
-            "per hidden layer, or one for all."
+            f"dropout={dropout!r} has {len(dropout)} values for {n_hidden} hidden layers. Pass one "
+            "value per hidden layer, or a single number."
         )
     if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in dropout):
-        raise ValueError(f"dropout={dropout!r} must hold shares in [0, 1), one per hidden layer.")
+        raise ValueError(f"dropout={dropout!r} must be numbers in [0, 1), one per hidden layer.")
 
 
 def check_resumable(coefs, layer_units):
@@ -196,9 +194,9 @@ def check_resumable(coefs, layer_units):
     fitted = (*(np.shape(w)[0] for w in coefs), np.shape(coefs[-1])[1])
     if fitted != tuple(layer_units):
         raise ValueError(
-            f"Training cannot go on: the fitted network has layers of {fitted} units, but X, y "
-            f"and hidden_layer_sizes ask for {tuple(layer_units)}. Set warm_start=False and "
-            "call fit to start anew."
+            f"Training cannot continue: the fitted network has layers of {fitted} units, but X, y "
+            f"and hidden_layer_sizes require {tuple(layer_units)}. Set warm_start=False and call "
+            "fit to train a new network."
         )
 
 
@@ -224,8 +222,8 @@ def suggestion(estimator):
     loss, solver, rate = estimator.loss, estimator.solver, estimator.learning_rate
     if is_regressor(estimator) and (np.ndim(loss) or isinstance(loss, Real)):
         return (
-            f" The first parameter of {type(estimator).__name__} is the loss, as in scikit-learn: "
-            f"write hidden_layer_sizes={loss!r}."
+            f" The first parameter of {type(estimator).__name__} is the loss, as in scikit-learn. "
+            f"Use hidden_layer_sizes={loss!r}."
         )
     for name in ("loss", "activation", "solver"):
         value = getattr(estimator, name)
@@ -235,9 +233,7 @@ def suggestion(estimator):
         if accepts(estimator, name, meant):
             return f" Did you mean {name}={meant!r}?"
     if isinstance(solver, str) and isinstance(getattr(torch.optim, solver, None), type):
-        return (
-            "" if accepts(estimator, "solver", solver) else f" Write solver=torch.optim.{solver}."
-        )
+        return "" if accepts(estimator, "solver", solver) else f" Use solver=torch.optim.{solver}."
     if isinstance(rate, Real):
-        return f" learning_rate is the schedule; did you mean learning_rate_init={rate!r}?"
+        return f" learning_rate names a schedule. Did you mean learning_rate_init={rate!r}?"
     return ""

@@ -50,7 +50,7 @@ def split(data, strata, fraction, random_state):
     if len(held_out) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' or the size of your "
-            f"dataset. Got validation_fraction={fraction} of {len(data)} samples."
+            f"dataset. Got validation_fraction={fraction} for {len(data)} samples."
         )
     weights = data.sample_weight
     if weights is not None:
@@ -100,6 +100,6 @@ def _as_number(score, scoring):
         with contextlib.suppress(TypeError, ValueError):
             return float(score)
     raise ValueError(
-        f"scoring={scoring!r} must return a number, larger for a better model, got {score!r} of "
-        f"type {type(score).__name__}."
+        f"scoring={scoring!r} must return a number that is larger for a better model, got "
+        f"{score!r} of type {type(score).__name__}."
     )

@@ -62,7 +62,7 @@ class ClassEncoder:
         if y.ndim > 1 and not self.multilabel:
             raise ValueError(
                 "`y` has a column per label, but the network was fitted with one class per sample. "
-                "Give the classes, in an array of shape (n_samples,)."
+                "Pass an array of shape (n_samples,)."
             )
         # For sortable labels, NumPy returns the same and is five times as fast.
         simple = not self.multilabel and y.dtype.kind in "biuU"
@@ -75,8 +75,8 @@ class ClassEncoder:
         if len(np.setdiff1d(classes, self.classes, assume_unique=True)):
             raise ValueError(
                 "`y` has classes not in `self.classes_`. "
-                f"`self.classes_` has {self.classes}. 'y' has {classes}. All classes must be "
-                "known from the first call: in y of fit, or in `classes` of partial_fit."
+                f"`self.classes_` has {self.classes}. 'y' has {classes}. Pass all classes in the "
+                "first call: in y of fit, or in `classes` of partial_fit."
             )
 
     def encode(self, y):
@@ -154,7 +154,7 @@ class ValueEncoder:
         y = y.toarray() if sp.issparse(y) else y
         if y.dtype.kind not in "biuf":
             raise ValueError(
-                f"y must hold numbers, got an array of dtype {y.dtype}. Use TorchMLPClassifier for "
+                f"y must be numeric, got an array of dtype {y.dtype}. Use TorchMLPClassifier for "
                 "labels."
             )
         dtype = np.float32 if y.dtype == np.float32 else np.float64

@@ -206,16 +206,16 @@ class ProbabilityMixin(PredictionMixin):
         if not _has_probabilities(self.loss):
             raise AttributeError(
                 f"loss={self.loss!r} has no probabilities. Use decision_function, loss='log_loss', "
-                "or CalibratedClassifierCV around the classifier."
+                "or CalibratedClassifierCV with this classifier."
             )
         return True
 
     def _check_no_probabilities(self):
         if _has_probabilities(self.loss):
             raise AttributeError(
-                f"loss={self.loss!r} has no decision_function: scikit-learn's MLPClassifier has "
-                "none, and tools that choose a method by themselves would prefer it to "
-                "predict_proba. Use predict_logits for the raw outputs."
+                f"decision_function is not available with loss={self.loss!r}, as in scikit-learn's "
+                "MLPClassifier. Use predict_proba for probabilities or predict_logits for the raw "
+                "outputs."
             )
         return True
 

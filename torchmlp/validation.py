@@ -37,14 +37,14 @@ _UNUSABLE_VALUES = (
 )
 _REMEDIES = {
     "X": (
-        "Pass numbers, in rows of the same length. Encode categories first, for example with "
+        "Pass numbers, with rows of equal length. Encode categories first, for example with "
         "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
     ),
     "y": (
-        "Targets of a regressor must be numbers. Labels of a classifier must all be of one type, "
-        "such as str or int, and none may be missing."
+        "Targets of a regressor must be numbers. Labels of a classifier must all have the same "
+        "type, such as str or int, and must not have missing values."
     ),
-    "sample_weight": "Give one number per sample, or one number for all samples.",
+    "sample_weight": "Pass one number per sample, or a single number.",
 }
 
 
@@ -109,7 +109,7 @@ def _tensor_to_numpy(tensor):
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
         raise ValueError(
             f"Got a tensor of layout {tensor.layout} on device {tensor.device}, which cannot be "
-            "converted to a NumPy array. Pass a dense tensor, such as that of to_dense(), or a "
+            "converted to a NumPy array. Pass a dense tensor, for example with to_dense(), or a "
             "SciPy sparse matrix."
         )
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
@@ -189,9 +189,8 @@ def _check_values(array, numeric):
     """Raise an error for masked values and for dates, which NumPy would use as numbers."""
     if isinstance(array, np.ma.MaskedArray) and array.mask.any():
         raise ValueError(
-            f"Got {array.mask.sum()} masked values, which would be used as if they were not "
-            "masked. Impute them, for example with SimpleImputer after filled(np.nan), or leave "
-            "these samples out."
+            f"Got {array.mask.sum()} masked values. Masks are not supported. Impute the values, "
+            "for example with SimpleImputer after filled(np.nan), or remove these samples."
         )
     if not numeric:
         return
@@ -266,14 +265,14 @@ def check_weights(sample_weight, X, name="sample_weight"):
         )
     if weights.min() < 0:
         raise ValueError(
-            f"{name} must not be negative, got {weights.min()}. A weight of 0 leaves a row out."
+            f"{name} must be non-negative, got {weights.min()}. A weight of 0 excludes a sample."
         )
     with np.errstate(over="ignore"):
         total = weights.sum()
     if not np.isfinite(total):
         raise ValueError(
-            f"{name} must be finite, and so must the sum of all weights, got {weights.max()}. "
-            "Divide the weights by their mean."
+            f"{name} and its sum must be finite, got a maximum of {weights.max()}. Divide the "
+            "weights by their mean."
         )
     check_any_weight(weights, name)
     return weights
@@ -284,7 +283,7 @@ def check_any_weight(weights, name="sample_weight"):
     if not weights.any():
         raise ValueError(
             f"Sample weights must contain at least one non-zero number. Got {name} with "
-            f"{len(weights)} zeros; give the rows to learn from a positive weight."
+            f"{len(weights)} zeros. Use positive weights for the training samples."
         )
 
 
@@ -309,7 +308,7 @@ def check_targets(encoded, loss, name):
     if smallest < loss.lowest or (loss.open_range and smallest == loss.lowest):
         sign = ">" if loss.open_range else ">="
         raise ValueError(
-            f"loss={name!r} needs y {sign} {loss.lowest:g}, got {smallest}. Use "
+            f"loss={name!r} requires y {sign} {loss.lowest:g}, got {smallest}. Use "
             "loss='squared_error' for targets outside that range."
         )
 
@@ -324,6 +323,6 @@ def check_together(X_val, y_val, sample_weight_val):
     """
     if (X_val is None) != (y_val is None):
         given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
-        raise ValueError(f"{given} was given without {missing}; pass both, or neither.")
+        raise ValueError(f"{given} was passed without {missing}. Pass both or neither.")
     if sample_weight_val is not None and X_val is None:
-        raise ValueError("sample_weight_val was given without X_val and y_val; pass all three.")
+        raise ValueError("sample_weight_val was passed without X_val and y_val. Pass all three.")

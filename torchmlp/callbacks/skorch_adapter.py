@@ -60,8 +60,8 @@ class SolverHandle(torch.optim.Optimizer):
         state = without_tensors(state_dict["state"])
         if state.get("name") != self.solver.name:
             raise ValueError(
-                f"The checkpoint is of solver {state.get('name')!r}, and this is "
-                f"{self.solver.name!r}. Use the same, or save and load without f_optimizer."
+                f"The checkpoint was saved with solver {state.get('name')!r}, but the solver is "
+                f"{self.solver.name!r}. Use the same solver, or save and load without f_optimizer."
             )
         self.solver.restore(state)
         self.rate = state_dict["param_groups"][0]["lr"]

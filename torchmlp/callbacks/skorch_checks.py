@@ -43,11 +43,13 @@ def _callback_of(item):
         _, item = item
     if isinstance(item, type) and issubclass(item, Callback):
         # skorch would create an instance that the user cannot access.
-        raise ValueError(f"callbacks holds the class {item.__name__}. Give {item.__name__}().")
+        raise ValueError(
+            f"callbacks contains the class {item.__name__}. Pass an instance, {item.__name__}()."
+        )
     if not isinstance(item, Callback):
         raise ValueError(
-            f"callbacks holds {item!r}, which is no callback of skorch's. Give instances of "
-            "skorch.callbacks.Callback; those of scikit-learn go to set_callbacks()."
+            f"callbacks contains {item!r}, which is not a callback of skorch. Pass instances of "
+            "skorch.callbacks.Callback. Pass callbacks of scikit-learn to set_callbacks()."
         )
     return item
 
@@ -75,44 +77,44 @@ def check_callbacks(callbacks, learning_rate, with_validation, resumed):
         name = type(callback).__name__
         if _needs_batches(callback):
             raise ValueError(
-                f"callbacks: {name} needs single batches, and the loss and predictions of each; "
-                "batches are trained without such a stop. Use what works by epoch: "
-                "EpochScoring, LRScheduler(step_every='epoch'), log_on_batch_end=False, or "
-                "on_epoch_end in a callback of your own."
+                f"callbacks: {name} needs the loss and the predictions of single batches, which "
+                "are not available. Use callbacks that work per epoch, such as EpochScoring, "
+                "LRScheduler(step_every='epoch'), loggers with log_on_batch_end=False, or a "
+                "callback with the method on_epoch_end."
             )
         freezes = getattr(callback, "fn", None) in (freeze_parameter, unfreeze_parameter)
         if isinstance(callback, InputShapeSetter) or (
             isinstance(callback, ParamMapper) and freezes
         ):
             raise ValueError(
-                f"callbacks: {name} changes how a torch module learns, but the solver updates all "
-                "weights at once, whatever the module says. Leave it out."
+                f"callbacks: {name} changes how a torch module is trained, which has no effect "
+                "on the solver. Remove it."
             )
         if isinstance(callback, LRScheduler) and learning_rate is not None:
             raise ValueError(
                 f"callbacks: LRScheduler and learning_rate={learning_rate!r} would both set the "
-                "rate. Use learning_rate='constant', or leave LRScheduler out."
+                "learning rate. Use learning_rate='constant', or remove LRScheduler."
             )
         if isinstance(callback, LRScheduler) and resumed:
             raise ValueError(
-                "callbacks: LRScheduler makes a new schedule at each call, from the number of "
-                "epochs so far but without its rate. Instead of partial_fit or warm_start use one "
-                "fit, or set learning_rate_init between the calls."
+                "callbacks: LRScheduler creates a new schedule in each call and cannot continue "
+                "the previous one. Use a single fit instead of partial_fit or warm_start, or set "
+                "learning_rate_init between the calls."
             )
         if getattr(callback, "f_pickle", None):
             raise ValueError(
-                f"callbacks: {name}(f_pickle={callback.f_pickle!r}) would pickle the net of one "
-                "fit, which is of no use without it. Pickle the estimator, or save f_params."
+                f"callbacks: {name}(f_pickle={callback.f_pickle!r}) is not supported, because the "
+                "net cannot be used after the fit. Pickle the estimator, or use f_params."
             )
         if isinstance(callback, EpochScoring) and not (callback.on_train or with_validation):
             raise ValueError(
-                f"callbacks: {name}({callback.scoring!r}) scores validation data, but there are "
-                "none. Pass X_val and y_val to fit, set early_stopping=True, or on_train=True."
+                f"callbacks: {name}({callback.scoring!r}) needs validation data. Pass X_val and "
+                "y_val to fit, or set early_stopping=True or on_train=True."
             )
         watched = getattr(callback, "monitor", None)
         if isinstance(watched, str) and watched.startswith("valid_") and not with_validation:
             instead = "train_loss_best" if watched.endswith("_best") else "train_loss"
             raise ValueError(
-                f"callbacks: {name} watches {watched!r}, but there are no validation data. Pass "
-                f"X_val and y_val to fit, set early_stopping=True, or monitor={instead!r}."
+                f"callbacks: {name} monitors {watched!r}, but there are no validation data. Pass "
+                f"X_val and y_val to fit, or set early_stopping=True or monitor={instead!r}."
             )

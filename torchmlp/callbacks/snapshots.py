@@ -107,7 +107,7 @@ class Snapshots(Callback):
         for name, least in (("every", 1), ("max_snapshots", 2)):
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < least:
-                raise ValueError(f"Snapshots: {name}={value!r} must be an int, {least} or more.")
+                raise ValueError(f"Snapshots: {name}={value!r} must be an int >= {least}.")
         return self
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
@@ -173,9 +173,9 @@ def recorded_snapshots(mlp):
     snapshots = getattr(recorders[0], "snapshots_", []) if recorders else []
     if snapshots and not _losses_agree(snapshots, mlp.loss_curve_):
         raise ValueError(
-            "The Snapshots among the callbacks are of another fit: it failed, or was that of "
-            "another estimator with the same object. Fit again, with a Snapshots for each "
-            "estimator."
+            "The snapshots were recorded in another fit, which either failed or was that of "
+            "another estimator with the same Snapshots object. Fit again, with a separate "
+            "Snapshots object for each estimator."
         )
     return snapshots
 
@@ -226,7 +226,7 @@ def find_snapshots(estimator):
     snapshots = recorded_snapshots(mlp)
     if not snapshots:
         raise ValueError(
-            f"estimator={mlp!r} has no snapshots of its training. Pass callbacks=[Snapshots()] "
-            "from torchmlp.callbacks to it, and fit."
+            f"estimator={mlp!r} has no snapshots. Set callbacks=[torchmlp.callbacks.Snapshots()] "
+            "and fit again."
         )
     return snapshots

@@ -106,8 +106,8 @@ def _first_row(X):
     names = [str(name) for name in X.columns]
     if "" in names:
         raise ValueError(
-            f"X has the columns {names}, one of them without a name, and inputs of an ONNX graph "
-            "need one. Rename the column, and fit again."
+            f"X has the columns {names}. Inputs of an ONNX graph need a name, but one name is "
+            "empty. Rename the column and fit again."
         )
     return X[:1].set_axis(names, axis=1)
 

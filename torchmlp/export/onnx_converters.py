@@ -119,7 +119,7 @@ def _apply(activation, name, graph, z):
     if activation.onnx is None:
         raise ValueError(
             f"activation={name!r} has no counterpart in ONNX. Use one of {tuple(ACTIVATIONS)}, or "
-            "torch.onnx with what to_torch() returns."
+            "convert the module that to_torch() returns with torch.onnx."
         )
     return activation.onnx(graph, z)
 

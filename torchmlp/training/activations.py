@@ -201,8 +201,8 @@ def check_activations(activation, n_hidden):
     several = isinstance(activation, (list, tuple))
     if several and len(activation) != n_hidden:
         raise ValueError(
-            f"activation={activation!r} names {len(activation)} functions for {n_hidden} hidden "
-            "layers. Pass one per hidden layer, or one for all."
+            f"activation={activation!r} has {len(activation)} functions for {n_hidden} hidden "
+            "layers. Pass one per hidden layer, or a single function."
         )
     for function in activation if several else [activation]:
         if isinstance(function, torch.nn.Module):
@@ -210,7 +210,7 @@ def check_activations(activation, n_hidden):
         elif not (callable(function) or (isinstance(function, str) and function in ACTIVATIONS)):
             wrong = f" has {function!r}, which" if several else ""
             raise ValueError(
-                f"activation={activation!r}{wrong} is none of {sorted(ACTIVATIONS)}, and not a "
+                f"activation={activation!r}{wrong} is neither one of {sorted(ACTIVATIONS)} nor a "
                 "callable."
             )
 
@@ -218,9 +218,9 @@ def check_activations(activation, n_hidden):
 def _check_module(module):
     if any(parameter.requires_grad for parameter in module.parameters()):
         raise ValueError(
-            f"activation={module!r} has parameters of its own, which are not trained. Pass a "
-            "function without parameters, such as torch.nn.LeakyReLU(), or keep them as they are "
-            "with requires_grad_(False)."
+            f"activation={module!r} has trainable parameters, which would not be trained. Pass a "
+            "function without parameters, such as torch.nn.LeakyReLU(), or freeze them with "
+            "requires_grad_(False)."
         )
 
 
@@ -243,8 +243,8 @@ def differentiated(function):
             ) from error
         if not isinstance(values, torch.Tensor) or values.shape != z.shape:
             raise ValueError(
-                f"activation={function!r} must take a tensor and return one of the same shape; for "
-                f"one of shape {tuple(z.shape)} it returned {type(values).__name__} "
+                f"activation={function!r} must return a tensor of the same shape as its input. For "
+                f"an input of shape {tuple(z.shape)}, it returned {type(values).__name__} "
                 f"{tuple(getattr(values, 'shape', ()))}. {_REMEDY}"
             )
         out.copy_(values.detach())
@@ -271,4 +271,4 @@ def differentiated(function):
     )
 
 
-_REMEDY = "Pass a function such as torch.nn.functional.relu6, not a class of modules."
+_REMEDY = "Pass a function such as torch.nn.functional.relu6, not a module class."

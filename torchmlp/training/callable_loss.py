@@ -29,9 +29,9 @@ class CallableLoss:
                 result = self.function(outputs.clone(), y.clone())
         except Exception as error:
             raise ValueError(
-                f"loss={self.function!r} could not be computed: {str(error).rstrip('.')}. It gets "
-                "two tensors, raw outputs and targets; write it with torch's functions, not with "
-                "NumPy's, and pass a function, not a class of modules."
+                f"loss={self.function!r} could not be computed: {str(error).rstrip('.')}. It is "
+                "called with two tensors, the raw outputs and the targets. Use functions of torch, "
+                "not of NumPy, and pass a function, not a module class."
             ) from error
         if not isinstance(result, torch.Tensor) or result.shape != outputs.shape[:1]:
             got = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
@@ -84,8 +84,8 @@ class CallableLoss:
                     f"The {name} of loss={self.function!r} is not finite for {len(wrong)} of "
                     f"{len(values)} samples of the first batch: {numbers[first].tolist()} for raw "
                     f"outputs {outputs[first].tolist()} and targets {y[first].tolist()}. Check "
-                    "the loss for logarithms, roots and divisions by zero, and scale y if it is "
-                    "large."
+                    "the loss for divisions by zero and for logarithms and roots of invalid "
+                    "values, and scale y if it is large."
                 )
 
     def _check_dependence(self, outputs, y, gradient):
@@ -101,5 +101,5 @@ class CallableLoss:
             f"loss={self.function!r} does not depend on the raw outputs: its gradient is zero for "
             f"all samples of the first batch, and for other outputs. It gets raw outputs of shape "
             f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)}. Check which columns "
-            "it uses, and that its functions have a derivative other than zero."
+            "it uses, and that its functions have a non-zero derivative."
         )

@@ -282,8 +282,8 @@ def _make_optimizers(factory, params, rate):
         raise ValueError(
             f"solver={factory!r} could not be created: {error}. It is called as solver(params, "
             "lr=...), where params are the weights, of shape (fan_out, fan_in), and the "
-            "intercepts, of shape (fan_out,), of each layer. Where an optimizer takes only some "
-            "of them, give a function that splits params and returns a list of optimizers."
+            "intercepts, of shape (fan_out,), of each layer. If an optimizer accepts only some of "
+            "them, pass a function that splits params and returns a list of optimizers."
         ) from error
     optimizers = list(made) if isinstance(made, (list, tuple)) else [made]
     for optimizer in optimizers:
@@ -292,8 +292,8 @@ def _make_optimizers(factory, params, rate):
     held = {id(parameter) for group in groups for parameter in group["params"]}
     if held.isdisjoint(map(id, params)):
         raise ValueError(
-            f"solver={factory!r} must return an optimizer of the parameters that it is called "
-            f"with, got one of others: {optimizers}. Pass params on to it."
+            f"solver={factory!r} must return an optimizer of the params that it is called with. "
+            f"Got {optimizers}, with other parameters. Pass params to the optimizer."
         )
     return optimizers
 
@@ -306,14 +306,14 @@ def _check_optimizer(optimizer, factory):
         )
     if isinstance(optimizer, torch.optim.SparseAdam):
         raise ValueError(
-            f"solver={factory!r} takes sparse gradients only, and those of a network are dense. "
+            f"solver={factory!r} supports sparse gradients only, but the gradients are dense. "
             "Use solver='adam'."
         )
     closure = inspect.signature(optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise ValueError(
-            f"solver={factory!r} evaluates the loss several times for one step, which the batches "
-            "of a stochastic solver do not allow. Use solver='lbfgs'."
+            f"solver={factory!r} requires a closure that evaluates the loss several times per "
+            "step, which is not supported. Use solver='lbfgs'."
         )
 
 

@@ -144,8 +144,8 @@ class BlockGraphs:
             self.failed = True
             reason = str(error.__context__ or error).partition("\n")[0]
             message = (
-                f"The steps could not be captured as a CUDA graph ({reason}); each was launched "
-                "by itself, which takes longer and gives the same result."
+                f"The training steps could not be captured as a CUDA graph ({reason}). They were "
+                "run one by one, which is slower but gives the same result."
             )
             self.pending_warnings.append((message, UserWarning))
             body()

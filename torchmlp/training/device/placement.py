@@ -40,9 +40,8 @@ def resolve_device(device):
     resolved = _known_device(device)
     if not is_available(resolved):
         raise ValueError(
-            f"device={str(device)!r} was asked for, but torch {torch.__version__} finds no such "
-            "device on this machine. Use device='cpu', or install a build of torch that supports "
-            "the device."
+            f"device={str(device)!r} is not available with torch {torch.__version__} on this "
+            "machine. Use device='cpu', or install a build of torch that supports the device."
         )
     return resolved
 
@@ -52,8 +51,8 @@ def _known_device(device):
         return torch.device("cpu" if device == "auto" else device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"device={device!r} is not a device that torch knows; use 'auto', 'cpu', 'cuda', "
-            "'cuda:1' or 'mps'."
+            f"device={device!r} is not a valid torch device. Use 'auto', 'cpu', 'cuda', 'cuda:1' "
+            "or 'mps'."
         ) from error
 
 
@@ -97,8 +96,7 @@ def resolve_dtype(dtype, X_dtype, device, work):
         dtype = np.dtype(X_dtype).name if device.type == "cpu" else "float32"
     if dtype == "float64" and device.type == "mps":
         raise ValueError(
-            "dtype='float64' was asked for, but device='mps' has no float64. Use "
-            "dtype='float32' or device='cpu'."
+            "device='mps' does not support dtype='float64'. Use dtype='float32' or device='cpu'."
         )
     low = dtype == "bfloat16" and _bfloat16_pays_off(device, work)
     return DTYPES[dtype], torch.bfloat16 if low else DTYPES[dtype]
