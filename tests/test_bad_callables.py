@@ -68,7 +68,10 @@ SOLVERS = {
     "scheduler": (torch.optim.lr_scheduler.StepLR, "could not be created: .*'lr'"),
     "none": (lambda params, lr: None, "must return a torch.optim.Optimizer .*got NoneType"),
     "class": (lambda params, lr: SGD, "must return a torch.optim.Optimizer .*got type"),
-    "others": (lambda params, lr: SGD([OTHER], lr=lr), "of the parameters .*others: .*Pass params"),
+    "others": (
+        lambda params, lr: SGD([OTHER], lr=lr),
+        "of the params .* other parameters. Pass params",
+    ),
 }
 
 
@@ -93,7 +96,7 @@ ACTIVATIONS = [
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=["PReLU", "Linear", "Sequential", "list"])
 def test_activations_with_trainable_parameters_raise(activation, dtype, solver):
     mlp = TorchMLPRegressor(hidden_layer_sizes=(5, 5), activation=activation, solver=solver)
-    message = r"(?s)activation=.* has parameters of its own, which are not trained.*LeakyReLU"
+    message = r"(?s)activation=.* has trainable parameters, which would not be trained.*LeakyReLU"
     with pytest.raises(ValueError, match=message):
         mlp.fit(X_REG.astype(dtype), Y_REG)
 
@@ -125,12 +128,12 @@ def test_activations_that_fail_raise(activation):
 
 
 CHANGED = {
-    "bogus": r"activation='bogus' is none of \['elu', .*\], and not a callable",
-    3: r"activation=3 is none of",
-    ("relu", "relu"): r"activation=\('relu', 'relu'\) names 2 functions for 1 hidden layers",
-    (): r"activation=\(\) names 0 functions for 1 hidden layers",
-    ("bogus",): r"activation=\('bogus',\) has 'bogus', which is none of",
-    torch.nn.PReLU(): r"activation=PReLU.* has parameters of its own",
+    "bogus": r"activation='bogus' is neither one of \['elu', .*\] nor a callable",
+    3: r"activation=3 is neither one of",
+    ("relu", "relu"): r"activation=\('relu', 'relu'\) has 2 functions for 1 hidden layers",
+    (): r"activation=\(\) has 0 functions for 1 hidden layers",
+    ("bogus",): r"activation=\('bogus',\) has 'bogus', which is neither one of",
+    torch.nn.PReLU(): r"activation=PReLU.* has trainable parameters",
 }
 USES = {
     "predict": lambda mlp: mlp.predict(X[:, :2]),

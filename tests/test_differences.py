@@ -72,7 +72,7 @@ def test_batch_without_weight_is_skipped(estimator):
 @both(*regressor, "the Poisson loss takes negative targets")
 def test_negative_targets_of_poisson_raise(estimator):
     _, X, y, _ = TASKS["regression"]
-    with pytest.raises(ValueError, match=r"loss='poisson' needs y >= 0, got -"):
+    with pytest.raises(ValueError, match=r"loss='poisson' requires y >= 0, got -"):
         fit_quietly(estimator(loss="poisson", max_iter=2), X, y)
 
 
@@ -179,7 +179,9 @@ def test_failed_fit_leaves_the_estimator_unchanged(estimator):
 def test_warm_start_with_other_layers_raises(estimator):
     X, y = iris()
     mlp = fit_quietly(estimator(5, warm_start=True, max_iter=2, random_state=0), X, y)
-    with pytest.raises(ValueError, match=r"Training cannot go on: .* \(4, 5, 3\) .* \(4, 6, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"Training cannot continue: .* \(4, 5, 3\) .* \(4, 6, 3\)"
+    ):
         fit_quietly(mlp.set_params(hidden_layer_sizes=6), X, y)
 
 

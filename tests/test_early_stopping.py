@@ -171,9 +171,9 @@ def test_pipeline_transforms_validation_data():
 @pytest.mark.parametrize(
     ("validation", "message"),
     [
-        ({"X_val": X_VAL}, "X_val was given without y_val; pass both"),
-        ({"y_val": Y_VAL}, "y_val was given without X_val; pass both"),
-        ({"sample_weight_val": Y_VAL}, "sample_weight_val was given without X_val and y_val"),
+        ({"X_val": X_VAL}, "X_val was passed without y_val; pass both"),
+        ({"y_val": Y_VAL}, "y_val was passed without X_val; pass both"),
+        ({"sample_weight_val": Y_VAL}, "sample_weight_val was passed without X_val and y_val"),
         ({"X_val": X_VAL[:, :3], "y_val": Y_VAL}, "X_val: X has 3 features, but .* 4"),
         (
             {"X_val": X_VAL, "y_val": Y_VAL[:-1]},
@@ -183,7 +183,7 @@ def test_pipeline_transforms_validation_data():
         ({"X_val": X_VAL * np.nan, "y_val": Y_VAL}, "X_val: .*contains NaN"),
         (
             {"X_val": X_VAL, "y_val": Y_VAL, "sample_weight_val": -np.ones(50)},
-            "sample_weight_val must not be negative",
+            "sample_weight_val must be non-negative",
         ),
     ],
 )

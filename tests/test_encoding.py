@@ -38,7 +38,7 @@ def test_unsupported_targets_of_a_classifier_raise():
 
 
 def test_string_targets_of_a_regressor_raise():
-    with pytest.raises(ValueError, match=r"y must hold numbers, got .*<U.*TorchMLPClassifier"):
+    with pytest.raises(ValueError, match=r"y must be numeric, got .*<U.*TorchMLPClassifier"):
         TorchMLPRegressor().fit(X, np.array(["a", "b"])[y % 2])
 
 

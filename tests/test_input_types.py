@@ -171,11 +171,13 @@ LABELS = {
 @pytest.mark.parametrize("kind", LABELS)
 def test_labels_that_cannot_be_sorted_raise(kind):
     labels, error, text = LABELS[kind]
-    with pytest.raises(error, match=f"(?s)y cannot be used: .*{text}.*must all be of one type"):
+    with pytest.raises(error, match=f"(?s)y cannot be used: .*{text}.*must all have the same type"):
         TorchMLPClassifier().fit(X, labels)
-    with pytest.raises(error, match=f"(?s)y cannot be used: .*{text}.*must all be of one type"):
+    with pytest.raises(error, match=f"(?s)y cannot be used: .*{text}.*must all have the same type"):
         TorchMLPClassifier().partial_fit(X, labels, classes=["a", "b"])
-    with pytest.raises(error, match=f"(?s)y_val cannot be used: .*{text}.*must all be of one type"):
+    with pytest.raises(
+        error, match=f"(?s)y_val cannot be used: .*{text}.*must all have the same type"
+    ):
         TorchMLPClassifier().fit(X, y, X_val=X, y_val=labels)
 
 
@@ -245,10 +247,10 @@ def test_sparse_labels_in_validation_data(scoring):
 
 
 SCALARS = {
-    np.nan: r"{} must be finite.*got nan",
-    np.inf: r"{} must be finite.*got inf",
-    np.float32("nan"): r"{} must be finite.*got nan",
-    -1.0: r"{} must not be negative, got -1.0",
+    np.nan: r"{} and its sum must be finite, got a maximum of nan",
+    np.inf: r"{} and its sum must be finite, got a maximum of inf",
+    np.float32("nan"): r"{} and its sum must be finite, got a maximum of nan",
+    -1.0: r"{} must be non-negative, got -1.0",
     0.0: r"at least one non-zero number. Got {} with 150 zeros",
     "a": r"{} cannot be used: .*'a'.*one number per sample",
 }
@@ -271,7 +273,7 @@ def test_invalid_scalar_weights_raise(estimator, value):
 @pytest.mark.parametrize(
     ("weights", "error", "text"),
     [
-        (np.full(150, 1e308), ValueError, "sample_weight must be finite, and so must the sum"),
+        (np.full(150, 1e308), ValueError, "sample_weight and its sum must be finite"),
         (["a"] * 150, ValueError, "sample_weight cannot be used: .*'a'"),
         (pd.Series(DAYS), TypeError, "sample_weight: Got dates"),
         (np.array(3.0), TypeError, "sample_weight: .*got scalar"),
@@ -285,7 +287,7 @@ def test_invalid_weights_raise(estimator, weights, error, text):
 
 
 def test_invalid_class_weights_raise():
-    with pytest.raises(ValueError, match=r"class_weight must not be negative, got -2\.0"):
+    with pytest.raises(ValueError, match=r"class_weight must be non-negative, got -2\.0"):
         TorchMLPClassifier(class_weight={0: -2.0}).fit(X, y)
     with pytest.raises(ValueError, match=r"class_weight: .*contains NaN"):
         TorchMLPClassifier(class_weight={0: np.nan}).fit(X, y)

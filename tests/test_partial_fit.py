@@ -110,7 +110,7 @@ def test_invalid_calls_raise():
 def test_parameters_of_a_whole_fit_raise():
     with pytest.raises(ValueError, match="learning_rate='one_cycle' needs to know where training"):
         TorchMLPRegressor(learning_rate="one_cycle").partial_fit(X_REG, Y_REG)
-    with pytest.raises(ValueError, match="class_weight='balanced' needs all samples at once"):
+    with pytest.raises(ValueError, match="class_weight='balanced' is not supported by partial_fit"):
         TorchMLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
 
 

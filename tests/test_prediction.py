@@ -82,7 +82,9 @@ def test_log_loss_has_probabilities_and_no_decisions():
     assert not hasattr(mlp, "decision_function")
     with pytest.raises(AttributeError) as info:
         mlp.decision_function([[0.0]])
-    expected = "loss='log_loss' has no decision_function: scikit-learn's MLPClassifier has none"
+    expected = (
+        "loss='log_loss' decision_function is not available: scikit-learn's MLPClassifier has none"
+    )
     assert expected in str(info.value.__cause__)
     assert "Use predict_logits for the raw outputs" in str(info.value.__cause__)
 

@@ -159,7 +159,10 @@ def test_find_snapshots_in_a_pipeline_and_a_search():
     assert epochs_of(fit_quietly(search, X, y)) == [0, 1, 2]
     theirs = fit_quietly(MLPClassifier(max_iter=2), X, y)
     for without in (fitted(), theirs, mlp(Snapshots())):
-        with pytest.raises(ValueError, match=r"no snapshots.*callbacks=\[Snapshots\(\)\].*and fit"):
+        with pytest.raises(
+            ValueError,
+            match=r"no snapshots.*callbacks=\[torchmlp.callbacks.Snapshots\(\)\] and fit",
+        ):
             find_snapshots(without)
 
 
@@ -167,10 +170,12 @@ def test_snapshots_of_another_fit_raise():
     shared = Snapshots()
     first = fitted(shared)
     fitted(shared, random_state=1)
-    with pytest.raises(ValueError, match=r"are of another fit.*a Snapshots for each"):
+    with pytest.raises(
+        ValueError, match=r"were recorded in another fit.*Snapshots object for each"
+    ):
         find_snapshots(first)
     fitted(shared, max_iter=9)
-    with pytest.raises(ValueError, match="are of another fit"):
+    with pytest.raises(ValueError, match="were recorded in another fit"):
         find_snapshots(first)
 
 
@@ -195,9 +200,9 @@ def test_restored_weights_are_not_a_snapshot():
 
 def test_invalid_parameters_raise():
     for parameters, match in (
-        ({"every": 0}, "every=0 must be an int, 1 or more"),
+        ({"every": 0}, "every=0 must be an int >= 1"),
         ({"every": 1.5}, "every=1.5 must be an int"),
-        ({"max_snapshots": 1}, "max_snapshots=1 must be an int, 2 or more"),
+        ({"max_snapshots": 1}, "max_snapshots=1 must be an int >= 2"),
     ):
         with pytest.raises(ValueError, match=match):
             fitted(Snapshots(**parameters))

@@ -50,7 +50,7 @@ def test_error_in_a_thread_of_a_prediction_is_raised(monkeypatch):
     mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=2), X, y)
     monkeypatch.setattr(placement, "THREADS_PAY_OFF", 1)
     mlp.activation = lambda z: z[:1]
-    with pytest.raises(ValueError, match="must take a tensor and return one of the same shape"):
+    with pytest.raises(ValueError, match="must return a tensor of the same shape as its input"):
         mlp.predict(X)
 
 

@@ -151,9 +151,9 @@ def test_callable_loss():
 @pytest.mark.parametrize(
     ("loss", "bad", "message"),
     [
-        ("gamma", 0.0, "loss='gamma' needs y > 0, got 0.0. Use loss='squared_error'"),
-        ("gamma", -1.0, "loss='gamma' needs y > 0, got -1.0"),
-        ("poisson", -1.0, "loss='poisson' needs y >= 0, got -1.0"),
+        ("gamma", 0.0, "loss='gamma' requires y > 0, got 0.0. Use loss='squared_error'"),
+        ("gamma", -1.0, "loss='gamma' requires y > 0, got -1.0"),
+        ("poisson", -1.0, "loss='poisson' requires y >= 0, got -1.0"),
     ],
 )
 def test_targets_outside_the_range_of_the_loss_raise(loss, bad, message):

@@ -26,8 +26,8 @@ from torchmlp.training.solvers import Adam
 
 _, X, y, _ = TASKS["regression"]
 REFUSED = {
-    torch.optim.LBFGS: r"solver=.*LBFGS.* evaluates the loss several times.*solver='lbfgs'",
-    torch.optim.SparseAdam: r"solver=.*SparseAdam.* takes sparse gradients.*solver='adam'",
+    torch.optim.LBFGS: r"solver=.*LBFGS.* requires a closure.*solver='lbfgs'",
+    torch.optim.SparseAdam: r"solver=.*SparseAdam.* supports sparse gradients.*solver='adam'",
     torch.optim.Muon: r"solver=.*Muon.* could not be created: Muon only supports 2D.*list of opt",
 }
 assert set(REFUSED) == set(REFUSED_OPTIMIZERS)
