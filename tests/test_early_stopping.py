@@ -49,7 +49,7 @@ def test_split_without_enough_samples_of_a_class_raises():
 def test_too_small_validation_set_raises(estimator):
     with pytest.raises(ValueError, match=r"The validation set is too small.*validation_fraction"):
         estimator(early_stopping=True).fit(X[:1], y[:1])
-    with pytest.raises(ValueError, match=r"The validation set is too small.*=0.0 of 150 samples"):
+    with pytest.raises(ValueError, match=r"The validation set is too small.*=0.0 for 150 samples"):
         estimator(early_stopping=True, validation_fraction=0.0).fit(X, y)
     with pytest.raises(ValueError, match=r"The validation set is too small.*of 9 samples"):
         TorchMLPRegressor(early_stopping=True, random_state=0).fit(X[:9], y[:9])
@@ -171,8 +171,8 @@ def test_pipeline_transforms_validation_data():
 @pytest.mark.parametrize(
     ("validation", "message"),
     [
-        ({"X_val": X_VAL}, "X_val was passed without y_val; pass both"),
-        ({"y_val": Y_VAL}, "y_val was passed without X_val; pass both"),
+        ({"X_val": X_VAL}, "X_val was passed without y_val. Pass both"),
+        ({"y_val": Y_VAL}, "y_val was passed without X_val. Pass both"),
         ({"sample_weight_val": Y_VAL}, "sample_weight_val was passed without X_val and y_val"),
         ({"X_val": X_VAL[:, :3], "y_val": Y_VAL}, "X_val: X has 3 features, but .* 4"),
         (

@@ -97,7 +97,7 @@ def test_invalid_calls_raise():
         TorchMLPClassifier(solver="lbfgs").partial_fit(X, y)
     assert "only available for stochastic optimizers. lbfgs is not" in str(info.value.__cause__)
     mlp = TorchMLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2])
-    with pytest.raises(ValueError, match=r"`y` has classes not in.*7.*All classes must be"):
+    with pytest.raises(ValueError, match=r"`y` has classes not in.*7.*Pass all classes"):
         mlp.partial_fit(X, np.where(y == 0, 7, y))
     with pytest.raises(ValueError, match="is not the same as on last call"):
         mlp.partial_fit(X, y, classes=[0, 1])
@@ -108,7 +108,9 @@ def test_invalid_calls_raise():
 
 
 def test_parameters_of_a_whole_fit_raise():
-    with pytest.raises(ValueError, match="learning_rate='one_cycle' needs to know where training"):
+    with pytest.raises(
+        ValueError, match="learning_rate='one_cycle' needs the total number of epochs"
+    ):
         TorchMLPRegressor(learning_rate="one_cycle").partial_fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="class_weight='balanced' is not supported by partial_fit"):
         TorchMLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])

@@ -213,7 +213,7 @@ def test_animation_in_given_axes(sine):
 
 
 def test_unsuitable_data_raise(sine):
-    with pytest.raises(ValueError, match=r"no snapshots of its training. Pass callbacks="):
+    with pytest.raises(ValueError, match=r"no snapshots. Set callbacks="):
         TrainingAnimation.from_estimator(regressor(callbacks=False), LINE, WAVES[:, 0])
     with pytest.raises(ValueError, match="X must have 1 or 2 features to be drawn, got 4"):
         TrainingAnimation.from_estimator(classifier(X), X, y)

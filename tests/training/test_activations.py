@@ -65,8 +65,8 @@ def test_list_of_equal_activations_equals_one_activation():
 @pytest.mark.parametrize(
     ("activation", "message"),
     [
-        (torch.nn.ReLU, r"activation=.*ReLU.* must take a tensor and return one"),
-        (torch.sum, r"activation=.* must take a tensor and return one of the same"),
+        (torch.nn.ReLU, r"activation=.*ReLU.* must return a tensor of the same shape"),
+        (torch.sum, r"activation=.* must return a tensor of the same"),
         (
             lambda z: torch.from_numpy(np.tanh(z.numpy())),
             "could not be differentiated.*with torch's functions",
