@@ -51,7 +51,7 @@ def test_too_small_validation_set_raises(estimator):
         estimator(early_stopping=True).fit(X[:1], y[:1])
     with pytest.raises(ValueError, match=r"The validation set is too small.*=0.0 for 150 samples"):
         estimator(early_stopping=True, validation_fraction=0.0).fit(X, y)
-    with pytest.raises(ValueError, match=r"The validation set is too small.*of 9 samples"):
+    with pytest.raises(ValueError, match=r"The validation set is too small.*for 9 samples"):
         TorchMLPRegressor(early_stopping=True, random_state=0).fit(X[:9], y[:9])
 
 

@@ -108,9 +108,7 @@ def test_invalid_calls_raise():
 
 
 def test_parameters_of_a_whole_fit_raise():
-    with pytest.raises(
-        ValueError, match="learning_rate='one_cycle' needs the total number of epochs"
-    ):
+    with pytest.raises(ValueError, match="'one_cycle' needs the total number of epochs"):
         TorchMLPRegressor(learning_rate="one_cycle").partial_fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="class_weight='balanced' is not supported by partial_fit"):
         TorchMLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
