@@ -118,7 +118,7 @@ def test_lr_scheduler_works_with_every_solver_in_one_fit(solver):
     model = fit_quietly(mlp(scheduler, solver=solver, warm_start=True), X, y)
     assert model.history_[:, "event_lr"] == pytest.approx(np.repeat([1e-3, 1e-4, 1e-5], 2))
     for again in (model.fit, model.partial_fit):
-        with pytest.raises(ValueError, match="creates a new schedule.*Use a single fit"):
+        with pytest.raises(ValueError, match=r"creates a new schedule.*Use a single fit"):
             again(X, y)
 
 
@@ -190,7 +190,7 @@ def test_callbacks_see_the_history_of_a_checkpoint(tmp_path):
     model = fit_quietly(mlp(LoadInitState(saved), scores, stopper, max_iter=10), X, y)
     assert model.history_[:, "epoch"] == list(range(1, 16))
     assert len(model.history_[:, "accuracy"]) == model.n_iter_ == 10
-    with pytest.raises(ValueError, match="saved with solver .adam.*without f_optimizer"):
+    with pytest.raises(ValueError, match=r"saved with solver .adam.*without f_optimizer"):
         mlp(LoadInitState(saved), solver="sgd").fit(X, y)
 
 
