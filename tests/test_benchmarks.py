@@ -298,7 +298,7 @@ def test_readme_has_the_table_of_the_results():
     ("arguments", "message"),
     [
         (["--rounds", "0"], "--rounds must be at least 1"),
-        (["--device", "cuda:77"], "device='cuda:77' was asked for"),
+        (["--device", "cuda:77"], "device='cuda:77' is not available"),
         (["--readme", "--out", "nowhere"], "nowhere has no fits.json"),
     ],
 )
