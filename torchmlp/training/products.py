@@ -95,11 +95,6 @@ def input_gradient(delta, coefs, out):
     return [partial(product, delta, coefs.mT, out=out)]
 
 
-def as_input(rows):
-    """Return rows of an array or a CSR matrix as the input of a layer, without a copy."""
-    return DenseInput(as_tensor(rows)) if isinstance(rows, np.ndarray) else SparseInput(rows)
-
-
 def as_tensor(array):
     """Return a tensor that shares the memory of an array. The tensor must not be modified.
 
