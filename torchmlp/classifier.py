@@ -222,7 +222,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     n_features_in_ : int
         Number of features.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features. Defined only when X has feature names that are all strings.
 
     n_iter_ : int
@@ -408,6 +408,18 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         ValueError
             As in `fit`, or if y has classes that were not passed in the first call. The estimator
             is then left unchanged.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = TorchMLPClassifier(learning_rate_init=0.01, random_state=0)
+        >>> for start in range(0, len(X), 200):
+        ...     rows = slice(start, start + 200)
+        ...     clf = clf.partial_fit(X[rows], y[rows], classes=range(10))
+        >>> clf.t_ == len(X)
+        True
         """
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 

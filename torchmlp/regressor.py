@@ -228,7 +228,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     n_features_in_ : int
         Number of features.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features. Defined only when X has feature names that are all strings.
 
     n_iter_ : int
@@ -390,5 +390,16 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
             If ``solver='lbfgs'``, which does not support `partial_fit`.
         ValueError
             As in `fit`. The estimator is then left unchanged.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from torchmlp import TorchMLPRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> regressor = TorchMLPRegressor(random_state=0)
+        >>> for start in range(0, len(X), 100):
+        ...     regressor = regressor.partial_fit(X[start : start + 100], y[start : start + 100])
+        >>> regressor.t_ == len(X)
+        True
         """
         return self._fit(X, y, sample_weight, incremental=True)
