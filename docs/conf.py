@@ -9,7 +9,7 @@ sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 
 import generate
 from inventories.build import PROJECTS
-from references import ALIASES
+from references import ALIASES, NameRole, resolve_missing
 
 project = "torchmlp"
 author = "The torchmlp developers"
@@ -30,7 +30,7 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "generated", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 nitpicky = True
-default_role = "literal"  # scikit-learn's and our docstrings put names in single backticks
+default_role = "py:name"
 
 autosummary_generate = True
 autosummary_imported_members = True
@@ -58,6 +58,8 @@ html_title = f"torchmlp {release}"
 html_static_path = ["_static"]
 html_css_files = ["torchmlp.css"]
 html_show_sourcelink = False
+html_sidebars = {"benchmarks": [], "development": []}  # these pages have no subpages
+toc_object_entries_show_parents = "hide"
 html_baseurl = dict(url.split(", ") for url in metadata("torchmlp").get_all("Project-URL", [])).get(
     "Documentation", ""
 )
@@ -73,5 +75,7 @@ html_theme_options = {
 
 
 def setup(app):
-    """Write the pages that are made from other files of the repository."""
+    """Write the pages that are made from other files, and link names in single backticks."""
     app.connect("config-inited", lambda app, config: generate.write(DOCS))
+    app.add_role_to_domain("py", "name", NameRole())
+    app.connect("missing-reference", resolve_missing, priority=900)  # after intersphinx

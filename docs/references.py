@@ -1,6 +1,8 @@
-"""Links to the objects of other projects: words in the types of docstrings and what they mean."""
+"""Links from docstrings: words in types, and names in single backticks."""
 
 import importlib
+
+from sphinx.domains.python import PyXRefRole
 
 PUBLIC_MODULES = ("torchmlp", "torchmlp.inspection", "torchmlp.callbacks", "torchmlp.export")
 
@@ -58,8 +60,7 @@ ALIASES = {
     **{name: f":py:exc:`{name}`" for name in _EXCEPTIONS},
     **public_names(),
     "ndarrays": "numpy.ndarray",
-    "callable": ":py:func:`callable`",
-    "color": "color",
+    "callable": ":py:obj:`callable`",
     "array-like": ":term:`sklearn:array-like`",
     "estimator": ":term:`sklearn:estimator`",
     "sequence": ":term:`python:sequence`",
@@ -69,3 +70,17 @@ ALIASES = {
     "True": "``True``",
     "False": "``False``",
 }
+
+
+class NameRole(PyXRefRole):
+    """Names in single backticks: a link if there is such an object, otherwise a literal."""
+
+    def result_nodes(self, document, env, node, is_ref):
+        """Mark the node as a reference that may be missing."""
+        node.update_all_atts({"reftype": "obj", "may_be_missing": True}, replace=True)
+        return [node], []
+
+
+def resolve_missing(app, env, node, contents):
+    """Show a name without an object as a literal, without a warning."""
+    return contents if node.get("may_be_missing") else None

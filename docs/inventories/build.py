@@ -35,12 +35,15 @@ class Project:
         Top-level packages. Names without a dot are builtins if they are in `pages`.
     labels : dict of str to str
         Page and anchor of terms and labels, such as "std:term estimator".
+    module_page : str
+        Page of a module, with its ``{name}``. Without one, modules are left out.
     """
 
     url: str
     pages: dict[str, str]
     packages: tuple[str, ...]
     labels: dict[str, str] = field(default_factory=dict)
+    module_page: str = ""
 
     def page_of(self, name, page):
         """Return the page of an object, with its anchor."""
@@ -79,6 +82,7 @@ PROJECTS = {
             "std:term meta-estimator": "glossary.html#term-meta-estimator",
             "std:label metadata_routing": "metadata_routing.html#metadata-routing",
         },
+        "api/{name}.html",
     ),
     "skorch": Project(
         "https://skorch.readthedocs.io/en/stable/",
@@ -94,6 +98,7 @@ PROJECTS = {
         {
             "torch.": "generated/{page}.html",
             "torch.Tensor": "tensors.html",
+            "torch.autocast": "amp.html",
             "torch.device": "tensor_attributes.html",
             "torch.dtype": "tensor_attributes.html",
             "torch.optim.Optimizer": "optim.html",
@@ -180,7 +185,10 @@ def _object(name):
             attributes.insert(0, last)
             continue
         for attribute in attributes:
-            found = getattr(found, attribute, None)
+            try:
+                found = getattr(found, attribute)
+            except (AttributeError, ImportError):
+                return None, module
         return found, module
     return None, ""
 
@@ -188,16 +196,19 @@ def _object(name):
 def _entry(name, project):
     """Return the line of an object in an inventory, or None if it has no page of its own."""
     found, module = _object(name if "." in name else f"builtins.{name}")
-    depth = name.count(".") - module.count(".") if "." in name else 1
+    if inspect.ismodule(found):
+        page = project.module_page.format(name=name)
+        return page and f"{name} py:module 0 {page}#module-{name} -"
+    is_member = "." in name and name.count(".") == module.count(".") + 2
     if inspect.isclass(found):
         role = "exception" if issubclass(found, BaseException) else "class"
     elif callable(found):
-        role = "function" if depth == 1 else "method"
-    elif depth == 2 and found is not None:
+        role = "method" if is_member else "function"
+    elif is_member and found is not None:
         role = "property"
     else:
         return None
-    page = name.rpartition(".")[0] if depth == 2 else name
+    page = name.rpartition(".")[0] if is_member else name
     return f"{name} py:{role} 1 {project.page_of(name, page)} -"
 
 
@@ -235,6 +246,7 @@ def write(name, lines):
 def main():
     """Write all inventories."""
     sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
+    importlib.import_module("sklearn.experimental.enable_halving_search_cv")
     words = {word for text in texts() for word in re.findall(r"\b[A-Za-z]\w*(?:\.\w+)*", text)}
     for name, project in PROJECTS.items():
         lines = entries(project, words)
