@@ -2,10 +2,12 @@
 
 import base64
 import json
+import re
 import shutil
 
-from benchmarks import report
 from references import PUBLIC_MODULES, public_names
+
+from benchmarks import report
 
 IN_PAGES = {"fits", "deployment"}  # sections whose tables are stored in the pages themselves
 
@@ -27,7 +29,7 @@ def write(docs):
 
 def _names_of(module):
     """Return a section with a table of the public names of a module."""
-    names = [f"   {name}" for name in public_names().values() if name.rpartition(".")[0] == module]
+    names = [f"   ~{name}" for name in public_names().values() if name.rpartition(".")[0] == module]
     table = [".. autosummary::", "   :nosignatures:", "", *names]
     return "\n".join([f"## {module}", "", "```{eval-rst}", *table, "```"])
 
@@ -48,6 +50,7 @@ def _card(path, docs):
     shutil.copyfile(path, docs / "examples" / path.name)
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     title, paragraph = "".join(cells[0]["source"]).split("\n\n")[:2]
+    paragraph = re.sub(r"[^.]*:$", "", paragraph)  # introduces a list
     picture = docs / "generated" / f"{path.stem}.png"
     picture.write_bytes(base64.b64decode(next(_pictures(cells))))
     return "\n".join(

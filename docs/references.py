@@ -66,9 +66,7 @@ ALIASES = {
     "sequence": ":term:`python:sequence`",
     "path-like": ":term:`python:path-like object`",
     # numpydoc would link these words, which are clear without a link.
-    "None": "``None``",
-    "True": "``True``",
-    "False": "``False``",
+    **{name: name for name in ("None", "True", "False")},
 }
 
 

@@ -35,21 +35,32 @@ class Project:
         Top-level packages. Names without a dot are builtins if they are in `pages`.
     labels : dict of str to str
         Page and anchor of terms and labels, such as "std:term estimator".
-    module_page : str
-        Page of a module, with its ``{name}``. Without one, modules are left out.
+    module_pages : dict of str to str
+        Page of the modules whose name begins with the key. Other modules are left out.
     """
 
     url: str
     pages: dict[str, str]
     packages: tuple[str, ...]
     labels: dict[str, str] = field(default_factory=dict)
-    module_page: str = ""
+    module_pages: dict[str, str] = field(default_factory=dict)
 
     def page_of(self, name, page):
-        """Return the page of an object, with its anchor."""
-        prefix = max((p for p in self.pages if name.startswith(p)), key=len)
+        """Return the page of a class, function or member, with its anchor."""
+        pattern = _longest(self.pages, name)
         module = page.rpartition(".")[0].rpartition(".")[2]
-        return self.pages[prefix].format(name=name, page=page, module=module) + f"#{name}"
+        return pattern.format(name=name, page=page, module=module) + f"#{name}"
+
+    def page_of_module(self, name):
+        """Return the page of a module, with its anchor, or None."""
+        pattern = _longest(self.module_pages, name)
+        return pattern and pattern.format(name=name) + f"#module-{name}"
+
+
+def _longest(patterns, name):
+    """Return the pattern with the longest key that a name begins with, or None."""
+    keys = [key for key in patterns if name.startswith(key)]
+    return patterns[max(keys, key=len)] if keys else None
 
 
 PROJECTS = {
@@ -82,7 +93,7 @@ PROJECTS = {
             "std:term meta-estimator": "glossary.html#term-meta-estimator",
             "std:label metadata_routing": "metadata_routing.html#metadata-routing",
         },
-        "api/{name}.html",
+        {"sklearn.": "api/{name}.html"},
     ),
     "skorch": Project(
         "https://skorch.readthedocs.io/en/stable/",
@@ -92,6 +103,7 @@ PROJECTS = {
             "skorch.history": "history.html",
         },
         ("skorch",),
+        module_pages={"skorch.callbacks": "callbacks.html", "skorch.history": "history.html"},
     ),
     "torch": Project(
         "https://docs.pytorch.org/docs/stable/",
@@ -105,6 +117,7 @@ PROJECTS = {
             "torch.utils.data.": "data.html",
         },
         ("torch",),
+        module_pages={"torch.optim": "optim.html"},
     ),
     "numpy": Project(
         "https://numpy.org/doc/stable/",
@@ -197,8 +210,8 @@ def _entry(name, project):
     """Return the line of an object in an inventory, or None if it has no page of its own."""
     found, module = _object(name if "." in name else f"builtins.{name}")
     if inspect.ismodule(found):
-        page = project.module_page.format(name=name)
-        return page and f"{name} py:module 0 {page}#module-{name} -"
+        page = project.page_of_module(name)
+        return page and f"{name} py:module 0 {page} -"
     is_member = "." in name and name.count(".") == module.count(".") + 2
     if inspect.isclass(found):
         role = "exception" if issubclass(found, BaseException) else "class"
