@@ -37,7 +37,9 @@ PUBLIC = {
     for name in module.__all__
 }
 # A fenced block, and the optional comment above it that names the packages which it needs.
-BLOCK = re.compile(r"(?:^<!-- needs: (.+) -->\n)?^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"(?:^<!-- needs: ([\w, ]+) -->\n)?^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
+)
 URL = "https://torchmlp.example.org"
 
 
