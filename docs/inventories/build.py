@@ -206,23 +206,26 @@ def _object(name):
     return None, ""
 
 
-def _entry(name, project):
-    """Return the line of an object in an inventory, or None if it has no page of its own."""
+def _entries(name, project):
+    """Return the lines of an object in an inventory, none if it has no page of its own."""
     found, module = _object(name if "." in name else f"builtins.{name}")
     if inspect.ismodule(found):
         page = project.page_of_module(name)
-        return page and f"{name} py:module 0 {page} -"
+        return [f"{name} py:module 0 {page} -"] if page else []
     is_member = "." in name and name.count(".") == module.count(".") + 2
+    page = project.page_of(name, name.rpartition(".")[0] if is_member else name)
+    return [f"{name} py:{role} 1 {page} -" for role in _roles(found, name, is_member)]
+
+
+def _roles(found, name, is_member):
     if inspect.isclass(found):
-        role = "exception" if issubclass(found, BaseException) else "class"
-    elif callable(found):
-        role = "method" if is_member else "function"
-    elif is_member and found is not None:
-        role = "property"
-    else:
-        return None
-    page = name.rpartition(".")[0] if is_member else name
-    return f"{name} py:{role} 1 {project.page_of(name, page)} -"
+        if issubclass(found, BaseException):
+            return ["exception"]
+        # Some classes are documented as functions, for example `functools.partial`.
+        return ["class", "function"] if name.rpartition(".")[2].islower() else ["class"]
+    if callable(found):
+        return ["method" if is_member else "function"]
+    return ["property"] if is_member and found is not None else []
 
 
 def entries(project, words):
@@ -240,12 +243,12 @@ def entries(project, words):
         if word in project.pages
         or (word.partition(".")[0] in project.packages and "._" not in word)
     }
-    found = [_entry(name, project) for name in own]
+    found = [line for name in own for line in _entries(name, project)]
     labels = []
     for label, uri in project.labels.items():
         role, _, name = label.partition(" ")
         labels.append(f"{name} {role} -1 {uri} {name if role == 'std:label' else '-'}")
-    return sorted([*filter(None, found), *labels])
+    return sorted([*found, *labels])
 
 
 def write(name, lines):
