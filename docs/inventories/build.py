@@ -46,10 +46,10 @@ class Project:
     module_pages: dict[str, str] = field(default_factory=dict)
 
     def page_of(self, name, page):
-        """Return the page of a class, function or member, with its anchor."""
+        """Return the page of a class, function or member, with its anchor, or None."""
         pattern = _longest(self.pages, name)
         module = page.rpartition(".")[0].rpartition(".")[2]
-        return pattern.format(name=name, page=page, module=module) + f"#{name}"
+        return pattern and pattern.format(name=name, page=page, module=module) + f"#{name}"
 
     def page_of_module(self, name):
         """Return the page of a module, with its anchor, or None."""
@@ -214,7 +214,8 @@ def _entries(name, project):
         return [f"{name} py:module 0 {page} -"] if page else []
     is_member = "." in name and name.count(".") == module.count(".") + 2
     page = project.page_of(name, name.rpartition(".")[0] if is_member else name)
-    return [f"{name} py:{role} 1 {page} -" for role in _roles(found, name, is_member)]
+    roles = _roles(found, name, is_member) if page else []
+    return [f"{name} py:{role} 1 {page} -" for role in roles]
 
 
 def _roles(found, name, is_member):
