@@ -15,7 +15,8 @@ from sklearn.preprocessing import LabelBinarizer
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
-    {"_sklearn_compat", "training", "training.device", "training.callable_loss"},
+    {"_sklearn_compat", "training", "training.device"},
+    {"training.callable_loss", "training.threads"},
     {"training.activations", "training.parameters", "training.products"},
     {"training.device.placement"},
     {"training.losses", "training.schedules", "training.solvers", "training.workspace"},

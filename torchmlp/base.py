@@ -30,9 +30,9 @@ from torchmlp.prediction import PredictionMixin
 from torchmlp.preparation import prepare
 from torchmlp.scales import scale_warnings
 from torchmlp.training.batches import Dataset
-from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
 from torchmlp.training.fit_state import Progress, SavedState, Settings
 from torchmlp.training.loop import train
+from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.validation import (
     check_targets,
     check_together,

@@ -10,9 +10,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from torchmlp.training.device.placement import n_threads_for, one_thread
 from torchmlp.training.parameters import Layer, by_columns
 from torchmlp.training.products import DenseInput, SparseInput, as_tensor
+from torchmlp.training.threads import n_threads_for, one_thread
 from torchmlp.training.workspace import Layout, Workspace
 
 # Size of the values of the widest layer for the rows of a block: about the size of a CPU cache. On

@@ -6,7 +6,7 @@ import torch
 
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.batches import BatchLoader
-from torchmlp.training.device.placement import one_blas_thread
+from torchmlp.training.threads import one_blas_thread
 
 STOPPED_BY_CALLBACK = 99  # status of `scipy.optimize.minimize`
 

@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training import lbfgs
-from torchmlp.training.device.placement import n_threads
 from torchmlp.training.divergence import remedy
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
 from torchmlp.training.stochastic import EpochTrainer
+from torchmlp.training.threads import n_threads
 
 EXPLOSION = 1e3  # ratio of the last loss to the first one from which a fit has diverged
 

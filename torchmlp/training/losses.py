@@ -12,8 +12,8 @@ from torch import nn
 
 from torchmlp.training.activations import Apply, Call
 from torchmlp.training.callable_loss import CallableLoss
-from torchmlp.training.device.placement import one_thread
 from torchmlp.training.products import as_tensor
+from torchmlp.training.threads import one_thread
 
 BLOCK_SIZE = 1 << 18  # number of outputs per block in `row_losses`
 
