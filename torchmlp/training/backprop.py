@@ -6,8 +6,8 @@ from itertools import chain
 import torch
 
 from torchmlp.training.activations import Call
-from torchmlp.training.inference import bind_forward, bind_hidden
-from torchmlp.training.losses import OUTPUT_ACTIVATIONS
+from torchmlp.training.forward import bind_forward, bind_hidden
+from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS
 from torchmlp.training.products import input_gradient, intercepts_gradient
 from torchmlp.training.workspace import TrainingWorkspace
 

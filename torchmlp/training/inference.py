@@ -1,4 +1,4 @@
-"""The forward pass: bound to a batch, and for all rows of X in blocks."""
+"""Predictions: the forward pass for all rows of X, computed in blocks."""
 
 import functools
 import os
@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from torchmlp.training.forward import bind_forward, bind_hidden
 from torchmlp.training.parameters import Layer, by_columns
 from torchmlp.training.products import DenseInput, SparseInput, as_tensor
 from torchmlp.training.threads import n_threads_for, one_thread
@@ -20,58 +21,6 @@ from torchmlp.training.workspace import Layout, Workspace
 BLOCK_BYTES = 1 << 21
 DEVICE_BLOCK_BYTES = 1 << 26
 COPY_PAYS_OFF = 256  # number of rows from which `_in_memory_order` is used
-
-
-def bind_hidden(layers, workspace):
-    """Bind the part of the forward pass that all batches of a workspace share.
-
-    This is a = f(a W + b) for each hidden layer, except for the matrix product of the first layer,
-    which needs the rows of X.
-
-    Parameters
-    ----------
-    layers : list of Layer
-    workspace : Workspace
-
-    Returns
-    -------
-    list of Call
-    """
-    calls, inflow = [], None
-    for weights, layer in zip(layers, workspace.hidden, strict=False):
-        if inflow is not None:
-            calls += inflow.affine(weights.coefs, weights.intercepts, layer.z)
-        calls += layer.activate()
-        inflow = layer.outflow
-    return calls
-
-
-def bind_forward(layers, inputs, workspace, hidden_calls, out):
-    """Bind the forward pass of a batch.
-
-    Parameters
-    ----------
-    layers : list of Layer
-    inputs : DenseInput or SparseInput
-        Rows of X.
-    workspace : Workspace
-    hidden_calls : list of Call
-        What `bind_hidden` returned for the workspace.
-    out : tensor of shape (*stack, n_rows, n_outputs)
-        Receives the raw outputs, before the output activation.
-
-    Returns
-    -------
-    list of Call
-    """
-    first, last = layers[0], layers[-1]
-    if not workspace.hidden:
-        return inputs.affine(first.coefs, first.intercepts, out)
-    return [
-        *inputs.affine(first.coefs, first.intercepts, workspace.hidden[0].z),
-        *hidden_calls,
-        *workspace.hidden[-1].outflow.affine(last.coefs, last.intercepts, out),
-    ]
 
 
 def as_layers(coefs, intercepts, dtype, device):
