@@ -11,7 +11,7 @@ from torch import nn
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS, Activation, Apply
 from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES, Loss
-from torchmlp.training.schedules import SCHEDULES, Constant
+from torchmlp.training.schedules import SCHEDULES, Schedule
 from torchmlp.training.solvers import SOLVERS, Solver
 
 X, y = iris()
@@ -124,7 +124,7 @@ def test_solver(monkeypatch):
     np.testing.assert_array_equal(again.coefs_[0], mlp.coefs_[0])
 
 
-class Halving(Constant):
+class Halving(Schedule):
     """Half of the rate after each epoch, to the end."""
 
     planned = True

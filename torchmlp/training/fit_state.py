@@ -12,7 +12,7 @@ import torch
 from torchmlp.training.batches import Dataset
 from torchmlp.training.losses import Loss
 from torchmlp.training.parameters import Parameters
-from torchmlp.training.schedules import Constant
+from torchmlp.training.schedules import Schedule
 from torchmlp.training.solvers import Solver
 from torchmlp.training.workspace import Layout
 
@@ -271,8 +271,8 @@ class FitState:
     progress : Progress
     random_state : numpy.random.RandomState
         Random number generator for the order of the samples.
-    schedule : Constant
-        Learning rate schedule. `Constant` is the base class of all schedules.
+    schedule : Schedule
+        Learning rate schedule.
     solver : Solver or None
         None for L-BFGS.
     order : int array of shape (n_rows,) or None
@@ -289,7 +289,7 @@ class FitState:
     gradient: Parameters
     progress: Progress
     random_state: np.random.RandomState
-    schedule: Constant
+    schedule: Schedule
     solver: Solver | None = None
     order: Any = None
     dropout_generator: torch.Generator | None = None
