@@ -104,10 +104,10 @@ class GradientDescent(Solver):
     def update(self, rate):
         self.weights.flat.sub_(self.gradient.flat, alpha=rate)
 
-    def state(self):
+    def state_dict(self):
         return {}
 
-    def restore(self, state):
+    def load_state_dict(self, state_dict):
         pass
 
 

@@ -69,7 +69,7 @@ def _network(data, i, layout, loss, alpha, rate, **options):
         gradient,
         layout,
         LOSSES[loss],
-        0.0 if solver.decouples_penalty else penalty,
+        0.0 if solver.decoupled_weight_decay else penalty,
         **options,
     )
     X, y, sample_weight = data.member(i)

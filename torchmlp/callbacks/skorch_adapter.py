@@ -46,7 +46,7 @@ class SolverHandle(torch.optim.Optimizer):
 
     def state_dict(self):
         """Return the learning rate and the state of the solver, in the format of torch."""
-        state = {"name": self.solver.name, **with_tensors(self.solver.state())}
+        state = {"name": self.solver.name, **with_tensors(self.solver.state_dict())}
         return {"state": state, "param_groups": [{"lr": self.rate}]}
 
     def load_state_dict(self, state_dict):
@@ -63,7 +63,7 @@ class SolverHandle(torch.optim.Optimizer):
                 f"The checkpoint was saved with solver {state.get('name')!r}, but the solver is "
                 f"{self.solver.name!r}. Use the same solver, or save and load without f_optimizer."
             )
-        self.solver.restore(state)
+        self.solver.load_state_dict(state)
         self.rate = state_dict["param_groups"][0]["lr"]
 
     def release(self):

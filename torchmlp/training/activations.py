@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+_REMEDY = "Pass a function such as torch.nn.functional.relu6, not a module class."
+
 Call = Callable[[], object]  # an operation that is bound to its tensors
 
 
@@ -269,6 +271,3 @@ def differentiated(function):
         keeps_input=True,
         capturable=False,
     )
-
-
-_REMEDY = "Pass a function such as torch.nn.functional.relu6, not a module class."

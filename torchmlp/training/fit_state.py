@@ -236,7 +236,7 @@ class SavedState:
     ----------
     solver_name : str
     solver : dict
-        The return value of `Solver.state`.
+        The return value of `Solver.state_dict`.
     rate : float
         Learning rate of the next epoch.
     order : int array of shape (n_rows,) or None
@@ -324,7 +324,7 @@ class FitState:
         generator = self.dropout_generator
         return SavedState(
             solver_name=self.solver.name,
-            solver=self.solver.state(),
+            solver=self.solver.state_dict(),
             rate=self.schedule.rate,
             order=self.order,
             dropout_generator=None if generator is None else generator.get_state().numpy(),

@@ -165,6 +165,16 @@ class Parameters:
         return arrays(self.coefs), arrays(self.intercepts)
 
 
+# Bound of the uniform distribution: (fan_in, fan_out, activation) -> float.
+INITS = {
+    "glorot": lambda fan_in, fan_out, activation: np.sqrt(
+        (2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out)
+    ),
+    "torch": lambda fan_in, fan_out, activation: 1 / np.sqrt(fan_in),
+    "zeros": lambda fan_in, fan_out, activation: 0.0,
+}
+
+
 def initial_weights(init, layer_units, activations, random_state, dtype):
     """Draw initial weights, layer by layer, coefficients before intercepts.
 
@@ -192,13 +202,3 @@ def initial_weights(init, layer_units, activations, random_state, dtype):
         coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(dtype))
         intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(dtype))
     return coefs, intercepts
-
-
-# Bound of the uniform distribution: (fan_in, fan_out, activation) -> float.
-INITS = {
-    "glorot": lambda fan_in, fan_out, activation: np.sqrt(
-        (2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out)
-    ),
-    "torch": lambda fan_in, fan_out, activation: 1 / np.sqrt(fan_in),
-    "zeros": lambda fan_in, fan_out, activation: 0.0,
-}

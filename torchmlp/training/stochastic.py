@@ -32,7 +32,7 @@ class EpochTrainer:
             state.gradient,
             layout,
             settings.loss,
-            0.0 if solver.decouples_penalty else settings.alpha,
+            0.0 if solver.decoupled_weight_decay else settings.alpha,
             generators=(state.dropout_generator,),
             max_grad_norm=settings.max_grad_norm,
             on_gradient=hooks["on_gradient"],
