@@ -111,7 +111,7 @@ class Backprop:
     def _bind_gradient(self, batch):
         workspace, gradients = batch.workspace, self._gradients
         last_delta = workspace.deltas[-1]
-        calls = self.loss.residual(batch.outputs, batch.y, last_delta)
+        calls = self.loss.gradient(batch.outputs, batch.y, last_delta)
         if batch.row_weights is not None:
             calls = [*calls, partial(last_delta.mul_, batch.row_weights)]
         fused = self._decay_in_products(batch)
@@ -173,12 +173,12 @@ class Backprop:
     def loss_of(self, block):
         """Return the sum over the batches of a block of loss times number of samples."""
         buffers = block.buffers
-        values = self.loss.values(block.outputs, buffers.y)
+        losses = self.loss.per_sample(block.outputs, buffers.y)
         if buffers.row_weights is None:
-            loss, penalty = values.sum(), block.penalties.sum()
+            loss, penalty = losses.sum(), block.penalties.sum()
         else:
             # A row of weight 0 does not count, even if its loss is infinite.
-            values = values.masked_fill(buffers.loss_weights == 0, 0.0)
-            loss = torch.dot(values, buffers.loss_weights)
+            losses = losses.masked_fill(buffers.loss_weights == 0, 0.0)
+            loss = torch.dot(losses, buffers.loss_weights)
             penalty = torch.dot(block.penalties, buffers.penalty_weights)
         return loss.add_(penalty, alpha=self.alpha / 2)

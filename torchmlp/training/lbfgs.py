@@ -36,9 +36,8 @@ class Objective:
         (self.block,) = BatchLoader(data, self.n_rows, layout, shuffle=False).blocks()
         (self.batch,) = self.block.batches
         if settings.loss.averages_outputs:
-            # `residual` is the derivative of the sum over the outputs, as scikit-learn uses it for
-            # the stochastic solvers. The line search of L-BFGS needs the gradient of the loss, the
-            # mean.
+            # `Loss.gradient` is that of the sum over the outputs, as scikit-learn uses it for the
+            # stochastic solvers. The line search of L-BFGS needs the gradient of their mean.
             scale = self.batch.workspace.scale / layout.layer_units[-1]
             self.batch.workspace = layout.workspace(self.n_rows, scale)
         self.backprop.bind(self.batch)
