@@ -63,7 +63,7 @@ class Backprop:
         Random number generators for dropout, one per network.
     max_grad_norm : float, or tensor of shape (n_members,), default=None
         Maximum norm of the gradient. None disables gradient clipping.
-    on_gradient : list of callables () -> None, default=()
+    on_grad_computed : list of callables () -> object, default=()
         Called after the gradient of a batch is computed, before gradient clipping.
     """
 
@@ -76,9 +76,10 @@ class Backprop:
         alpha,
         generators=(),
         max_grad_norm=None,
-        on_gradient=(),
+        on_grad_computed=(),
     ):
-        self.weights, self.gradient, self.on_gradient = weights, gradient, on_gradient
+        self.weights, self.gradient = weights, gradient
+        self.on_grad_computed = on_grad_computed
         self.layout, self.loss, self.alpha = layout, loss, alpha
         self.generators, self.max_grad_norm = generators, max_grad_norm
         # Weights and gradient for the matrix products: the originals, or copies in lower precision.
@@ -128,7 +129,7 @@ class Backprop:
             calls.append(partial(self.gradient.flat.copy_, self._operands_gradient.flat))
         if self._penalised:
             calls += self._bind_penalty(batch) + ([] if fused else self._bind_decay(batch))
-        calls += self.on_gradient
+        calls += self.on_grad_computed
         if self.max_grad_norm is not None:
             calls.append(self._clip_gradient)
         return calls

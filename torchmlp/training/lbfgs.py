@@ -11,7 +11,7 @@ from torchmlp.training.threads import one_blas_thread
 STOPPED_BY_CALLBACK = 99  # status of `scipy.optimize.minimize`
 
 
-class _TimeOver(Exception):
+class _StopMinimization(Exception):
     """Raised between two evaluations of the objective to stop the minimization."""
 
 
@@ -45,7 +45,7 @@ class Objective:
     @torch.inference_mode()  # faster, as in `EpochTrainer`
     def __call__(self, flat):
         if self.n_evaluations and self.on_block_end is not None and self.on_block_end():
-            raise _TimeOver
+            raise _StopMinimization
         self.n_evaluations += 1
         self.state.weights.flat.copy_(torch.from_numpy(flat))
         for call in self.batch.calls:
@@ -93,7 +93,7 @@ def minimize(inputs, state, iteration_ends, on_block_end=None):
                 options=options,
             )
         accepted, state.progress.loss = result.x, float(result.fun)
-    except _TimeOver:
+    except _StopMinimization:
         return None
     finally:  # undo the last evaluation, if it was rejected
         weights.flat.copy_(torch.from_numpy(accepted))
