@@ -210,7 +210,7 @@ class BaseTorchMLP(
             data, validation, layer_units, encoder, loss, resumed, incremental
         )
         monitors = monitors_of(self, inputs, state, callbacks)
-        with n_threads(n_threads_for(inputs.n_multiply_adds, inputs.layout.dtype)):
+        with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
             result = train(inputs, state, monitors)
         self._publish(inputs, state, encoder)
         return state, result

@@ -32,7 +32,7 @@ def test_blocks_and_threads_have_no_effect_on_predictions(task, monkeypatch):
     torch.set_num_threads(3)
     try:
         monkeypatch.setattr(threads, "MIN_WORK_FOR_THREADS", 1)
-        monkeypatch.setattr(inference, "BLOCK_BYTES", 8 * 100 * 7)  # seven rows
+        monkeypatch.setattr(inference, "MAX_LAYER_BYTES", 8 * 100 * 7)  # seven rows
         for name, values in zip(methods, expected, strict=True):
             got = getattr(mlp, name)(X)
             if values.dtype.kind == "f":

@@ -107,8 +107,8 @@ class FitInputs:
         return self.validation is not None and self.score is not None
 
     @property
-    def n_multiply_adds(self):
-        """Number of multiply-adds in the largest matrix product of a step."""
+    def largest_product(self):
+        """Number of multiply-adds of the largest matrix product of a step."""
         first, *rest = (a * b for a, b in pairwise(self.layout.layer_units))
         X = self.data.X
         if not isinstance(X, np.ndarray):

@@ -16,11 +16,11 @@ from torchmlp.training.products import DenseInput, SparseInput, as_tensor
 from torchmlp.training.threads import n_threads_for, one_thread
 from torchmlp.training.workspace import Layout, Workspace
 
-# Size of the values of the widest layer for the rows of a block: about the size of a CPU cache. On
-# other devices it is larger, so that the overhead per block is small.
-BLOCK_BYTES = 1 << 21
-DEVICE_BLOCK_BYTES = 1 << 26
-COPY_PAYS_OFF = 256  # number of rows from which `_in_memory_order` is used
+# Maximum size of the values of the widest layer for the rows of a block: about the size of a CPU
+# cache. On other devices it is larger, so that the overhead per block is small.
+MAX_LAYER_BYTES = 1 << 21
+MAX_DEVICE_LAYER_BYTES = 1 << 26
+MIN_ROWS_FOR_COPY = 256  # number of rows from which `_in_memory_order` saves time
 
 
 def as_layers(coefs, intercepts, dtype, device):
@@ -112,7 +112,7 @@ def _propagate(X, layers, activations, visit):
         outputs. The memory of the last two is reused for the next block, so values must be copied.
     """
     layout, n_rows = _layout(X, layers, activations), X.shape[0]
-    if n_rows >= COPY_PAYS_OFF:
+    if n_rows >= MIN_ROWS_FOR_COPY:
         layers = _in_memory_order(layers, sparse_input=not isinstance(X, np.ndarray))
     n_workers = _n_workers(n_rows, layout)
     n_block = min(_block_rows(layout), -(-n_rows // n_workers))
@@ -183,7 +183,7 @@ def _block_rows(layout):
     units, on_cpu = layout.layer_units, layout.device.type == "cpu"
     # On the CPU, rows of X are used in place. On other devices, they are copied to dense tensors.
     widest = max(units[1:] if on_cpu else units)
-    limit = BLOCK_BYTES if on_cpu else DEVICE_BLOCK_BYTES
+    limit = MAX_LAYER_BYTES if on_cpu else MAX_DEVICE_LAYER_BYTES
     return max(1, limit // (widest * layout.dtype.itemsize))
 
 

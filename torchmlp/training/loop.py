@@ -14,7 +14,7 @@ from torchmlp.training.losses import row_losses
 from torchmlp.training.stochastic import EpochTrainer
 from torchmlp.training.threads import n_threads
 
-EXPLOSION = 1e3  # ratio of the last loss to the first one from which a fit has diverged
+DIVERGED_RATIO = 1e3  # a fit has diverged if the last loss is this many times the first
 
 
 class Monitor:
@@ -243,7 +243,7 @@ class _Loop:
         if not progress.n_iter:
             return False
         first = max(progress.loss_curve[-progress.n_iter], self.inputs.settings.tol)
-        return not math.isfinite(progress.loss) or progress.loss > EXPLOSION * first
+        return not math.isfinite(progress.loss) or progress.loss > DIVERGED_RATIO * first
 
 
 def evaluate(inputs, state):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-NARROW = 64  # number of columns
+MIN_WIDE_COLUMNS = 64  # matrices with fewer columns are narrow
 
 
 def by_columns(n_rows, n_columns, dtype):
@@ -17,7 +17,7 @@ def by_columns(n_rows, n_columns, dtype):
     two to seven times as long. In float64, it also applies to matrices with more rows than columns
     (measured with MKL, see benchmarks/NOTES.md).
     """
-    return n_columns < NARROW or (dtype == torch.float64 and n_rows > n_columns)
+    return n_columns < MIN_WIDE_COLUMNS or (dtype == torch.float64 and n_rows > n_columns)
 
 
 def as_matrix(flat, n_rows, n_columns, stack=()):
