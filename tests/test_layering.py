@@ -22,6 +22,7 @@ LEVELS = [
     {"training.output_activations", "training.schedules", "training.solvers", "training.workspace"},
     {"training.device.transfer", "training.forward", "training.losses"},
     {"training.batches", "training.device.cuda_graphs", "training.inference"},
+    {"training.loaders"},
     {"training.backprop", "training.divergence", "training.fit_state"},
     {"training.lbfgs", "training.stochastic"},
     {"training.loop"},

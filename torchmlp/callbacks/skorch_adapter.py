@@ -103,7 +103,8 @@ class CallbackNet(NeuralNet):
             use_caching=False,  # there are no predictions of batches to cache
             device=str(inputs.layout.device),
         )
-        self.inputs, self.state = inputs, state
+        self.inputs = inputs
+        self.state = state
         state.progress.history = History(state.progress.history)
         self.initialize_callbacks()
         self.initialized_ = True
@@ -151,7 +152,8 @@ class CallbackNet(NeuralNet):
         """The network as a torch module, whose parameters share memory with the weights."""
         module = self._model().to_torch().requires_grad_(False)
         for parameter, weights, gradient in self._shared_memory(module):
-            parameter.data, parameter.grad = weights, gradient
+            parameter.data = weights
+            parameter.grad = gradient
         return module
 
     def _model(self):

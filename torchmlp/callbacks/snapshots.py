@@ -115,7 +115,8 @@ class Snapshots(Callback):
         first = _snapshot(net, with_gradient=False)
         if net.inputs.incremental and _same_weights(getattr(self, "snapshots_", ()), first):
             return
-        self.snapshots_, self._stride_ = [first], self.every
+        self.snapshots_ = [first]
+        self._stride_ = self.every
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Take a snapshot. Replace the previous one unless it is due every `every` epochs."""

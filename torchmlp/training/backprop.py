@@ -78,10 +78,14 @@ class Backprop:
         max_grad_norm=None,
         on_grad_computed=(),
     ):
-        self.weights, self.gradient = weights, gradient
+        self.weights = weights
+        self.gradient = gradient
+        self.layout = layout
+        self.loss = loss
+        self.alpha = alpha
+        self.generators = generators
+        self.max_grad_norm = max_grad_norm
         self.on_grad_computed = on_grad_computed
-        self.layout, self.loss, self.alpha = layout, loss, alpha
-        self.generators, self.max_grad_norm = generators, max_grad_norm
         # Weights and gradient for the matrix products: the originals, or copies in lower precision.
         self._operands = weights.like(layout.product_dtype) if layout.mixed else weights
         self._operands_gradient = self._operands.like() if layout.mixed else self.gradient
@@ -89,7 +93,8 @@ class Backprop:
         self._hidden_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._penalised = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
-        self._layers, self._gradients = self._operands.layers, self._operands_gradient.layers
+        self._layers = self._operands.layers
+        self._gradients = self._operands_gradient.layers
 
     def bind(self, batch):
         """Set the calls of a batch: outputs, then gradient and penalty."""

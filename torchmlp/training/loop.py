@@ -104,7 +104,8 @@ class _Loop:
     """The training loop of one fit."""
 
     def __init__(self, inputs, state, monitors):
-        self.inputs, self.state = inputs, state
+        self.inputs = inputs
+        self.state = state
         self.hooks = _hooks(monitors, inputs, state)
         # None if no monitor needs it, so that the device is not synchronized after each block.
         watched = self.hooks["on_block_end"]

@@ -63,7 +63,8 @@ class Parameters:
     """
 
     def __init__(self, layer_units, dtype, device, sparse_input=False, stack=()):
-        self.layer_units, self.sparse_input = tuple(layer_units), sparse_input
+        self.layer_units = tuple(layer_units)
+        self.sparse_input = sparse_input
         self.stack = tuple(stack)
         shapes, n_members = list(pairwise(self.layer_units)), math.prod(self.stack)
         sizes = [n_members * fan_in * fan_out for fan_in, fan_out in shapes]

@@ -33,7 +33,8 @@ class Solver:
     capturable = True  # whether a CUDA graph may contain the update
 
     def __init__(self, settings, weights, gradient):
-        self.weights, self.gradient = weights, gradient
+        self.weights = weights
+        self.gradient = gradient
         self._scaled: Any = None
 
     def factors(self, rate):
@@ -108,7 +109,8 @@ class Adam(Solver):
 
     def __init__(self, settings, weights, gradient):
         super().__init__(settings, weights, gradient)
-        self.beta_1, self.beta_2 = settings.beta_1, settings.beta_2
+        self.beta_1 = settings.beta_1
+        self.beta_2 = settings.beta_2
         self.epsilon = settings.epsilon
         self.moment_1 = torch.zeros_like(weights.flat)
         self.moment_2 = torch.zeros_like(weights.flat)

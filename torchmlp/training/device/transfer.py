@@ -209,7 +209,8 @@ class Streamed(Copied):
     def __init__(self, buffers, stream):
         super().__init__(buffers)
         self.stream = stream
-        self.copied, self.free = torch.cuda.Event(), torch.cuda.Event()
+        self.copied = torch.cuda.Event()
+        self.free = torch.cuda.Event()
         self.trained()  # earlier work on the same memory may still be running
 
     def _twin(self, buffer):
