@@ -121,14 +121,14 @@ class Snapshots(Callback):
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Take a snapshot. Replace the previous one unless it is due every `every` epochs."""
         kept = self.snapshots_
-        if not self._stays(kept[-1]):
+        if not self._is_due(kept[-1]):
             kept.pop()
         kept.append(_snapshot(net, with_gradient=True))
         if len(kept) > self.max_snapshots:
             self._stride_ *= 2
-            kept[:-1] = filter(self._stays, kept[:-1])
+            kept[:-1] = filter(self._is_due, kept[:-1])
 
-    def _stays(self, snapshot):
+    def _is_due(self, snapshot):
         return (snapshot.epoch - self.snapshots_[0].epoch) % self._stride_ == 0
 
 

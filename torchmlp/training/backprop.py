@@ -35,10 +35,10 @@ def bind_backward(layers, gradient, workspace, decay):
     """
     calls, deltas = [], workspace.deltas
     for i in range(len(layers) - 1, -1, -1):
-        calls += intercepts_gradient(deltas[i], workspace.shares, gradient[i].intercepts)
+        calls += intercepts_gradient(deltas[i], workspace.row_scales, gradient[i].intercepts)
         if i:
             below, coefs = workspace.hidden[i - 1], layers[i].coefs
-            calls += below.outflow.coefs_gradient(
+            calls += below.output.coefs_gradient(
                 deltas[i], coefs, decay, workspace.scale, gradient[i].coefs
             )
             calls += input_gradient(deltas[i], coefs, deltas[i - 1])

@@ -178,7 +178,7 @@ class Block:
         positions : slice
             Positions of these samples in the epoch.
         """
-        host = self.staging.open()
+        host = self.staging.acquire()
         if self.resident is not None:
             self.resident.load(positions, self.buffers)
         else:
@@ -188,14 +188,14 @@ class Block:
             else:
                 self._use_in_place(self.source.X[rows])
         if host.row_weights is not None:
-            self._share_weights(self.source.sample_weight[rows], host)
+            self._normalize_weights(self.source.sample_weight[rows], host)
         self.staging.send()
 
     def _use_in_place(self, X):
         for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
             batch.inputs.replace(X[start:stop])
 
-    def _share_weights(self, weights, host):
+    def _normalize_weights(self, weights, host):
         sums = np.add.reduceat(weights, self.starts)
         # Zeros instead of 0 / 0 in a batch without any weight, which is skipped. The inverse of a
         # tiny sum overflows.
@@ -204,9 +204,9 @@ class Block:
             inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         inverse = np.minimum(inverse, largest / max(self.sizes))
         totals = np.repeat(sums, self.sizes)
-        shares = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
-        host.row_weights.copy_(torch.from_numpy(shares[:, None]))
-        host.loss_weights.copy_(torch.from_numpy(shares * np.repeat(self.sizes, self.sizes)))
+        normalized = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+        host.row_weights.copy_(torch.from_numpy(normalized[:, None]))
+        host.loss_weights.copy_(torch.from_numpy(normalized * np.repeat(self.sizes, self.sizes)))
         host.inverse_weights.copy_(torch.from_numpy(inverse))
         host.penalty_weights.copy_(torch.from_numpy(inverse * self.sizes))
         for batch, has_weight in zip(self.batches, (sums > 0).tolist(), strict=True):

@@ -158,7 +158,8 @@ class Progress:
     @property
     def row(self):
         """The row of the history for the current epoch."""
-        return list.__getitem__(self.history, -1)  # skorch's `History.__getitem__` copies all rows
+        # With skorch callbacks, `history` is a `History`, whose `__getitem__` copies all rows.
+        return list.__getitem__(self.history, -1)
 
     def begin_epoch(self):
         """Append a row to the history."""

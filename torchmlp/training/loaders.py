@@ -59,12 +59,14 @@ class BatchLoader:
         Number of rows of a block.
     single_block : bool
         Whether one block contains the same data in all epochs, so that it is loaded once.
+    source : Source
     resident : Resident or None
         The data, if they are stored on the device.
     n_buffer_sets : int
         Number of buffers for blocks of one size, which are used in turn.
     """
 
+    source: Source
     resident: Resident | None = None
     n_buffer_sets = 1
 
@@ -101,7 +103,7 @@ class BatchLoader:
             block = self._block(positions.stop - positions.start, i % self.n_buffer_sets)
             block.load(self._rows(positions, order), positions)
             yield block
-            block.staging.trained()
+            block.staging.release()
 
     def _usable_in_place(self):
         """Return whether matrix products can use slices of X, or rows of a CSR matrix, in place."""

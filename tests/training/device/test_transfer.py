@@ -83,16 +83,16 @@ class Recorder(transfer.Copied):
 
     entries: ClassVar[list] = []
 
-    def open(self):
+    def acquire(self):
         self.entries.append(("write", self))
-        return super().open()
+        return super().acquire()
 
     def send(self):
         self.entries.append(("send", self))
         super().send()
 
-    def trained(self):
-        self.entries.append(("trained", self))
+    def release(self):
+        self.entries.append(("release", self))
 
 
 def test_block_is_written_while_another_one_trains(monkeypatch):
@@ -104,7 +104,7 @@ def test_block_is_written_while_another_one_trains(monkeypatch):
     for block in loader.blocks(np.arange(32)):
         Recorder.entries.append(("train", block.staging))
     what, whose = zip(*Recorder.entries, strict=True)
-    assert what == ("write", "send", "train", "trained") * 4
+    assert what == ("write", "send", "train", "release") * 4
     first, second = whose[0], whose[4]
     assert first is not second
     assert whose == (*[first] * 4, *[second] * 4) * 2
