@@ -68,6 +68,7 @@ class ProgressBar(Monitor):
 
     def on_epoch_begin(self, inputs, state):
         if self.bar is None:
+            # Imported here, because it issues a warning in a notebook without ipywidgets.
             from tqdm.auto import tqdm
 
             self.bar = tqdm(
