@@ -137,11 +137,12 @@ class ValueEncoder:
 
     Parameters
     ----------
-    loss : torchmlp.training.losses.Loss
+    out_activation : str
+        Output activation of the network.
     """
 
-    def __init__(self, loss):
-        self.out_activation = loss.out_activation
+    def __init__(self, out_activation):
+        self.out_activation = out_activation
 
     def encode(self, y):
         """Return a float32 (if y is float32) or float64 array of shape (n_samples, n_outputs).

@@ -12,9 +12,9 @@ from torch import nn
 
 from torchmlp._sklearn_compat import accepts, private_state, set_private_state
 from torchmlp.encoding import ClassEncoder, ValueEncoder
+from torchmlp.fitted_attributes import UNDEFINED_FOR_LBFGS, fitted_attributes, progress_of
 from torchmlp.training.activations import Apply, per_layer, resolve_activations
-from torchmlp.training.fit_state import Progress
-from torchmlp.training.losses import OUTPUT_ACTIVATIONS, regressor_loss
+from torchmlp.training.losses import OUTPUT_ACTIVATIONS
 
 _OURS_ONLY = ("validation_loss_curve_", "n_parameters_", "device_")
 
@@ -187,17 +187,20 @@ class ExportMixin:
         ours.set_params(**model.get_params())
         _copy_fitted(model, ours)
         ours._no_improvement_count, binarizer = private_state(model)
-        progress = Progress()
-        for loss in getattr(model, "loss_curve_", []):  # lbfgs has none
+        if binarizer is None:
+            encoder: Any = ValueEncoder(ours.out_activation_)
+        else:
+            encoder = ClassEncoder.of(binarizer)
+        progress = progress_of(ours)
+        for loss in progress.loss_curve:
             progress.begin_epoch()
             progress.record_loss("train_loss", float(loss))
-        ours._saved_state, ours._history = None, progress.history
-        ours.validation_loss_curve_, ours.device_ = None, "cpu"
-        ours.n_parameters_ = sum(array.size for array in ours.coefs_ + ours.intercepts_)
-        if binarizer is None:
-            ours._encoder = ValueEncoder(regressor_loss(model.loss))
-        else:
-            ours._encoder = ClassEncoder.of(binarizer)
+        arrays = ours.coefs_, ours.intercepts_
+        attributes = fitted_attributes(*arrays, ours.out_activation_, "cpu", encoder, progress)
+        if model.solver == "lbfgs":
+            for name in ("loss_curve_", *UNDEFINED_FOR_LBFGS):
+                del attributes[name]
+        vars(ours).update(attributes, _saved_state=None)
         return ours
 
 
