@@ -271,10 +271,7 @@ class BaseTorchMLP(
             data,
             validation,
             layer_units,
-            # A copy, because the saved state must not change if training fails.
-            copy.deepcopy(saved.random_state)
-            if continues
-            else check_random_state(self.random_state),
+            saved.random_state if continues else check_random_state(self.random_state),
             strata=encoder.strata(data.y),
             make_score=lambda validation: score_to_monitor(self, encoder, validation),
             fitted=(self.coefs_, self.intercepts_) if call.resumed else None,
@@ -366,9 +363,14 @@ def _attributes_of(inputs, state, encoder):
 def _unchanged_by_errors(estimator):
     """Restore the attributes of an estimator if the `with` block raises an exception."""
     before = dict(vars(estimator))
+    saved = before.get("_saved_state")
+    random_state = saved and saved.random_state
+    drawn = random_state and random_state.get_state()  # `partial_fit` continues it, not a copy
     try:
         yield
     except BaseException:
+        if random_state:
+            random_state.set_state(drawn)
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
