@@ -23,6 +23,7 @@ from torchmlp.constraints import (
     check_resumable,
     describe_ignored,
     suggestion,
+    uses_lbfgs,
 )
 from torchmlp.early_stopping import score_to_monitor
 from torchmlp.export.forms import ExportMixin
@@ -272,7 +273,7 @@ class BaseTorchMLP(
             validation,
             layer_units,
             saved.random_state if continues else check_random_state(self.random_state),
-            strata=encoder.strata(data.y),
+            stratify=encoder.stratify(data.y),
             make_score=lambda validation: score_to_monitor(self, encoder, validation),
             fitted=(self.coefs_, self.intercepts_) if call.resumed else None,
             progress=replace(progress_of(self), n_iter=0) if call.resumed else None,
@@ -300,7 +301,7 @@ class BaseTorchMLP(
     def _publish(self, inputs, state, encoder):
         """Set the fitted attributes."""
         self.__dict__.update(_attributes_of(inputs, state, encoder))
-        if self.solver == "lbfgs" and not self.early_stopping:
+        if uses_lbfgs(self) and not self.early_stopping:
             for name in UNDEFINED_FOR_LBFGS:
                 delattr(self, name)
         self._saved_state = None
@@ -331,19 +332,21 @@ class BaseTorchMLP(
 
         return History(self._history)
 
-    def _check_solver(self):
-        if self.solver == "lbfgs":
-            raise AttributeError(
-                "partial_fit is only available for stochastic optimizers. "
-                f"{self.solver} is not stochastic. Use solver='adam' or 'sgd'."
-            )
-        return True
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags
+
+
+def supports_partial_fit(estimator):
+    """Return True, or raise an AttributeError if the solver does not support `partial_fit`."""
+    if uses_lbfgs(estimator):
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. "
+            f"{estimator.solver} is not stochastic. Use solver='adam' or 'sgd'."
+        )
+    return True
 
 
 def _attributes_of(inputs, state, encoder):

@@ -1,12 +1,13 @@
 """Multilayer perceptron classifier with the API of scikit-learn, trained with PyTorch."""
 
 from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
 from torchmlp._sklearn_compat import fit_context, is_first_partial_fit
-from torchmlp.base import BaseTorchMLP, FitCall
+from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
 from torchmlp.prediction import ProbabilityMixin, ScoreMixin
@@ -356,11 +357,11 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         """Return the encoder of an earlier fit after checking y, or a new encoder."""
         if call.incremental and is_first_partial_fit(self, call.classes):  # this sets `classes_`
             multilabel = type_of_target(call.y).startswith("multilabel")
-            encoder = ClassEncoder(call.y if multilabel else call.classes)
+            encoder = _new_encoder(call.y if multilabel else call.classes)
         elif call.resumed:
             encoder = self._encoder
         else:
-            encoder = ClassEncoder(call.y)
+            encoder = _new_encoder(call.y)
             self.classes_ = encoder.classes
             return encoder
         encoder.check(call.y, same_classes=self.warm_start)
@@ -379,7 +380,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
             balance = balance * check_weights(call.sample_weight, call.X)
         return check_weights(balance, call.X, "class_weight")
 
-    @available_if(lambda self: self._check_solver())
+    @available_if(supports_partial_fit)
     @fit_context
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Update the model with a single epoch over the given data.
@@ -419,3 +420,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _new_encoder(y):
+    return ClassEncoder(LabelBinarizer().fit(y))

@@ -45,6 +45,11 @@ REGRESSOR_CONSTRAINTS: dict = {
 }
 
 
+def uses_lbfgs(estimator):
+    """Return whether the solver of an estimator of torchmlp or scikit-learn is L-BFGS."""
+    return estimator.solver == "lbfgs"
+
+
 def check_layers(hidden_layer_sizes):
     """Return the sizes of the hidden layers as a list of int.
 
@@ -119,7 +124,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
 
 
 def _check_callbacks(estimator, resumed, validated):
-    if estimator.solver == "lbfgs":
+    if uses_lbfgs(estimator):
         raise ValueError(
             "callbacks is not supported with solver='lbfgs', because skorch callbacks need the "
             "epochs of a stochastic solver. Use solver='adam'. With 'lbfgs', set_callbacks(), "
@@ -152,7 +157,8 @@ def describe_ignored(estimator):
     str
         The text of a warning; empty if every parameter has an effect.
     """
-    lbfgs, quantile = estimator.solver == "lbfgs", getattr(estimator, "quantile", 0.5)
+    lbfgs = uses_lbfgs(estimator)
+    quantile = getattr(estimator, "quantile", 0.5)
     scored = estimator.scoring is not None
     rules = [
         ("dropout", "solver", lbfgs and np.any(estimator.dropout)),

@@ -11,13 +11,13 @@ from torchmlp.training.batches import Dataset
 from torchmlp.validation import check_any_weight
 
 
-def split(data, strata, fraction, random_state):
+def split(data, stratify, fraction, random_state):
     """Split the data into a training and a validation set, as scikit-learn does.
 
     Parameters
     ----------
     data : Dataset
-    strata : array of shape (n_samples,) or None
+    stratify : array of shape (n_samples,) or None
         The class labels for a stratified split, or None for a random split.
     fraction : float
         Fraction of the samples in the validation set.
@@ -39,7 +39,7 @@ def split(data, strata, fraction, random_state):
                 np.arange(len(data)),
                 random_state=random_state,
                 test_size=fraction,
-                stratify=strata,
+                stratify=stratify,
             )
         except ValueError as error:
             raise ValueError(
@@ -72,15 +72,22 @@ def score_to_monitor(estimator, encoder, validation):
     validation : Dataset
     """
     X, y, sample_weight = validation.X, validation.y, validation.sample_weight
+
+    def default_score(raw, loss, model):
+        return encoder.score(y, raw, sample_weight)
+
+    def negative_loss(raw, loss, model):
+        return -loss
+
     if estimator.scoring is None:
-        return lambda raw, loss, model: encoder.score(y, raw, sample_weight)
+        return default_score
     if estimator.scoring == "loss":
-        return lambda raw, loss, model: -loss
+        return negative_loss
     scorer, targets = check_scoring(estimator, estimator.scoring), encoder.inverse_transform(y)
     weighted = sample_weight is not None and takes_weights(scorer)
     options = {"sample_weight": sample_weight} if weighted else {}
 
-    def score(raw, loss, model):
+    def score_of_scorer(raw, loss, model):
         fitted = model()
         try:
             value = scorer(fitted, X, targets, **options)
@@ -92,7 +99,7 @@ def score_to_monitor(estimator, encoder, validation):
             ) from error
         return _as_number(value, estimator.scoring)
 
-    return score
+    return score_of_scorer
 
 
 def _as_number(score, scoring):

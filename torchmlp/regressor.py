@@ -4,7 +4,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from torchmlp._sklearn_compat import fit_context
-from torchmlp.base import BaseTorchMLP, FitCall
+from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import REGRESSOR_CONSTRAINTS
 from torchmlp.encoding import ValueEncoder
 from torchmlp.prediction import ScoreMixin
@@ -359,7 +359,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         encoder = ValueEncoder(loss.out_activation)
         return encoder, encoder.encode(call.y), loss
 
-    @available_if(lambda self: self._check_solver())
+    @available_if(supports_partial_fit)
     @fit_context
     def partial_fit(self, X, y, sample_weight=None):
         """Update the model with a single epoch over the given data.

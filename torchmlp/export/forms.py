@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from torchmlp._sklearn_compat import accepts, private_state, set_private_state
+from torchmlp.constraints import uses_lbfgs
 from torchmlp.encoding import ClassEncoder, ValueEncoder
 from torchmlp.fitted_attributes import UNDEFINED_FOR_LBFGS, fitted_attributes, progress_of
 from torchmlp.training.activations import Apply, per_layer, resolve_activations
@@ -133,8 +134,8 @@ class ExportMixin:
         theirs: Any = MLPClassifier() if is_classifier(self) else MLPRegressor()
         for name in ("activation", "loss"):
             value = getattr(self, name)
-            known = accepts(theirs, name, value) or (name, value) == ("loss", "log_loss")
-            if not known:
+            # The loss of MLPClassifier is an attribute, but not a parameter.
+            if not (accepts(theirs, name, value) or value == getattr(theirs, name)):
                 raise ValueError(
                     f"{name}={value!r} has no counterpart in scikit-learn's "
                     f"{type(theirs).__name__}. Use to_torch() instead."
@@ -190,14 +191,14 @@ class ExportMixin:
         if binarizer is None:
             encoder: Any = ValueEncoder(ours.out_activation_)
         else:
-            encoder = ClassEncoder.of(binarizer)
+            encoder = ClassEncoder(binarizer)
         progress = progress_of(ours)
         for loss in progress.loss_curve:
             progress.begin_epoch()
             progress.record_loss("train_loss", float(loss))
         arrays = ours.coefs_, ours.intercepts_
         attributes = fitted_attributes(*arrays, ours.out_activation_, "cpu", encoder, progress)
-        if model.solver == "lbfgs":
+        if uses_lbfgs(model):
             for name in ("loss_curve_", *UNDEFINED_FOR_LBFGS):
                 del attributes[name]
         vars(ours).update(attributes, _saved_state=None)

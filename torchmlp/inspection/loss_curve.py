@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import is_classifier
 
+from torchmlp.constraints import uses_lbfgs
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import (
     NEUTRAL,
@@ -45,7 +46,7 @@ def loss_curves(estimators):
         return {name: np.asarray(curve) for name, curve in by_name.items() if curve is not None}
 
     scores = curves("validation_scores_")
-    solvers = {"iteration" if mlp.solver == "lbfgs" else "epoch" for mlp in models.values()}
+    solvers = {"iteration" if uses_lbfgs(mlp) else "epoch" for mlp in models.values()}
     return {
         "loss": curves("loss_curve_"),
         "validation_loss": curves("validation_loss_curve_"),
