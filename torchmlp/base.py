@@ -30,19 +30,19 @@ from torchmlp.export.forms import ExportMixin
 from torchmlp.fitted_attributes import UNDEFINED_FOR_LBFGS, fitted_attributes, progress_of
 from torchmlp.prediction import PredictionMixin
 from torchmlp.preparation import prepare
-from torchmlp.scales import scale_warnings
 from torchmlp.training.batches import Dataset
 from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
 from torchmlp.training.fit_state import SavedState, Settings
 from torchmlp.training.loop import train
 from torchmlp.validation import (
     check_targets,
-    check_together,
     check_training_input,
+    check_validation_arguments,
     check_weights,
     naming,
     to_numpy,
 )
+from torchmlp.validation_scale import scale_warnings
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,9 @@ class BaseTorchMLP(
         ...     mlp.predict(X[:2])
         tensor([1, 1])
         """
-        given = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        check_together(**given)
-        validation = None if X_val is None else to_numpy(**given)
+        validation_data = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        check_validation_arguments(**validation_data)
+        validation = None if X_val is None else to_numpy(**validation_data)
         return self._fit(FitCall(X, y, sample_weight, validation=validation))
 
     def _fit(self, call):

@@ -43,6 +43,16 @@ REGRESSOR_CONSTRAINTS: dict = {
     "loss": [StrOptions(REGRESSOR_LOSSES.keys()), callable],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
 }
+# Names of other libraries -> names in torchmlp, for suggestions in errors.
+_OTHER_NAMES = {
+    "mse": "squared_error",
+    "mae": "absolute_error",
+    "pinball": "quantile",
+    "cross_entropy": "log_loss",
+    "sigmoid": "logistic",
+    "linear": "identity",
+    "swish": "silu",
+}
 
 
 def uses_lbfgs(estimator):
@@ -204,17 +214,6 @@ def check_resumable(coefs, layer_units):
             f"and hidden_layer_sizes require {tuple(layer_units)}. Set warm_start=False and call "
             "fit to train a new network."
         )
-
-
-_OTHER_NAMES = {
-    "mse": "squared_error",
-    "mae": "absolute_error",
-    "pinball": "quantile",
-    "cross_entropy": "log_loss",
-    "sigmoid": "logistic",
-    "linear": "identity",
-    "swish": "silu",
-}
 
 
 def suggestion(estimator):

@@ -70,7 +70,7 @@ def prepare(
     if settings.early_stopping and validation is None:
         data, validation = split(data, stratify, settings.validation_fraction, random_state)
     batch_size, clipped = _batch_size(settings, len(data))
-    layout = _layout(settings, layer_units, batch_size, data.X.dtype)
+    layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(
         settings=settings,
         data=data,
@@ -103,7 +103,7 @@ def _batch_size(settings, n_rows):
     return min(wanted, n_rows), [(clipped, UserWarning)] if warns else []
 
 
-def _layout(settings, layer_units, batch_size, X_dtype):
+def _network_layout(settings, layer_units, batch_size, X_dtype):
     n_hidden = len(layer_units) - 2
     forward_multiply_adds = batch_size * sum(a * b for a, b in pairwise(layer_units))
     device = resolve_device(settings.device)

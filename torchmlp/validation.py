@@ -35,7 +35,7 @@ _UNUSABLE_VALUES = (
     "is ambiguous",
     "unknown label type: (",
 )
-_REMEDIES = {
+_CONVERSION_REMEDIES = {
     "X": (
         "Pass numbers, with rows of equal length. Encode categories first, for example with "
         "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
@@ -64,7 +64,7 @@ def naming(argument, *others):
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         text = str(error)
         if any(phrase in text.lower() for phrase in _UNUSABLE_VALUES):
-            remedy = _REMEDIES[argument.removesuffix("_val")]
+            remedy = _CONVERSION_REMEDIES[argument.removesuffix("_val")]
             text = f"{argument} cannot be used: {text.rstrip('.')}. {remedy}"
         elif any(re.search(rf"\b{name}\b", text) for name in (argument, *others)):
             raise
@@ -215,7 +215,7 @@ def _is_date(dtype):
 
 def check_input(estimator, X):
     """Validate X for a prediction. Return it as a dense array or CSR matrix."""
-    if _is_right(estimator, X):
+    if _needs_no_validation(estimator, X):
         return X
     with naming("X"):
         _check_values(X, numeric=True)
@@ -229,22 +229,18 @@ def check_input(estimator, X):
     return X
 
 
-def _is_right(estimator, X):
+def _needs_no_validation(estimator, X):
     """Return whether X needs no validation. This saves most of the time for a single row."""
     with np.errstate(over="ignore", invalid="ignore"):  # the full checks report it
-        return _is_plain(estimator, X)
-
-
-def _is_plain(estimator, X):
-    return (
-        type(X) is np.ndarray
-        and X.ndim == 2
-        and X.dtype in (np.float32, np.float64)
-        and X.shape[0] > 0
-        and X.shape[1] == estimator.n_features_in_
-        and not hasattr(estimator, "feature_names_in_")
-        and np.isfinite(X.sum())
-    )
+        return (
+            type(X) is np.ndarray
+            and X.ndim == 2
+            and X.dtype in (np.float32, np.float64)
+            and X.shape[0] > 0
+            and X.shape[1] == estimator.n_features_in_
+            and not hasattr(estimator, "feature_names_in_")
+            and np.isfinite(X.sum())
+        )
 
 
 def check_weights(sample_weight, X, name="sample_weight"):
@@ -313,7 +309,7 @@ def check_targets(encoded, loss, name):
         )
 
 
-def check_together(X_val, y_val, sample_weight_val):
+def check_validation_arguments(X_val, y_val, sample_weight_val):
     """Check that X_val, y_val and sample_weight_val are passed together.
 
     Raises

@@ -214,7 +214,8 @@ class LossCurveDisplay:
         scores = self.validation_score or {}
         ratios = {"height_ratios": (2, 1)} if scores else {}
         self.axes_ = grid_of_axes(ax, 2 if scores else 1, 1, **ratios)
-        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
         colors = dict(zip(self.loss, distinct_colors(len(self.loss)), strict=True))
 
         def draw(ax, curves, **style):
