@@ -11,7 +11,7 @@ from torchmlp.training.batches import Dataset
 from torchmlp.validation import check_any_weight
 
 
-def split(data, stratify, fraction, random_state):
+def split(data, stratify, fraction, random_state, inverse_transform):
     """Split the data into a training and a validation set, as scikit-learn does.
 
     Parameters
@@ -22,6 +22,8 @@ def split(data, stratify, fraction, random_state):
     fraction : float
         Fraction of the samples in the validation set.
     random_state : numpy.random.RandomState
+    inverse_transform : callable (ndarray) -> ndarray
+        Converts class codes to labels, for errors.
 
     Returns
     -------
@@ -42,9 +44,15 @@ def split(data, stratify, fraction, random_state):
                 stratify=stratify,
             )
         except ValueError as error:
+            single = _single_classes(stratify, inverse_transform)
+            reason = (
+                f"y has a single sample of each of the classes {single}"
+                if single
+                else str(error).rstrip(".")
+            )
             raise ValueError(
                 f"early_stopping=True needs samples of each class in both parts of the split: "
-                f"{str(error).rstrip('.')}. Add samples, change validation_fraction={fraction}, or "
+                f"{reason}. Add samples, change validation_fraction={fraction}, or "
                 "set early_stopping=False."
             ) from error
     if len(held_out) < 2:
@@ -59,6 +67,14 @@ def split(data, stratify, fraction, random_state):
     held_out_weights = None if weights is None else weights[held_out]
     validation = Dataset(data.X[held_out], data.y[held_out], held_out_weights)
     return Dataset(data.X, data.y, weights, train), validation
+
+
+def _single_classes(codes, inverse_transform):
+    """Return the labels of the classes with a single sample."""
+    if codes is None:
+        return []
+    found, counts = np.unique(codes, return_counts=True)
+    return inverse_transform(found[counts == 1][:, None]).tolist()
 
 
 def score_to_monitor(estimator, encoder, validation):

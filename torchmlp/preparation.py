@@ -68,7 +68,9 @@ def prepare(
     if fitted is None:
         fitted = _initial_weights(settings, layer_units, random_state, data.X.dtype)
     if settings.early_stopping and validation is None:
-        data, validation = split(data, stratify, settings.validation_fraction, random_state)
+        data, validation = split(
+            data, stratify, settings.validation_fraction, random_state, inverse_transform
+        )
     batch_size, clipped = _batch_size(settings, len(data))
     layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(

@@ -63,7 +63,7 @@ def naming(argument, *others):
         yield
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         text = str(error)
-        if any(phrase in text.lower() for phrase in _UNUSABLE_VALUES):
+        if _is_about_values(error):
             remedy = _CONVERSION_REMEDIES[argument.removesuffix("_val")]
             text = f"{argument} cannot be used: {text.rstrip('.')}. {remedy}"
         elif any(re.search(rf"\b{name}\b", text) for name in (argument, *others)):
@@ -71,6 +71,35 @@ def naming(argument, *others):
         else:
             text = f"{argument}: {text}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(text) from error
+
+
+@contextlib.contextmanager
+def _naming_columns(X):
+    """Add the columns of a DataFrame that cannot be converted to errors in the `with` block."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        columns = _unusable_columns(X) if _is_about_values(error) else []
+        if not columns:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"columns {columns}: {error}") from error
+
+
+def _unusable_columns(X):
+    """Return the names of the columns of a DataFrame that cannot be converted to numbers."""
+    unusable = []
+    for name in getattr(X, "columns", []):
+        try:
+            np.asarray(X[name], dtype=np.float64)
+        except (TypeError, ValueError):
+            unusable.append(name)
+    return unusable
+
+
+def _is_about_values(error):
+    """Return whether an error of another library is about values that it cannot convert."""
+    return any(phrase in str(error).lower() for phrase in _UNUSABLE_VALUES)
 
 
 def to_numpy(**arrays):
@@ -164,7 +193,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
     TypeError, ValueError
         If a value or a shape is invalid.
     """
-    with naming(*names):
+    with naming(*names), _naming_columns(X):
         _check_values(X, numeric=True)
         X = validate_data(
             estimator,
@@ -217,7 +246,7 @@ def check_input(estimator, X):
     """Validate X for a prediction. Return it as a dense array or CSR matrix."""
     if _needs_no_validation(estimator, X):
         return X
-    with naming("X"):
+    with naming("X"), _naming_columns(X):
         _check_values(X, numeric=True)
         # Numeric dtypes are kept, to avoid a copy. Others are converted to float64, as in `fit`.
         kind = getattr(getattr(X, "dtype", None), "kind", None)

@@ -35,10 +35,15 @@ def loss_curves(estimators):
         raise ValueError("estimator={} is empty. Pass at least one fitted estimator.")
     models = {str(name): find_model(estimator).mlp for name, estimator in estimators.items()}
     for name, mlp in models.items():
-        if not len(getattr(mlp, "loss_curve_", [])):
+        if not hasattr(mlp, "loss_curve_"):
             raise ValueError(
                 f"estimator {name!r} has no loss_curve_: scikit-learn does not set it for "
                 "solver='lbfgs'. Use solver='adam' or 'sgd', or torchmlp's estimator."
+            )
+        if not len(mlp.loss_curve_):
+            raise ValueError(
+                f"estimator {name!r} has an empty loss_curve_: its training was stopped before the "
+                "first epoch or iteration was completed. Increase time_limit and fit again."
             )
 
     def curves(attribute):
