@@ -6,7 +6,7 @@ from numbers import Integral
 import numpy as np
 from skorch.callbacks import Callback
 
-from torchmlp.nesting import unwrap
+from torchmlp.meta_estimators import unwrap
 
 
 @dataclass(frozen=True)
