@@ -49,3 +49,11 @@ def test_missing_loss_curve_raises():
         LossCurveDisplay.from_estimator({"lbfgs one": theirs})
     with pytest.raises(ValueError, match="Pass at least one"):
         LossCurveDisplay.from_estimator({})
+
+
+def test_colors_of_the_networks(clf):
+    display = LossCurveDisplay.from_estimator({"a": clf, "b": clf}, colors=["k", "r"])
+    for lines in (display.lines_, display.validation_lines_, display.score_lines_):
+        assert [line.get_color() for line in lines.values()] == ["k", "r"]
+    with pytest.raises(ValueError, match=r"colors=\['k'\] has length 1, but there are 2 networks"):
+        display.plot(colors=["k"])

@@ -7,6 +7,7 @@ from sklearn.utils import check_array, check_consistent_length
 from torchmlp.callbacks import find_snapshots
 from torchmlp.inspection.models import feature_axes, grid_points, on_grid, target_names
 from torchmlp.inspection.regions import check_class_probabilities
+from torchmlp.inspection.samples import class_indices
 
 
 def training_frames(model, X, y, *, grid_resolution, margin):
@@ -39,7 +40,8 @@ def training_frames(model, X, y, *, grid_resolution, margin):
     networks = [model.with_weights(snapshot) for snapshot in snapshots]
     class_names = output_names = None
     if is_classifier(mlp):
-        y = _class_indices(mlp, np.asarray(y))
+        check_class_probabilities(mlp)
+        y = class_indices(mlp, y)
         predicted = [network.predict_proba(inputs) for network in networks]
         class_names = list(map(str, mlp.classes_))
     else:
@@ -59,17 +61,6 @@ def training_frames(model, X, y, *, grid_resolution, margin):
         "class_names": class_names,
         "output_names": output_names,
     }
-
-
-def _class_indices(mlp, y):
-    check_class_probabilities(mlp)
-    unknown = np.setdiff1d(y, mlp.classes_)
-    if len(unknown):
-        raise ValueError(
-            f"y has classes {unknown.tolist()} that were not seen during fit. Pass y with the "
-            f"classes of the estimator: its classes are {mlp.classes_.tolist()}."
-        )
-    return np.searchsorted(mlp.classes_, y.ravel())
 
 
 def _target_columns(y, n_targets, n_features):
