@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from torchmlp.inspection.frames import training_frames
+from torchmlp.inspection.frames import class_samples, target_samples, training_frames
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.player import FIGSIZE, WIDTHS, PlayerMixin
 from torchmlp.inspection.samples import scatter_groups
@@ -13,6 +13,7 @@ from torchmlp.inspection.style import (
     distinct_colors,
     grid_of_axes,
     image_extent,
+    label_log_axis,
     legend_beside,
     merge_style,
 )
@@ -277,36 +278,24 @@ class TrainingAnimation(PlayerMixin):
         from matplotlib import rcParams
         from matplotlib.lines import Line2D
 
-        names, points, ylim = self._curve_data()
+        is_regression = self.class_names is None
+        names = self._checked_output_names() if is_regression else self.class_names
         n_curves = len(names)
+        samples = target_samples if is_regression else class_samples
+        points, ylim = samples(self.X[:, 0], self.y, self.predictions)
         colors = [_CURRENT_COLOR] if n_curves == 1 else distinct_colors(n_curves)
         fills = [NEUTRAL] if n_curves == 1 else colors
         outline = {"edgecolor": rcParams["axes.facecolor"], "alpha": 0.8}
         self.scatters_ = scatter_groups(self.ax_, points, names, fills, data_style, **outline)
         (x,) = self.grid
-        binary = self.class_names is not None and n_curves == 2
-        for color in colors[1:] if binary else colors:
+        is_binary = not is_regression and n_curves == 2
+        for color in colors[1:] if is_binary else colors:
             defaults = {"color": color, "linewidth": 2.2}
             self.lines_ += self.ax_.plot(x, x, **merge_style(Line2D, defaults, style))
         (name,) = checked_names("feature_names", self.feature_names, 1)
         self.ax_.set(xlabel=name, ylabel=self._curve_label(), xlim=x[[0, -1]], ylim=ylim)
         if n_curves > 1:
             self.legend_ = legend_beside(self.ax_)
-
-    def _curve_data(self):
-        """Return the name of each output or class, its samples, and the range of the y axis."""
-        x, indices = self.X[:, 0], range(self.predictions.shape[1])
-        if self.class_names is None:
-            points = [np.column_stack([x, self.y[:, k]]) for k in indices]
-            ylim = _padded_range(np.append(self.y, self.predictions[-1]))
-            return self._checked_output_names(), points, ylim
-        heights = _class_heights(len(indices))
-        by_class = [x[self.y == k] for k in indices]
-        points = [
-            np.column_stack([row, np.full(len(row), height)])
-            for row, height in zip(by_class, heights, strict=True)
-        ]
-        return self.class_names, points, (min(*heights, 0) - 0.06, max(heights) + 0.06)
 
     def _checked_output_names(self):
         n_outputs = self.predictions.shape[1]
@@ -369,6 +358,8 @@ class TrainingAnimation(PlayerMixin):
         (self.dot_,) = ax.plot([], [], "o", color=_CURRENT_COLOR, markersize=7, clip_on=False)
         self.dot_.set_in_layout(False)  # has no position at epoch 0
         ax.set(yscale=yscale, xlabel="epoch", ylabel="loss", xlim=(0, len(self.loss)))
+        if yscale == "log":
+            label_log_axis(ax.yaxis)
 
     def _show(self, frame):
         """Update the artists to show another frame."""
@@ -386,17 +377,3 @@ class TrainingAnimation(PlayerMixin):
 
     def _curves(self, frame):
         return self.predictions[frame][-len(self.lines_) :] if self.lines_ else []
-
-
-def _class_heights(n_classes):
-    """Return the y coordinate of the samples of each class: 0 and 1 if binary, else above 1."""
-    if n_classes == 2:
-        return np.array([0.0, 1.0])
-    return 1.06 + 0.05 * np.arange(n_classes)
-
-
-def _padded_range(values):
-    """Return the range of the values, extended at both ends."""
-    low, high = np.min(values), np.max(values)
-    margin = 0.08 * (high - low) or 0.5
-    return low - margin, high + margin

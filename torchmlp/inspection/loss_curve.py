@@ -8,6 +8,7 @@ from torchmlp.inspection.style import (
     NEUTRAL,
     checked_colors,
     grid_of_axes,
+    label_log_axis,
     legend_beside,
     merge_style,
 )
@@ -240,6 +241,8 @@ class LossCurveDisplay:
         for line in self.score_lines_.values():
             line.set_markevery([int(np.argmax(line.get_ydata()))])
         self.ax_.set(yscale=yscale, ylabel="loss")
+        if yscale == "log":
+            label_log_axis(self.ax_.yaxis)
         if scores:
             self.axes_[1].sharex(self.ax_)
             self.ax_.tick_params(labelbottom=False)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from torchmlp.inspection.gif import save_gif
 from torchmlp.inspection.html_player import FORMATS, html_player
 from torchmlp.inspection.style import check_choice
 
@@ -117,7 +118,8 @@ class PlayerMixin:
             )
         frames = self._frames_of(epochs)
         if suffix == ".gif":
-            _save_gif(self._images(frames, dpi, kwargs), path, 1000 / fps)
+            durations = [1000 / fps] * (len(frames) - 1) + [max(_END_PAUSE, 1000 / fps)]
+            save_gif(self._images(frames, dpi, kwargs), path, durations)
         else:
             display = self._drawn(_axes_to_save(dpi), kwargs)
             animation = FuncAnimation(display.figure_, display._show, frames)
@@ -187,15 +189,3 @@ def _axes_to_save(dpi):
     figure = Figure(figsize=FIGSIZE, dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     return figure.subplots(1, 2, width_ratios=WIDTHS)
-
-
-def _save_gif(images, path, interval):
-    """Write a GIF whose frames share one palette, so that only their differences are stored."""
-    from PIL import Image
-
-    sample = images[:: max(1, len(images) // 8)]
-    stacked = np.concatenate([np.asarray(image) for image in [*sample, images[-1]]])
-    palette = Image.fromarray(stacked).quantize(256)
-    first, *rest = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images)
-    durations = [interval] * len(rest) + [max(_END_PAUSE, interval)]
-    first.save(path, "gif", save_all=True, append_images=rest, duration=durations, loop=0)

@@ -191,6 +191,16 @@ def grid_columns(n, ax):
     return min(range(square, 2 * square), key=lambda n_columns: -n % n_columns)
 
 
+def label_log_axis(axis):
+    """Label a logarithmic axis with plain numbers: powers of ten, and 2 and 5 in a short range."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 def legend_beside(ax, handles=None, **style):
     """Draw a legend to the right of the axes, where it covers neither data nor title."""
     handles = ax.get_legend_handles_labels()[0] if handles is None else handles
