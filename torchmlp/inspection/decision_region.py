@@ -297,7 +297,7 @@ class DecisionRegionDisplay:
         if self.X is not None:
             groups = [self.X[self.y == k] for k in range(len(self.class_names))]
             self.scatters_ = scatter_groups(
-                self.ax_, groups, self.class_names, self.colors_, style, zorder=2
+                self.ax_, groups, self.class_names, self.colors_, style, zorder=1.5
             )
 
     def _contour(self, values, levels, options):
