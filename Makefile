@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)  ## compare with scikit-learn: print a table and draw demo.png
 	$(BIN)/python -m torchmlp --out demo.png
 
-test: $(INSTALLED)  ## run the tests, the doctests and the code of the README
+test: $(INSTALLED)  ## run the tests, the doctests and the code of the documentation
 	$(BIN)/python -m pytest -n 2
 
 lint: $(INSTALLED)  ## check style and types
@@ -29,7 +29,7 @@ inventories: $(INSTALLED)  ## after a first reference to an object of another pr
 bench: $(INSTALLED)  ## measure speed and memory of several libraries; ARGS=--quick for a short run
 	$(BIN)/python -m benchmarks $(ARGS)
 
-gallery: $(INSTALLED)  ## draw the figures of the README
+gallery: $(INSTALLED)  ## draw the figures of the documentation
 	$(BIN)/python .github/gallery.py
 
 notebooks: $(INSTALLED)  ## execute the notebooks in place
