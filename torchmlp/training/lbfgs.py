@@ -53,7 +53,7 @@ class Objective:
         for call in self.batch.calls:
             call()
         loss = float(self.backprop.loss_of(self.block)) / self.n_rows
-        if not self.n_evaluations:  # the initial weights, which are kept without an iteration
+        if not self.n_evaluations:  # these weights are kept if no iteration is completed
             self.state.progress.loss = loss
         self.n_evaluations += 1
         return loss, self.state.gradient.flat.cpu().numpy().astype(np.float64)
@@ -97,7 +97,6 @@ def minimize(inputs, state, iteration_ends, on_block_end=None):
                 callback=callback,
                 options=options,
             )
-        accepted, state.progress.loss = result.x, float(result.fun)
     except _StopMinimization:
         return None
     finally:  # undo the last evaluation, if it was rejected
