@@ -195,7 +195,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     loss_, best_loss_ : float or None
         Training loss of the last epoch, with the L2 term, and the lowest one. `best_loss_` is None
-        with ``early_stopping=True``, and not defined for 'lbfgs' without early stopping.
+        with ``early_stopping=True``, and not defined for 'lbfgs' without early stopping. If no
+        iteration of 'lbfgs' was completed, `loss_` is the loss of the initial weights.
 
     loss_curve_ : list of float
         Training loss of each epoch, or of each iteration of 'lbfgs'.
