@@ -77,17 +77,35 @@ class CallableLoss:
         return losses.detach(), gradient
 
     def _check_finite(self, outputs, y, losses, gradient):
+        message = self._not_finite(outputs, y, losses, gradient, "samples of the first batch")
+        if message:
+            raise ValueError(message)
+
+    def describe_not_finite(self, outputs, y):
+        """Describe the rows for which the loss or its gradient is not finite.
+
+        Returns
+        -------
+        str
+            An empty string if there are none.
+        """
+        losses, gradient = self._differentiate(outputs, y)
+        return self._not_finite(outputs, y, losses, gradient, "finite raw outputs")
+
+    def _not_finite(self, outputs, y, losses, gradient, rows):
+        """Return the message for rows that are not finite, or an empty string."""
         for name, numbers in (("value", losses[:, None]), ("gradient", gradient)):
             wrong = (~numbers.isfinite()).any(dim=1).nonzero().flatten().tolist()
             if wrong:
                 first = wrong[0]
-                raise ValueError(
+                return (
                     f"The {name} of loss={self.function!r} is not finite for {len(wrong)} of "
-                    f"{len(losses)} samples of the first batch: {numbers[first].tolist()} for raw "
-                    f"outputs {outputs[first].tolist()} and targets {y[first].tolist()}. Check "
-                    "the loss for divisions by zero and for logarithms and roots of invalid "
-                    "values, and scale y if it is large."
+                    f"{len(losses)} {rows}: {numbers[first].tolist()} for raw outputs "
+                    f"{outputs[first].tolist()} and targets {y[first].tolist()}. Check the loss "
+                    "for divisions by zero and for logarithms and roots of invalid values, and "
+                    "scale y if it is large."
                 )
+        return ""
 
     def _check_dependence(self, outputs, y, gradient):
         if gradient.any():
