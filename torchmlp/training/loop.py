@@ -236,6 +236,8 @@ class _Loop:
     def _divergence_message(self):
         """Return a warning for a fit that diverged but has finite weights, or an empty string."""
         progress = self.state.progress
+        if not progress.n_iter and progress.loss is not None and not math.isfinite(progress.loss):
+            return f"The loss of the initial weights is {progress.loss}."
         if self.inputs.monitors_score:
             if progress.best_validation_score == -math.inf:
                 return "No validation score was finite; the initial weights are kept."
