@@ -16,7 +16,12 @@ PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
     {"_sklearn_compat", "training", "training.device", "training.callable_loss"},
-    {"training.activations", "training.parameters", "training.products"},
+    {
+        "training.activations",
+        "training.parameters",
+        "training.products",
+        "training.progress_log",
+    },
     {"training.device.placement"},
     {"training.losses", "training.schedules", "training.solvers", "training.workspace"},
     {"training.device.transfer"},

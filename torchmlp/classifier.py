@@ -101,7 +101,9 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     verbose : bool, int or 'bar', default=False
         Whether to print progress messages. 'bar' shows a progress bar with the loss, the score and
-        the remaining time instead; it only appears in a notebook or a terminal.
+        the remaining time instead; it only appears in a notebook or a terminal. Messages that are
+        not printed are logged with level DEBUG to the logger 'torchmlp' of :mod:`logging`. With
+        level INFO, one message at the start and one at the end of `fit` are logged.
 
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call instead of new ones.

@@ -12,6 +12,7 @@ from torchmlp.training.device.placement import n_threads
 from torchmlp.training.divergence import remedy
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
+from torchmlp.training.progress_log import line_writer, log_end, log_start
 from torchmlp.training.stochastic import EpochTrainer
 
 EXPLOSION = 1e3  # ratio of the last loss to the first one from which a fit has diverged
@@ -81,12 +82,15 @@ def train(inputs, state, monitors=()):
         for monitor in reversed(monitors):
             stack.callback(monitor.close)
         loop.begin()
+        log_start(inputs)
         try:
             run = loop.run_lbfgs if inputs.settings.solver == "lbfgs" else loop.run_epochs
             result = run()
         except KeyboardInterrupt:
-            state.pending_warnings.append(("Training interrupted by user.", UserWarning))
+            loop.stop_reason = "Training interrupted by user."
+            state.pending_warnings.append((loop.stop_reason, UserWarning))
         loop.end()
+    log_end(inputs, state, loop.stop_reason)
     return result
 
 
@@ -95,12 +99,16 @@ class _Loop:
 
     def __init__(self, inputs, state, monitors):
         self.inputs, self.state, self.monitors = inputs, state, monitors
+        self.write_line = line_writer(inputs.settings.verbose)
+        self.stop_reason = ""
 
     def _notify(self, method, monitors=None):
         """Call a method of the monitors. Return whether one of them stops training."""
         monitors = self.monitors if monitors is None else monitors
-        ends = [getattr(monitor, method)(self.inputs, self.state) for monitor in monitors]
-        return any(ends)
+        stopping = [m for m in monitors if getattr(m, method)(self.inputs, self.state)]
+        if stopping:
+            self.stop_reason = f"Stopped by {', '.join(type(m).__name__ for m in stopping)}."
+        return bool(stopping)
 
     def begin(self):
         state = self.state
@@ -122,6 +130,7 @@ class _Loop:
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
                     return
+        self.stop_reason = f"Maximum iterations ({settings.max_iter}) reached."
         if not (self.inputs.incremental or self.state.schedule.planned):
             reached = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
@@ -139,7 +148,10 @@ class _Loop:
                 self.before_epoch()
             return stop
 
-        return lbfgs.minimize(self.inputs, self.state, iteration_ends, self._on_block_end())
+        result = lbfgs.minimize(self.inputs, self.state, iteration_ends, self._on_block_end())
+        if result is not None:
+            self.stop_reason = str(result.message)
+        return result
 
     def _hooks(self):
         names = "on_gradient", "on_batch_end"
@@ -158,10 +170,10 @@ class _Loop:
 
     def after_epoch(self, loss, n_rows):
         """Record and validate an epoch, and call the monitors. Return whether to stop training."""
-        state, progress, verbose = self.state, self.state.progress, self.inputs.settings.verbose
+        state, progress = self.state, self.state.progress
         progress.record_epoch(loss, n_rows)
-        if verbose:
-            print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
+        if self.write_line is not None:
+            self.write_line(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
         is_best = self._compare_with_best()
         stop = self._notify("on_epoch_end")
         if is_best:
@@ -176,8 +188,8 @@ class _Loop:
             progress.record_validation_loss(loss)
             if score is not None:
                 progress.record_score(score)
-                if settings.verbose:
-                    print(f"Validation score: {score:f}")
+                if self.write_line is not None:
+                    self.write_line(f"Validation score: {score:f}")
                 return progress.compare_score(settings.tol)
         if settings.solver != "lbfgs":  # L-BFGS has its own stopping criterion
             progress.compare_loss(settings.tol)
@@ -188,6 +200,7 @@ class _Loop:
         state, progress, schedule = self.state, self.state.progress, self.state.schedule
         schedule.epoch_ends(progress.n_iter, progress.t)
         if state.diverged():
+            self.stop_reason = f"Training diverged in epoch {progress.n_iter}."
             if self.inputs.monitors_score:
                 kept = "the weights with the best validation score are kept."
                 diverged = f"Training diverged in epoch {progress.n_iter}; {kept}"
@@ -199,19 +212,18 @@ class _Loop:
         if schedule.planned or progress.no_improvement_count <= patience:
             return False
         stop, consequence = schedule.plateau()
-        self._log_no_improvement(consequence)
-        if not stop:
+        what = "Validation score" if self.inputs.monitors_score else "Training loss"
+        line = (
+            f"{what} did not improve more than tol={self.inputs.settings.tol:f} for "
+            f"{patience:.0f} consecutive epochs. {consequence}"
+        )
+        if self.write_line is not None:
+            self.write_line(line)
+        if stop:
+            self.stop_reason = line
+        else:
             progress.no_improvement_count = 0
         return stop
-
-    def _log_no_improvement(self, consequence):
-        settings = self.inputs.settings
-        if settings.verbose:
-            what = "Validation score" if self.inputs.monitors_score else "Training loss"
-            print(
-                f"{what} did not improve more than tol={settings.tol:f} for "
-                f"{settings.n_iter_no_change:.0f} consecutive epochs. {consequence}"
-            )
 
     def end(self):
         """Restore the best weights, call the monitors, and check that the weights are finite."""
