@@ -1,10 +1,18 @@
-"""Private API of scikit-learn that torchmlp uses. Other modules do not import private names."""
+"""Private API of scikit-learn that torchmlp uses, and substitutes for what older versions lack.
+
+Other modules do not import private names.
+"""
 
 import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+import numpy as np
+import sklearn
 from sklearn.base import _fit_context
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.utils._array_api import get_namespace_and_device, move_to
+from sklearn.utils import _array_api, metaestimators
+from sklearn.utils._array_api import get_namespace_and_device
 from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
 from sklearn.utils.multiclass import _check_partial_fit_first_call as is_first_partial_fit
 from sklearn.utils.optimize import _check_optimize_result
@@ -14,10 +22,13 @@ from sklearn.utils.validation import _check_y as check_y
 __all__ = [
     "CLASSIFIER_CONSTRAINTS",
     "REGRESSOR_CONSTRAINTS",
+    "CallbackSupportMixin",
     "Interval",
+    "Method",
     "ParameterChecks",
     "StrOptions",
     "accepts",
+    "available_if",
     "begin_callbacks",
     "check_lbfgs_result",
     "check_sample_weight",
@@ -31,7 +42,26 @@ __all__ = [
     "takes_weights",
 ]
 
-fit_context = _fit_context(prefer_skip_nested_validation=True)
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ModuleNotFoundError:  # scikit-learn < 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Raises an error that names the required version of scikit-learn."""
+
+        @property
+        def set_callbacks(self):
+            """Not available."""
+            raise AttributeError(
+                "set_callbacks requires scikit-learn 1.9 or newer, but the installed version is "
+                f"{sklearn.__version__}. Upgrade scikit-learn, or pass callbacks of skorch to the "
+                "parameter callbacks."
+            )
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+fit_context: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
 CLASSIFIER_CONSTRAINTS = MLPClassifier._parameter_constraints
 REGRESSOR_CONSTRAINTS = MLPRegressor._parameter_constraints
 
@@ -69,6 +99,20 @@ def accepts(estimator, name, value):
     """Return whether an estimator class has this parameter and accepts this value."""
     constraints = type(estimator)._parameter_constraints.get(name, [])
     return any(make_constraint(constraint).is_satisfied_by(value) for constraint in constraints)
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
+    """Return scikit-learn's `available_if`, which keeps the signature for type checkers."""
+    return metaestimators.available_if(check)
+
+
+def move_to(array, *, xp, device):
+    """Convert an array to the namespace `xp` on a device. Memory is shared if possible."""
+    if hasattr(_array_api, "move_to"):
+        return _array_api.move_to(array, xp=xp, device=device)
+    if xp is np:  # scikit-learn < 1.8
+        return _array_api._convert_to_numpy(array, get_namespace_and_device(array)[0])
+    return xp.asarray(array, device=device)
 
 
 def takes_weights(scorer):

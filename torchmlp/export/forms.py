@@ -1,7 +1,7 @@
 """Conversion of fitted estimators to torch modules, and to and from scikit-learn estimators."""
 
 import copy
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def both_probabilities(probability):
 class ExportMixin:
     """Conversion methods of both estimators."""
 
-    def to_torch(self, *, output="prediction"):
+    def to_torch(self, *, output: Literal["prediction", "logits"] = "prediction") -> nn.Sequential:
         """Return the network as a torch module, with a copy of the weights.
 
         Parameters
@@ -104,7 +104,7 @@ class ExportMixin:
             return [*modules, Apply(both_probabilities)]
         return [*modules, nn.Flatten(0)]
 
-    def to_sklearn(self):
+    def to_sklearn(self) -> MLPClassifier | MLPRegressor:
         """Return the model as scikit-learn's estimator, with a copy of the weights.
 
         Parameters and values that the scikit-learn class does not support are replaced by its
@@ -148,7 +148,7 @@ class ExportMixin:
         return theirs
 
     @classmethod
-    def from_sklearn(cls, model):
+    def from_sklearn(cls, model: MLPClassifier | MLPRegressor) -> Self:
         """Create an estimator from a fitted scikit-learn estimator, with a copy of the weights.
 
         Parameters

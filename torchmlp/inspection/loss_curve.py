@@ -1,8 +1,11 @@
 """LossCurveDisplay: loss and validation score during training."""
 
+from typing import Any, Literal, Self
+
 import numpy as np
 from sklearn.base import is_classifier
 
+from torchmlp import _typing as t
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import (
     NEUTRAL,
@@ -136,12 +139,12 @@ class LossCurveDisplay:
     def __init__(
         self,
         *,
-        loss,
-        validation_loss=None,
-        validation_score=None,
-        step_name="epoch",
-        score_name="score",
-    ):
+        loss: t.Curves,
+        validation_loss: t.Curves | None = None,
+        validation_score: t.Curves | None = None,
+        step_name: str = "epoch",
+        score_name: str = "score",
+    ) -> None:
         self.loss = loss
         self.validation_loss = validation_loss
         self.validation_score = validation_score
@@ -149,7 +152,7 @@ class LossCurveDisplay:
         self.score_name = score_name
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+    def from_estimator(cls, estimator: Any, *, ax: t.AxesLike = None, **kwargs: Any) -> Self:
         """Create the display from one or several fitted estimators, and draw it.
 
         Parameters
@@ -187,7 +190,14 @@ class LossCurveDisplay:
         several = estimator if isinstance(estimator, dict) else {"training": estimator}
         return cls(**loss_curves(several)).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, yscale="linear", legend=True, line_kw=None):
+    def plot(
+        self,
+        ax: t.AxesLike = None,
+        *,
+        yscale: Literal["linear", "log"] = "linear",
+        legend: bool = True,
+        line_kw: t.Style = None,
+    ) -> Self:
         """Draw the curves.
 
         Parameters

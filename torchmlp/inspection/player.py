@@ -2,18 +2,27 @@
 
 import contextlib
 import copy
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from torchmlp import _typing as t
+
 FIGSIZE, WIDTHS = (9, 3.8), (3, 2)  # size of the figure, width ratios of its two axes
 _WRITERS = {".gif": "pillow", ".mp4": "ffmpeg"}
+
+if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
 
 
 class PlayerMixin:
     """Mixin for displays with `epochs`, ``plot(ax, epoch=...)`` and ``_show(frame)``."""
 
-    def animation(self, ax=None, *, fps=10, **kwargs):
+    def animation(
+        self, ax: t.AxesLike = None, *, fps: float = 10, **kwargs: Any
+    ) -> "FuncAnimation":
         """Return an animation with one frame per snapshot.
 
         Parameters
@@ -37,7 +46,7 @@ class PlayerMixin:
         n_frames = len(self.epochs)
         return FuncAnimation(display.figure_, display._show, n_frames, interval=1000 / fps)
 
-    def to_jshtml(self, *, fps=10, **kwargs):
+    def to_jshtml(self, *, fps: float = 10, **kwargs: Any) -> str:
         """Return an HTML player, for ``IPython.display.HTML`` or a file.
 
         Parameters
@@ -60,7 +69,9 @@ class PlayerMixin:
         ):
             return animation.to_jshtml(fps)
 
-    def save(self, path, *, fps=10, dpi=None, **kwargs):
+    def save(
+        self, path: str | PathLike[str], *, fps: float = 10, dpi: float | None = None, **kwargs: Any
+    ) -> None:
         """Write the animation to a file.
 
         Parameters
