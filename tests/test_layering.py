@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from sklearn.callback import CallbackSupportMixin
 from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
+
+from torchmlp._sklearn_compat import CallbackSupportMixin
 
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.

@@ -16,7 +16,7 @@ from sklearn.utils._array_api import get_namespace_and_device
 from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
 from sklearn.utils.multiclass import _check_partial_fit_first_call as is_first_partial_fit
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _check_y as check_y
 
 __all__ = [
@@ -120,6 +120,14 @@ def takes_weights(scorer):
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
     return "sample_weight" in inspect.signature(scorer).parameters
+
+
+def check_sample_weight(sample_weight, X):
+    """Return sample weights as an array of float64. All of them may be zero."""
+    # scikit-learn < 1.9 accepts weights that are all zero, and has no parameter for them.
+    known = inspect.signature(_check_sample_weight).parameters
+    options = {"allow_all_zero_weights": True} if "allow_all_zero_weights" in known else {}
+    return _check_sample_weight(sample_weight, X, dtype=np.float64, **options)
 
 
 def check_lbfgs_result(result, max_iter):

@@ -262,9 +262,7 @@ def check_weights(sample_weight, X, name="sample_weight"):
         return None
     with naming(name):
         _check_values(sample_weight, numeric=True)
-        weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, allow_all_zero_weights=True
-        )
+        weights = check_sample_weight(sample_weight, X)
     if weights.min() < 0:
         raise ValueError(
             f"{name} must be non-negative, got {weights.min()}. A weight of 0 excludes a sample."

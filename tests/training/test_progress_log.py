@@ -4,7 +4,7 @@ import logging
 import re
 
 import pytest
-from helpers import OURS, fit_quietly, iris
+from helpers import OURS, fit_quietly, iris, requires_sklearn
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier
@@ -104,6 +104,7 @@ def test_end_message_has_the_reason(parameters, reason, caplog):
     assert re.search(reason, caplog.messages[-1]), caplog.messages[-1]
 
 
+@requires_sklearn("1.9", "callbacks")
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_end_message_names_callbacks(solver, caplog):
     mlp = TorchMLPClassifier((5,), solver=solver, random_state=0).set_callbacks(StopAfter())

@@ -4,6 +4,7 @@ import copy
 from typing import Any, Literal, Self
 
 import numpy as np
+import sklearn
 import torch
 from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -133,11 +134,12 @@ class ExportMixin:
         theirs: Any = MLPClassifier() if is_classifier(self) else MLPRegressor()
         for name in ("activation", "loss"):
             value = getattr(self, name)
-            known = accepts(theirs, name, value) or (name, value) == ("loss", "log_loss")
-            if not known:
+            # Two losses are no values of a parameter: 'squared_error' before scikit-learn 1.7.
+            fixed = name == "loss" and value in ("log_loss", "squared_error")
+            if not (fixed or accepts(theirs, name, value)):
                 raise ValueError(
-                    f"{name}={value!r} has no counterpart in scikit-learn's "
-                    f"{type(theirs).__name__}. Use to_torch() instead."
+                    f"{name}={value!r} has no counterpart in the {type(theirs).__name__} of "
+                    f"scikit-learn {sklearn.__version__}. Use to_torch() instead."
                 )
         for name, value in self.get_params().items():
             if accepts(theirs, name, value):
