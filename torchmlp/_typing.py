@@ -37,5 +37,6 @@ Device: TypeAlias = str | torch.device
 
 AxesLike: TypeAlias = Axes | Sequence[Axes] | npt.NDArray[Any] | None
 Names: TypeAlias = Sequence[str] | npt.NDArray[Any]
+Epochs: TypeAlias = Sequence[int] | npt.NDArray[np.integer]
 Curves: TypeAlias = Mapping[str, Sequence[float] | npt.NDArray[Any]]
 Style: TypeAlias = dict[str, Any] | None  # keyword arguments of matplotlib

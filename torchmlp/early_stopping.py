@@ -11,17 +11,19 @@ from torchmlp.training.batches import Dataset
 from torchmlp.validation import check_any_weight
 
 
-def split(data, strata, fraction, random_state):
+def split(data, stratify, fraction, random_state, inverse_transform):
     """Split the data into a training and a validation set, as scikit-learn does.
 
     Parameters
     ----------
     data : Dataset
-    strata : array of shape (n_samples,) or None
+    stratify : array of shape (n_samples,) or None
         The class labels for a stratified split, or None for a random split.
     fraction : float
         Fraction of the samples in the validation set.
     random_state : numpy.random.RandomState
+    inverse_transform : callable (ndarray) -> ndarray
+        Converts class codes to labels, for errors.
 
     Returns
     -------
@@ -39,12 +41,18 @@ def split(data, strata, fraction, random_state):
                 np.arange(len(data)),
                 random_state=random_state,
                 test_size=fraction,
-                stratify=strata,
+                stratify=stratify,
             )
         except ValueError as error:
+            single = _single_classes(stratify, inverse_transform)
+            reason = (
+                f"y has a single sample of each of the classes {single}"
+                if single
+                else str(error).rstrip(".")
+            )
             raise ValueError(
                 f"early_stopping=True needs samples of each class in both parts of the split: "
-                f"{str(error).rstrip('.')}. Add samples, change validation_fraction={fraction}, or "
+                f"{reason}. Add samples, change validation_fraction={fraction}, or "
                 "set early_stopping=False."
             ) from error
     if len(held_out) < 2:
@@ -61,6 +69,14 @@ def split(data, strata, fraction, random_state):
     return Dataset(data.X, data.y, weights, train), validation
 
 
+def _single_classes(codes, inverse_transform):
+    """Return the labels of the classes with a single sample."""
+    if codes is None:
+        return []
+    found, counts = np.unique(codes, return_counts=True)
+    return inverse_transform(found[counts == 1][:, None]).tolist()
+
+
 def score_to_monitor(estimator, encoder, validation):
     """Return `FitInputs.score`, the function that computes the validation score.
 
@@ -72,15 +88,22 @@ def score_to_monitor(estimator, encoder, validation):
     validation : Dataset
     """
     X, y, sample_weight = validation.X, validation.y, validation.sample_weight
+
+    def default_score(raw, loss, model):
+        return encoder.score(y, raw, sample_weight)
+
+    def negative_loss(raw, loss, model):
+        return -loss
+
     if estimator.scoring is None:
-        return lambda raw, loss, model: encoder.score(y, raw, sample_weight)
+        return default_score
     if estimator.scoring == "loss":
-        return lambda raw, loss, model: -loss
+        return negative_loss
     scorer, targets = check_scoring(estimator, estimator.scoring), encoder.inverse_transform(y)
     weighted = sample_weight is not None and takes_weights(scorer)
     options = {"sample_weight": sample_weight} if weighted else {}
 
-    def score(raw, loss, model):
+    def score_of_scorer(raw, loss, model):
         fitted = model()
         try:
             value = scorer(fitted, X, targets, **options)
@@ -92,7 +115,7 @@ def score_to_monitor(estimator, encoder, validation):
             ) from error
         return _as_number(value, estimator.scoring)
 
-    return score
+    return score_of_scorer
 
 
 def _as_number(score, scoring):

@@ -3,10 +3,10 @@
 import numpy as np
 import scipy.sparse as sp
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
 
-from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, activate_outputs
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES
+from torchmlp.training.output_activations import activate_outputs
 
 
 class ClassEncoder:
@@ -19,8 +19,8 @@ class ClassEncoder:
 
     Parameters
     ----------
-    y : array-like
-        The labels, or the classes across all calls of `partial_fit`.
+    binarizer : LabelBinarizer
+        Fitted with the labels, or with the classes across all calls of `partial_fit`.
 
     Attributes
     ----------
@@ -31,20 +31,11 @@ class ClassEncoder:
         Whether each sample has a set of labels.
     """
 
-    def __init__(self, y):
-        self._read(LabelBinarizer().fit(y))
-
-    def _read(self, binarizer):
-        self.binarizer, self.classes = binarizer, binarizer.classes_
+    def __init__(self, binarizer):
+        self.binarizer = binarizer
+        self.classes = binarizer.classes_
         self.multiclass = binarizer.y_type_ == "multiclass"
         self.multilabel = binarizer.y_type_.startswith("multilabel")
-
-    @classmethod
-    def of(cls, binarizer):
-        """Create an encoder from a fitted `LabelBinarizer`."""
-        encoder = cls.__new__(cls)
-        encoder._read(binarizer)
-        return encoder
 
     def loss(self, name):
         """Return the multiclass or binary `Loss` for a value of the parameter `loss`."""
@@ -94,9 +85,9 @@ class ClassEncoder:
 
     def inverse_transform(self, encoded):
         """Return the labels for an encoded y."""
-        if self.multiclass:
-            return self.labels(encoded[:, 0])
-        return self.decode(encoded - 0.5)
+        if self.multilabel:
+            return self.binarizer.inverse_transform(encoded)
+        return self.labels(encoded[:, 0])
 
     def decode(self, raw):
         """Return the labels for raw outputs of shape (n_samples, n_outputs).
@@ -105,7 +96,6 @@ class ClassEncoder:
         Softmax and sigmoid are not applied, because they do not change this result.
         """
         if self.multilabel:
-            raw = raw.ravel() if raw.shape[1] == 1 else raw
             return self.binarizer.inverse_transform(raw, threshold=0.0)
         return self.labels(self._codes(raw))
 
@@ -119,7 +109,7 @@ class ClassEncoder:
         # With a single class, the output has no effect on the prediction.
         return np.minimum(raw[:, 0] > 0, len(self.classes) - 1)
 
-    def strata(self, encoded):
+    def stratify(self, encoded):
         """Return the class codes for a stratified split, or None for a multilabel target."""
         return None if self.multilabel else encoded
 
@@ -137,11 +127,12 @@ class ValueEncoder:
 
     Parameters
     ----------
-    loss : torchmlp.training.losses.Loss
+    out_activation : str
+        Output activation of the network.
     """
 
-    def __init__(self, loss):
-        self.out_activation = loss.out_activation
+    def __init__(self, out_activation):
+        self.out_activation = out_activation
 
     def encode(self, y):
         """Return a float32 (if y is float32) or float64 array of shape (n_samples, n_outputs).
@@ -176,8 +167,8 @@ class ValueEncoder:
         outputs = activate_outputs(raw, self.out_activation)
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
-    def strata(self, encoded):
-        return None
+    def stratify(self, encoded):
+        """Return None: the validation split of a regressor is not stratified."""
 
     def score(self, encoded, raw, sample_weight):
         """Return R² averaged over the outputs, or NaN if a prediction is not finite."""

@@ -6,9 +6,11 @@ from sklearn.utils.validation import check_is_fitted
 from torchmlp import _typing as t
 from torchmlp._sklearn_compat import available_if
 from torchmlp.training.activations import resolve_activations
-from torchmlp.training.device.placement import one_thread, prediction_device
+from torchmlp.training.device.placement import prediction_device
 from torchmlp.training.inference import as_layers, hidden_values, largest_outputs, raw_outputs
-from torchmlp.training.losses import BINARY_LOSSES, activate_outputs
+from torchmlp.training.losses import BINARY_LOSSES
+from torchmlp.training.output_activations import activate_outputs
+from torchmlp.training.threads import one_thread
 from torchmlp.validation import check_input, in_namespace_of_X, to_numpy
 
 
@@ -81,7 +83,33 @@ class PredictionMixin:
         return self._encoder.decode(raw_outputs(X, layers, activations))
 
 
-class ProbabilityMixin(PredictionMixin):
+def _gives_probabilities(loss):
+    """Return whether the outputs of a classifier with this loss are probabilities."""
+    return loss in BINARY_LOSSES and BINARY_LOSSES[loss].out_activation != "identity"
+
+
+def _has_probabilities(classifier):
+    """Return True, or raise an AttributeError if the loss has no probabilities."""
+    if not _gives_probabilities(classifier.loss):
+        raise AttributeError(
+            f"loss={classifier.loss!r} has no probabilities. Use decision_function, "
+            "loss='log_loss', or CalibratedClassifierCV with this classifier."
+        )
+    return True
+
+
+def _has_no_probabilities(classifier):
+    """Return True, or raise an AttributeError if the loss has probabilities."""
+    if _gives_probabilities(classifier.loss):
+        raise AttributeError(
+            f"decision_function is not available with loss={classifier.loss!r}, as in "
+            "scikit-learn's MLPClassifier. Use predict_proba for probabilities or predict_logits "
+            "for the raw outputs."
+        )
+    return True
+
+
+class ProbabilityMixin:
     """Additional prediction methods of the classifier."""
 
     def _predict_rows(self, X, layers, activations):
@@ -89,7 +117,7 @@ class ProbabilityMixin(PredictionMixin):
             return super()._predict_rows(X, layers, activations)
         return self._encoder.labels(largest_outputs(X, layers, activations))
 
-    @available_if(lambda self: self._check_no_probabilities())
+    @available_if(_has_no_probabilities)
     @in_namespace_of_X
     def decision_function(self, X: t.Matrix) -> t.Floats:
         """Return the raw outputs of the network, for a loss without probabilities.
@@ -122,7 +150,7 @@ class ProbabilityMixin(PredictionMixin):
         """
         return self._scores(X)
 
-    @available_if(lambda self: self._check_probabilities())
+    @available_if(_has_probabilities)
     @in_namespace_of_X
     def predict_logits(self, X: t.Matrix) -> t.Floats:
         """Return the raw outputs of the network, before softmax or sigmoid.
@@ -166,7 +194,7 @@ class ProbabilityMixin(PredictionMixin):
         raw = self._compute(raw_outputs, X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
-    @available_if(lambda self: self._check_probabilities())
+    @available_if(_has_probabilities)
     @in_namespace_of_X
     def predict_proba(self, X: t.Matrix) -> t.Floats:
         """Return probability estimates.
@@ -185,7 +213,7 @@ class ProbabilityMixin(PredictionMixin):
         outputs = activate_outputs(self._compute(raw_outputs, X), self.out_activation_)
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
-    @available_if(lambda self: self._check_probabilities())
+    @available_if(_has_probabilities)
     @in_namespace_of_X
     def predict_log_proba(self, X: t.Matrix) -> t.Floats:
         """Return the logarithm of the probability estimates.
@@ -202,23 +230,6 @@ class ProbabilityMixin(PredictionMixin):
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
-
-    def _check_probabilities(self):
-        if not _has_probabilities(self.loss):
-            raise AttributeError(
-                f"loss={self.loss!r} has no probabilities. Use decision_function, loss='log_loss', "
-                "or CalibratedClassifierCV with this classifier."
-            )
-        return True
-
-    def _check_no_probabilities(self):
-        if _has_probabilities(self.loss):
-            raise AttributeError(
-                f"decision_function is not available with loss={self.loss!r}, as in scikit-learn's "
-                "MLPClassifier. Use predict_proba for probabilities or predict_logits for the raw "
-                "outputs."
-            )
-        return True
 
 
 class ScoreMixin:
@@ -244,8 +255,3 @@ class ScoreMixin:
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
         return super().score(X, y, sample_weight)
-
-
-def _has_probabilities(loss):
-    """Return whether the outputs of a classifier with this loss are probabilities."""
-    return loss in BINARY_LOSSES and BINARY_LOSSES[loss].out_activation != "identity"

@@ -6,7 +6,7 @@ from sklearn.base import RegressorMixin
 
 from torchmlp import _typing as t
 from torchmlp._sklearn_compat import available_if, fit_context
-from torchmlp.base import BaseTorchMLP
+from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import REGRESSOR_CONSTRAINTS
 from torchmlp.encoding import ValueEncoder
 from torchmlp.prediction import ScoreMixin
@@ -358,13 +358,12 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     ) -> None:
         self._store(locals())
 
-    def _target_encoder(self, y, incremental, classes):
-        return ValueEncoder(self._loss(None))
+    def _encode_targets(self, call):
+        loss = regressor_loss(self.loss, float(self.quantile))
+        encoder = ValueEncoder(loss.out_activation)
+        return encoder, encoder.encode(call.y), loss
 
-    def _loss(self, encoder):
-        return regressor_loss(self.loss, float(self.quantile))
-
-    @available_if(lambda self: self._check_solver())
+    @available_if(supports_partial_fit)
     @fit_context
     def partial_fit(self, X: t.Matrix, y: t.Matrix, sample_weight: t.Vector | None = None) -> Self:
         """Update the model with a single epoch over the given data.
@@ -395,4 +394,4 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         ValueError
             As in `fit`. The estimator is then left unchanged.
         """
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(FitCall(X, y, sample_weight, incremental=True))

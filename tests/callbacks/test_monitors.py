@@ -24,7 +24,7 @@ from sklearn.utils.fixes import parse_version
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks.monitors import TimeLimit
-from torchmlp.training import batches
+from torchmlp.training import loaders
 
 X, y = iris()
 _, X_REG, Y_REG, _ = TASKS["regression"]
@@ -220,7 +220,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 3)
     return Clock(monkeypatch)
 
 

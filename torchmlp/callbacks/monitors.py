@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Any, cast
+from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -63,10 +63,12 @@ class ProgressBar(Monitor):
     """
 
     def __init__(self, description):
-        self.description, self.bar = description, cast(Any, None)
+        self.description = description
+        self.bar: Any = None
 
     def on_epoch_begin(self, inputs, state):
         if self.bar is None:
+            # Imported here, because it issues a warning in a notebook without ipywidgets.
             from tqdm.auto import tqdm
 
             self.bar = tqdm(
@@ -106,10 +108,9 @@ class TimeLimit(Monitor):
         Time limit in seconds, from the creation of this object.
     """
 
-    watches_blocks = True
-
     def __init__(self, limit):
-        self.limit, self.is_over = float(limit), False
+        self.limit = float(limit)
+        self.is_over = False
         self.end = time.monotonic() + self.limit
 
     def on_block_end(self, inputs, state):
@@ -152,10 +153,11 @@ def monitors_of(estimator, inputs, state, callbacks):
     """
     monitors: list[Monitor] = []
     if estimator.callbacks:
-        from torchmlp.callbacks.skorch_adapter import SkorchCallbacks  # imports skorch
+        # Imported here, because it imports skorch, which a fit without callbacks does not need.
+        from torchmlp.callbacks.skorch_adapter import skorch_monitors
 
         # They come first, because they may change the weights.
-        monitors.append(SkorchCallbacks(estimator.callbacks, inputs, state))
+        monitors += skorch_monitors(estimator.callbacks, inputs, state)
     monitors += callbacks
     if estimator.verbose == "bar" and not inputs.incremental:
         monitors.append(ProgressBar(type(estimator).__name__))

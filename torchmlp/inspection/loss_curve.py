@@ -1,16 +1,19 @@
 """LossCurveDisplay: loss and validation score during training."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import is_classifier
 
 from torchmlp import _typing as t
+from torchmlp.constraints import uses_lbfgs
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import (
     NEUTRAL,
-    distinct_colors,
+    checked_colors,
     grid_of_axes,
+    label_log_axis,
     legend_beside,
     merge_style,
 )
@@ -37,10 +40,15 @@ def loss_curves(estimators):
         raise ValueError("estimator={} is empty. Pass at least one fitted estimator.")
     models = {str(name): find_model(estimator).mlp for name, estimator in estimators.items()}
     for name, mlp in models.items():
-        if not len(getattr(mlp, "loss_curve_", [])):
+        if not hasattr(mlp, "loss_curve_"):
             raise ValueError(
                 f"estimator {name!r} has no loss_curve_: scikit-learn does not set it for "
                 "solver='lbfgs'. Use solver='adam' or 'sgd', or torchmlp's estimator."
+            )
+        if not len(mlp.loss_curve_):
+            raise ValueError(
+                f"estimator {name!r} has an empty loss_curve_: its training was stopped before the "
+                "first epoch or iteration was completed. Increase time_limit and fit again."
             )
 
     def curves(attribute):
@@ -48,7 +56,7 @@ def loss_curves(estimators):
         return {name: np.asarray(curve) for name, curve in by_name.items() if curve is not None}
 
     scores = curves("validation_scores_")
-    solvers = {"iteration" if mlp.solver == "lbfgs" else "epoch" for mlp in models.values()}
+    solvers = {"iteration" if uses_lbfgs(mlp) else "epoch" for mlp in models.values()}
     return {
         "loss": curves("loss_curve_"),
         "validation_loss": curves("validation_loss_curve_"),
@@ -195,6 +203,7 @@ class LossCurveDisplay:
         ax: t.AxesLike = None,
         *,
         yscale: Literal["linear", "log"] = "linear",
+        colors: Sequence[Any] | None = None,
         legend: bool = True,
         line_kw: t.Style = None,
     ) -> Self:
@@ -208,6 +217,8 @@ class LossCurveDisplay:
             created.
         yscale : {"linear", "log"}, default="linear"
             Scale of the loss axis.
+        colors : list of color, default=None
+            Color of each network. If `None`, default colors are used.
         legend : bool, default=True
             Whether to draw a legend if there is more than one loss curve.
         line_kw : dict, default=None
@@ -217,21 +228,28 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
             The display.
+
+        Raises
+        ------
+        ValueError
+            If the length of `colors` is not the number of networks.
         """
         from matplotlib.lines import Line2D
 
+        checked = checked_colors(colors, len(self.loss), "networks")
+        color_of = dict(zip(self.loss, checked, strict=True))
         scores = self.validation_score or {}
         ratios = {"height_ratios": (2, 1)} if scores else {}
         self.axes_ = grid_of_axes(ax, 2 if scores else 1, 1, **ratios)
-        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
-        colors = dict(zip(self.loss, distinct_colors(len(self.loss)), strict=True))
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
 
         def draw(ax, curves, **style):
             lines = {}
             for name, values in curves.items():
                 n_steps = len(self.loss[name])
                 steps = np.arange(n_steps - len(values), n_steps) + 1
-                defaults = {"color": colors[name], "label": name, **style}
+                defaults = {"color": color_of[name], "label": name, **style}
                 (lines[name],) = ax.plot(steps, values, **merge_style(Line2D, defaults, line_kw))
             return lines
 
@@ -241,6 +259,8 @@ class LossCurveDisplay:
         for line in self.score_lines_.values():
             line.set_markevery([int(np.argmax(line.get_ydata()))])
         self.ax_.set(yscale=yscale, ylabel="loss")
+        if yscale == "log":
+            label_log_axis(self.ax_.yaxis)
         if scores:
             self.axes_[1].sharex(self.ax_)
             self.ax_.tick_params(labelbottom=False)

@@ -12,7 +12,7 @@ import torch
 from torchmlp.training.batches import Dataset
 from torchmlp.training.losses import Loss
 from torchmlp.training.parameters import Parameters
-from torchmlp.training.schedules import Constant
+from torchmlp.training.schedules import Schedule
 from torchmlp.training.solvers import Solver
 from torchmlp.training.workspace import Layout
 
@@ -55,6 +55,11 @@ class Settings:
     device: Any
     dtype: str
 
+    @property
+    def uses_lbfgs(self):
+        """Whether the solver is L-BFGS. The other solvers train on mini-batches."""
+        return self.solver == "lbfgs"
+
     def __post_init__(self):
         """Convert NumPy scalars to Python numbers: int8 or float32 would overflow or round."""
         for setting in fields(self):
@@ -94,12 +99,12 @@ class FitInputs:
     data: Dataset
     layout: Layout
     batch_size: int
-    validation: Dataset | None = None
-    score: Callable | None = None
-    make_model: Callable[[Any, Any], Any] | None = None
-    inverse_transform: Callable[[np.ndarray], np.ndarray] | None = None
-    incremental: bool = False
-    resumable: bool = False
+    validation: Dataset | None
+    score: Callable | None
+    make_model: Callable[[Any, Any], Any]
+    inverse_transform: Callable[[np.ndarray], np.ndarray]
+    incremental: bool
+    resumable: bool
 
     @property
     def monitors_score(self):
@@ -107,8 +112,8 @@ class FitInputs:
         return self.validation is not None and self.score is not None
 
     @property
-    def n_multiply_adds(self):
-        """Number of multiply-adds in the largest matrix product of a step."""
+    def largest_product(self):
+        """Number of multiply-adds of the largest matrix product of a step."""
         first, *rest = (a * b for a, b in pairwise(self.layout.layer_units))
         X = self.data.X
         if not isinstance(X, np.ndarray):
@@ -158,7 +163,8 @@ class Progress:
     @property
     def row(self):
         """The row of the history for the current epoch."""
-        return list.__getitem__(self.history, -1)  # skorch's `History.__getitem__` copies all rows
+        # With skorch callbacks, `history` is a `History`, whose `__getitem__` copies all rows.
+        return list.__getitem__(self.history, -1)
 
     def begin_epoch(self):
         """Append a row to the history."""
@@ -236,7 +242,7 @@ class SavedState:
     ----------
     solver_name : str
     solver : dict
-        The return value of `Solver.state`.
+        The return value of `Solver.state_dict`.
     rate : float
         Learning rate of the next epoch.
     order : int array of shape (n_rows,) or None
@@ -271,8 +277,8 @@ class FitState:
     progress : Progress
     random_state : numpy.random.RandomState
         Random number generator for the order of the samples.
-    schedule : Constant
-        Learning rate schedule. `Constant` is the base class of all schedules.
+    schedule : Schedule
+        Learning rate schedule.
     solver : Solver or None
         None for L-BFGS.
     order : int array of shape (n_rows,) or None
@@ -289,7 +295,7 @@ class FitState:
     gradient: Parameters
     progress: Progress
     random_state: np.random.RandomState
-    schedule: Constant
+    schedule: Schedule
     solver: Solver | None = None
     order: Any = None
     dropout_generator: torch.Generator | None = None
@@ -324,7 +330,7 @@ class FitState:
         generator = self.dropout_generator
         return SavedState(
             solver_name=self.solver.name,
-            solver=self.solver.state(),
+            solver=self.solver.state_dict(),
             rate=self.schedule.rate,
             order=self.order,
             dropout_generator=None if generator is None else generator.get_state().numpy(),

@@ -1,38 +1,38 @@
 """The training loop: epochs, monitors, stopping criteria and learning rate updates."""
 
 import math
-from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training import lbfgs
-from torchmlp.training.device.placement import n_threads
-from torchmlp.training.divergence import remedy
+from torchmlp.training.divergence import divergence_advice
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
 from torchmlp.training.progress_log import line_writer, log_end, log_start
 from torchmlp.training.stochastic import EpochTrainer
+from torchmlp.training.threads import n_threads
 
-EXPLOSION = 1e3  # ratio of the last loss to the first one from which a fit has diverged
+DIVERGED_RATIO = 1e3  # a fit has diverged if the last loss is this many times the first
 
 
 class Monitor:
     """Base class for objects that observe a fit and may stop it, such as a progress bar.
 
-    Attributes
-    ----------
-    watches_blocks : bool
-        Whether to call `on_block_end`.
-    on_gradient, on_batch_end : callable () -> None, or None
-        `on_gradient` is called after the gradient of each batch is computed, and may change
-        ``state.gradient``. `on_batch_end` is called after each update of the weights.
+    The hooks are the methods whose names begin with ``on_``. They do nothing, and only those that a
+    subclass overrides are called. The first three of them may be called many times per epoch.
     """
 
-    watches_blocks = False
-    on_gradient: Callable[[], object] | None = None
-    on_batch_end: Callable[[], object] | None = None
+    def on_grad_computed(self, inputs, state):
+        """Run after the gradient of each batch is computed. May change ``state.gradient``."""
+
+    def on_batch_end(self, inputs, state):
+        """Run after each update of the weights."""
+
+    def on_block_end(self, inputs, state):
+        """Run after each block of batches. Return whether to stop training."""
 
     def on_train_begin(self, inputs, state):
         """Run before the first epoch."""
@@ -40,19 +40,34 @@ class Monitor:
     def on_epoch_begin(self, inputs, state):
         """Run before each epoch."""
 
-    def on_block_end(self, inputs, state):
-        """Run after each block of batches. Return whether to stop training."""
-        return False
-
     def on_epoch_end(self, inputs, state):
         """Run after each epoch. Return whether to stop training. May change the weights."""
-        return False
 
     def on_train_end(self, inputs, state):
         """Run after training, unless it failed. May change the weights."""
 
     def close(self):
         """Release resources, also if training failed."""
+
+
+HOOKS = [name for name in vars(Monitor) if name.startswith("on_")]
+
+
+def _hooks(monitors, inputs, state):
+    """Return the hooks that the monitors override, by name, as callables without arguments."""
+    return {
+        name: [
+            partial(getattr(monitor, name), inputs, state)
+            for monitor in monitors
+            if getattr(type(monitor), name) is not getattr(Monitor, name)
+        ]
+        for name in HOOKS
+    }
+
+
+def _monitor_name(hook):
+    """Return the name of the class of a monitor, given one of its hooks."""
+    return type(hook.func.__self__).__name__
 
 
 def train(inputs, state, monitors=()):
@@ -98,16 +113,20 @@ class _Loop:
     """The training loop of one fit."""
 
     def __init__(self, inputs, state, monitors):
-        self.inputs, self.state, self.monitors = inputs, state, monitors
+        self.inputs = inputs
+        self.state = state
+        self.hooks = _hooks(monitors, inputs, state)
+        # None if no monitor needs it, so that the device is not synchronized after each block.
+        watched = self.hooks["on_block_end"]
+        self.on_block_end = partial(self._call_hooks, "on_block_end") if watched else None
         self.write_line = line_writer(inputs.settings.verbose)
         self.stop_reason = ""
 
-    def _notify(self, method, monitors=None):
-        """Call a method of the monitors. Return whether one of them stops training."""
-        monitors = self.monitors if monitors is None else monitors
-        stopping = [m for m in monitors if getattr(m, method)(self.inputs, self.state)]
+    def _call_hooks(self, name):
+        """Call a hook of all monitors. Return whether one of them stops training."""
+        stopping = [hook for hook in self.hooks[name] if hook()]
         if stopping:
-            self.stop_reason = f"Stopped by {', '.join(type(m).__name__ for m in stopping)}."
+            self.stop_reason = f"Stopped by {', '.join(map(_monitor_name, stopping))}."
         return bool(stopping)
 
     def begin(self):
@@ -120,12 +139,12 @@ class _Loop:
                 _, score = evaluate(self.inputs, state)
                 state.progress.best_validation_score = score if math.isfinite(score) else -math.inf
                 state.progress.no_improvement_count = 0
-        self._notify("on_train_begin")
+        self._call_hooks("on_train_begin")
 
     def run_epochs(self):
         """Train epoch by epoch with a stochastic solver."""
         settings = self.inputs.settings
-        with EpochTrainer(self.inputs, self.state, self._hooks(), self._on_block_end()) as trainer:
+        with EpochTrainer(self.inputs, self.state, self.hooks, self.on_block_end) as trainer:
             for _ in range(settings.max_iter):
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
@@ -148,25 +167,14 @@ class _Loop:
                 self.before_epoch()
             return stop
 
-        result = lbfgs.minimize(self.inputs, self.state, iteration_ends, self._on_block_end())
+        result = lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
         if result is not None:
             self.stop_reason = str(result.message)
         return result
 
-    def _hooks(self):
-        names = "on_gradient", "on_batch_end"
-        return {
-            name: [hook for m in self.monitors if (hook := getattr(m, name)) is not None]
-            for name in names
-        }
-
-    def _on_block_end(self):
-        watching = [monitor for monitor in self.monitors if monitor.watches_blocks]
-        return (lambda: self._notify("on_block_end", watching)) if watching else None
-
     def before_epoch(self):
         self.state.progress.begin_epoch()
-        self._notify("on_epoch_begin")
+        self._call_hooks("on_epoch_begin")
 
     def after_epoch(self, loss, n_rows):
         """Record and validate an epoch, and call the monitors. Return whether to stop training."""
@@ -175,10 +183,11 @@ class _Loop:
         if self.write_line is not None:
             self.write_line(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
         is_best = self._compare_with_best()
-        stop = self._notify("on_epoch_end")
+        stop = self._call_hooks("on_epoch_end")
         if is_best:
             state.keep_best()  # after the monitors, which may change the weights
-        return self._rule_stops() or stop  # _rule_stops also updates the learning rate
+        state.schedule.epoch_ends(progress.n_iter, progress.t)
+        return self._check_stopping_criteria() or stop
 
     def _compare_with_best(self):
         """Evaluate the validation data. Return whether their score is the best so far."""
@@ -195,10 +204,9 @@ class _Loop:
             progress.compare_loss(settings.tol)
         return False
 
-    def _rule_stops(self):
-        """Update the learning rate. Return whether a stopping criterion of scikit-learn is met."""
+    def _check_stopping_criteria(self):
+        """Return whether training diverged, or a stopping criterion of scikit-learn is met."""
         state, progress, schedule = self.state, self.state.progress, self.state.schedule
-        schedule.epoch_ends(progress.n_iter, progress.t)
         if state.diverged():
             self.stop_reason = f"Training diverged in epoch {progress.n_iter}."
             if self.inputs.monitors_score:
@@ -230,22 +238,31 @@ class _Loop:
         state, progress = self.state, self.state.progress
         state.restore_best()
         progress.discard_unfinished_epoch()
-        self._notify("on_train_end")
-        if self.inputs.monitors_score and progress.best_validation_score == -math.inf:
-            message = "No validation score was finite; the initial weights are kept."
-            state.pending_warnings.append((f"{message} {remedy(self.inputs)}", ConvergenceWarning))
-        elif not self.inputs.monitors_score and self._loss_exploded():
-            message = (
-                f"Training diverged: the loss was {progress.loss_curve[-progress.n_iter]:.3g} in "
-                f"the first epoch and is {progress.loss:.3g} in the last."
-            )
-            state.pending_warnings.append((f"{message} {remedy(self.inputs)}", ConvergenceWarning))
+        self._call_hooks("on_train_end")
+        if message := self._divergence_message():
+            advice = divergence_advice(self.inputs)
+            state.pending_warnings.append((f"{message} {advice}", ConvergenceWarning))
         if not state.weights_are_finite():
+            advice = divergence_advice(self.inputs)
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
                 "values and need to be preprocessed. Training diverged in epoch "
-                f"{len(progress.loss_curve)} (loss {progress.loss}). {remedy(self.inputs)}"
+                f"{len(progress.loss_curve)} (loss {progress.loss}). {advice}"
             )
+
+    def _divergence_message(self):
+        """Return a warning for a fit that diverged but has finite weights, or an empty string."""
+        progress = self.state.progress
+        if self.inputs.monitors_score:
+            if progress.best_validation_score == -math.inf:
+                return "No validation score was finite; the initial weights are kept."
+        elif self._loss_exploded():
+            first = progress.loss_curve[-progress.n_iter]
+            return (
+                f"Training diverged: the loss was {first:.3g} in the first epoch and is "
+                f"{progress.loss:.3g} in the last."
+            )
+        return ""
 
     def _loss_exploded(self):
         """Return whether the last loss is not finite, or much larger than the first."""
@@ -253,7 +270,7 @@ class _Loop:
         if not progress.n_iter:
             return False
         first = max(progress.loss_curve[-progress.n_iter], self.inputs.settings.tol)
-        return not math.isfinite(progress.loss) or progress.loss > EXPLOSION * first
+        return not math.isfinite(progress.loss) or progress.loss > DIVERGED_RATIO * first
 
 
 def evaluate(inputs, state):

@@ -7,22 +7,22 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-NARROW = 64  # number of columns
+MIN_WIDE_COLUMNS = 64  # matrices with fewer columns are narrow
 
 
-def by_columns(n_rows, n_columns, dtype):
+def is_column_major(n_rows, n_columns, dtype):
     """Return whether a matrix is stored in column-major order, for faster products.
 
     This applies to matrices with few columns: with ten columns, a product in row-major order takes
     two to seven times as long. In float64, it also applies to matrices with more rows than columns
     (measured with MKL, see benchmarks/NOTES.md).
     """
-    return n_columns < NARROW or (dtype == torch.float64 and n_rows > n_columns)
+    return n_columns < MIN_WIDE_COLUMNS or (dtype == torch.float64 and n_rows > n_columns)
 
 
 def as_matrix(flat, n_rows, n_columns, stack=()):
-    """View a vector as a matrix, or a stack of matrices, in the order that `by_columns` selects."""
-    if by_columns(n_rows, n_columns, flat.dtype):
+    """View a vector as a matrix, or a stack of them, in the order of `is_column_major`."""
+    if is_column_major(n_rows, n_columns, flat.dtype):
         return flat.view(*stack, n_columns, n_rows).mT
     return flat.view(*stack, n_rows, n_columns)
 
@@ -63,7 +63,8 @@ class Parameters:
     """
 
     def __init__(self, layer_units, dtype, device, sparse_input=False, stack=()):
-        self.layer_units, self.sparse_input = tuple(layer_units), sparse_input
+        self.layer_units = tuple(layer_units)
+        self.sparse_input = sparse_input
         self.stack = tuple(stack)
         shapes, n_members = list(pairwise(self.layer_units)), math.prod(self.stack)
         sizes = [n_members * fan_in * fan_out for fan_in, fan_out in shapes]
@@ -119,7 +120,7 @@ class Parameters:
         """
         return [view.t() for layer in self.layers for view in layer]
 
-    def by_rows(self, vector):
+    def to_row_major(self, vector):
         """Convert a vector with the layout of `flat` to an array with row-major matrices.
 
         The saved state uses this order, because the memory order of a later fit may be different:
@@ -128,12 +129,12 @@ class Parameters:
         views = self._views_of(vector.detach().cpu().clone())
         return torch.cat([view.reshape(-1) for view in views]).numpy()
 
-    def from_rows(self, array):
-        """Inverse of `by_rows`. The vector that is returned is on the CPU."""
-        by_rows = torch.from_numpy(np.array(array))
-        vector = torch.empty_like(by_rows)
+    def from_row_major(self, array):
+        """Inverse of `to_row_major`. The vector that is returned is on the CPU."""
+        row_major = torch.from_numpy(np.array(array))
+        vector = torch.empty_like(row_major)
         views = self._views_of(vector)
-        for view, piece in zip(views, by_rows.split([v.numel() for v in views]), strict=True):
+        for view, piece in zip(views, row_major.split([v.numel() for v in views]), strict=True):
             view.copy_(piece.view(view.shape))
         return vector
 
@@ -165,6 +166,16 @@ class Parameters:
         return arrays(self.coefs), arrays(self.intercepts)
 
 
+# Bound of the uniform distribution: (fan_in, fan_out, activation) -> float.
+INITS = {
+    "glorot": lambda fan_in, fan_out, activation: np.sqrt(
+        (2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out)
+    ),
+    "torch": lambda fan_in, fan_out, activation: 1 / np.sqrt(fan_in),
+    "zeros": lambda fan_in, fan_out, activation: 0.0,
+}
+
+
 def initial_weights(init, layer_units, activations, random_state, dtype):
     """Draw initial weights, layer by layer, coefficients before intercepts.
 
@@ -192,13 +203,3 @@ def initial_weights(init, layer_units, activations, random_state, dtype):
         coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(dtype))
         intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(dtype))
     return coefs, intercepts
-
-
-# Bound of the uniform distribution: (fan_in, fan_out, activation) -> float.
-INITS = {
-    "glorot": lambda fan_in, fan_out, activation: np.sqrt(
-        (2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out)
-    ),
-    "torch": lambda fan_in, fan_out, activation: 1 / np.sqrt(fan_in),
-    "zeros": lambda fan_in, fan_out, activation: 0.0,
-}

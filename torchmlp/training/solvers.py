@@ -10,11 +10,14 @@ import torch
 
 
 class Solver:
-    """Updates the weights in place. A step is ``update(*factors(rate))`` with the learning rate.
+    """Base class of the solvers, which update the weights in place.
 
-    `factors` returns the numbers that change from step to step. In a CUDA graph, `update` reads
-    them from device memory, where they are written before the replay. Otherwise they are Python
-    numbers. For a stack of networks, rates and factors have one entry per network.
+    A step is ``update(*factors(rate))``, with the learning rate of the epoch. `factors` returns the
+    numbers that change from step to step, such as the learning rate with the bias correction of
+    Adam. `update` changes the weights. They are separate because a CUDA graph contains only
+    `update`: the factors of all steps of a block are written to device memory before the replay,
+    and `update` gets tensors. Otherwise, it gets Python numbers. For a stack of networks, the rate
+    and the factors have one entry per network.
 
     Parameters
     ----------
@@ -26,27 +29,28 @@ class Solver:
     """
 
     name: str
-    decouples_penalty = False  # whether the solver applies the penalty, not the gradient
+    decoupled_weight_decay = False  # whether `update` applies the penalty, not the gradient
     capturable = True  # whether a CUDA graph may contain the update
 
     def __init__(self, settings, weights, gradient):
-        self.weights, self.gradient = weights, gradient
+        self.weights = weights
+        self.gradient = gradient
         self._scaled: Any = None
 
     def factors(self, rate):
         """Begin a step. Return the arguments of `update`."""
         return (torch.from_numpy(rate) if self.weights.stack else rate,)
 
-    def state(self):
+    def update(self, *factors):
+        """Update the weights with the gradient."""
+        raise NotImplementedError
+
+    def state_dict(self):
         """Return the state of the solver, without tensors, for a later `partial_fit`."""
         raise NotImplementedError
 
-    def restore(self, state):
-        """Restore a state that `state` returned."""
-        raise NotImplementedError
-
-    def update(self, *factors):
-        """Update the weights by the gradient."""
+    def load_state_dict(self, state_dict):
+        """Restore a state that `state_dict` returned."""
         raise NotImplementedError
 
     def _times(self, vector, rate):
@@ -86,11 +90,11 @@ class SGD(Solver):
         else:
             self.weights.flat.add_(velocity)
 
-    def state(self):
-        return {"velocity": self.weights.by_rows(self.velocity)}
+    def state_dict(self):
+        return {"velocity": self.weights.to_row_major(self.velocity)}
 
-    def restore(self, state):
-        self.velocity.copy_(self.weights.from_rows(state["velocity"]))
+    def load_state_dict(self, state_dict):
+        self.velocity.copy_(self.weights.from_row_major(state_dict["velocity"]))
 
 
 class Adam(Solver):
@@ -105,7 +109,8 @@ class Adam(Solver):
 
     def __init__(self, settings, weights, gradient):
         super().__init__(settings, weights, gradient)
-        self.beta_1, self.beta_2 = settings.beta_1, settings.beta_2
+        self.beta_1 = settings.beta_1
+        self.beta_2 = settings.beta_2
         self.epsilon = settings.epsilon
         self.moment_1 = torch.zeros_like(weights.flat)
         self.moment_2 = torch.zeros_like(weights.flat)
@@ -154,17 +159,17 @@ class Adam(Solver):
             direction, rate = self._times(direction, rate), 1.0
         self.weights.flat.sub_(direction, alpha=rate)
 
-    def state(self):
+    def state_dict(self):
         return {
             "t": self.t,
-            "moment_1": self.weights.by_rows(self.moment_1),
-            "moment_2": self.weights.by_rows(self.moment_2),
+            "moment_1": self.weights.to_row_major(self.moment_1),
+            "moment_2": self.weights.to_row_major(self.moment_2),
         }
 
-    def restore(self, state):
-        self.t = state["t"]
-        self.moment_1.copy_(self.weights.from_rows(state["moment_1"]))
-        self.moment_2.copy_(self.weights.from_rows(state["moment_2"]))
+    def load_state_dict(self, state_dict):
+        self.t = state_dict["t"]
+        self.moment_1.copy_(self.weights.from_row_major(state_dict["moment_1"]))
+        self.moment_2.copy_(self.weights.from_row_major(state_dict["moment_2"]))
 
 
 class AdamW(Adam):
@@ -174,7 +179,7 @@ class AdamW(Adam):
     """
 
     name = "adamw"
-    decouples_penalty = True
+    decoupled_weight_decay = True
 
     def __init__(self, settings, weights, gradient):
         super().__init__(settings, weights, gradient)
@@ -213,7 +218,7 @@ class TorchSolver(Solver):
         self.params = [torch.nn.Parameter(view) for view in weights.torch_views()]
         self.optimizers = _make_optimizers(settings.solver, self.params, rate)
         self.name = " and ".join(map(_describe, self.optimizers))
-        self._rate_factors = [group["lr"] / rate for group in self._groups()]
+        self._rate_ratios = [group["lr"] / rate for group in self._groups()]
         self._gradients = gradient.torch_views()
 
     def _groups(self):
@@ -221,32 +226,42 @@ class TorchSolver(Solver):
 
     @torch.inference_mode(False)
     def update(self, rate):
-        for group, factor in zip(self._groups(), self._rate_factors, strict=True):
+        for group, factor in zip(self._groups(), self._rate_ratios, strict=True):
             group["lr"] = rate * factor
         for parameter, view in zip(self.params, self._gradients, strict=True):
             parameter.grad = view
         for optimizer in self.optimizers:
             optimizer.step()
 
-    def state(self):
+    def state_dict(self):
         return {
-            "optimizers": [without_tensors(o.state_dict()) for o in self.optimizers],
+            "optimizers": [tensors_to_numpy(o.state_dict()) for o in self.optimizers],
             "dtype": str(self.weights.flat.dtype),
         }
 
-    def restore(self, state):
-        for optimizer, arrays in zip(self.optimizers, state["optimizers"], strict=True):
-            loaded = with_tensors(arrays)
+    def load_state_dict(self, state_dict):
+        dtype = state_dict["dtype"]
+        for optimizer, arrays in zip(self.optimizers, state_dict["optimizers"], strict=True):
+            loaded = numpy_to_tensors(arrays)
             optimizer.load_state_dict(loaded)
             params = [p for group in optimizer.param_groups for p in group["params"]]
             for i, parameter in enumerate(params):
                 own = optimizer.state[parameter]
                 for key, value in loaded["state"].get(i, {}).items():
                     if isinstance(value, torch.Tensor):
-                        own[key] = _as_made(value, parameter, state["dtype"]).to(own[key].device)
+                        own[key] = _like_new_state(value, parameter, dtype).to(own[key].device)
 
 
-def _as_made(value, parameter, stored_dtype):
+SOLVERS: dict[str, type[Solver]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}
+
+
+def make_solver(settings, weights, gradient):
+    """Return the solver with the name `settings.solver`, or a `TorchSolver` for a callable."""
+    kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
+    return kind(settings, weights, gradient)
+
+
+def _like_new_state(value, parameter, stored_dtype):
     """Return a tensor of a saved state with the dtype and memory order of a new state.
 
     `Optimizer.load_state_dict` casts it to the dtype of the parameter, even if the optimizer uses
@@ -317,12 +332,12 @@ def _check_optimizer(optimizer, factory):
         )
 
 
-def without_tensors(state):
+def tensors_to_numpy(state):
     """Return the state of a solver with NumPy arrays instead of tensors."""
     return _converted(state, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy())
 
 
-def with_tensors(state):
+def numpy_to_tensors(state):
     """Return the state of a solver with tensors instead of NumPy arrays."""
     return _converted(state, np.ndarray, lambda array: torch.from_numpy(np.array(array)))
 
@@ -333,12 +348,3 @@ def _converted(state, kind, convert):
     if isinstance(state, (list, tuple)):
         return type(state)(_converted(value, kind, convert) for value in state)
     return convert(state) if isinstance(state, kind) else state
-
-
-SOLVERS: dict[str, type[SGD] | type[Adam]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}
-
-
-def make_solver(settings, weights, gradient):
-    """Return the solver with the name `settings.solver`, or a `TorchSolver` for a callable."""
-    kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
-    return kind(settings, weights, gradient)

@@ -9,8 +9,8 @@ import torch
 
 from torchmlp.training.products import as_tensor
 
-SHARE = 0.5  # fraction of the free device memory for `Resident` data
-CHUNK_BYTES = 1 << 26
+MAX_MEMORY_FRACTION = 0.5  # of the free device memory, for `Resident` data
+MAX_CHUNK_BYTES = 1 << 26  # of X in float64, when `Resident` copies the data to the device
 
 
 class Buffers(NamedTuple):
@@ -124,7 +124,7 @@ class Resident:
         self.X = layout.empty_operand(n_rows, data.X.shape[1])
         self.y = empty_targets(data.y, n_rows, layout)
         self.order = None
-        step = max(1, CHUNK_BYTES // (8 * data.X.shape[1]))
+        step = max(1, MAX_CHUNK_BYTES // (8 * data.X.shape[1]))
         for start in range(0, n_rows, step):
             part = slice(start, start + step)
             rows = part if data.rows is None else data.rows[part]
@@ -134,10 +134,10 @@ class Resident:
 
     @staticmethod
     def fits(data, layout):
-        """Return whether the data need at most the fraction `SHARE` of the free device memory."""
+        """Return whether the data need at most `MAX_MEMORY_FRACTION` of the free device memory."""
         row = data.X.shape[1] * layout.product_dtype.itemsize
         row += empty_targets(data.y, 1, layout).nbytes
-        return len(data) * row <= SHARE * free_memory(layout.device)
+        return len(data) * row <= MAX_MEMORY_FRACTION * free_memory(layout.device)
 
     def begin_epoch(self, order):
         """Set the order of the rows in an epoch. None means the order of the data."""
@@ -164,15 +164,15 @@ class InPlace:
     def __init__(self, buffers):
         self.host = buffers
 
-    def open(self):
-        """Return the host buffers. Wait until they can be overwritten."""
+    def acquire(self):
+        """Wait until the host buffers can be overwritten, and return them."""
         return self.host
 
     def send(self):
         """Transfer the host buffers to the device."""
 
-    def trained(self):
-        """Mark the end of the training on the current content of the buffers."""
+    def release(self):
+        """Mark the end of the training on the buffers, which can then be overwritten."""
 
 
 class Copied(InPlace):
@@ -180,15 +180,15 @@ class Copied(InPlace):
 
     def __init__(self, buffers):
         self.buffers = buffers
-        self.host = Buffers(*(None if b is None else self._twin(b) for b in buffers))
+        self.host = Buffers(*(None if b is None else self._host_buffer(b) for b in buffers))
 
-    def _twin(self, buffer):
+    def _host_buffer(self, buffer):
         return torch.empty_like(buffer, device="cpu")
 
     def _copy(self, non_blocking=False):
-        for buffer, twin in zip(self.buffers, self.host, strict=True):
+        for buffer, host_buffer in zip(self.buffers, self.host, strict=True):
             if buffer is not None:
-                buffer.copy_(twin, non_blocking=non_blocking)
+                buffer.copy_(host_buffer, non_blocking=non_blocking)
 
     def send(self):
         self._copy()
@@ -209,13 +209,14 @@ class Streamed(Copied):
     def __init__(self, buffers, stream):
         super().__init__(buffers)
         self.stream = stream
-        self.copied, self.free = torch.cuda.Event(), torch.cuda.Event()
-        self.trained()  # earlier work on the same memory may still be running
+        self.copied = torch.cuda.Event()
+        self.free = torch.cuda.Event()
+        self.release()  # earlier work on the same memory may still be running
 
-    def _twin(self, buffer):
+    def _host_buffer(self, buffer):
         return torch.empty_like(buffer, device="cpu", pin_memory=True)
 
-    def open(self):
+    def acquire(self):
         self.copied.synchronize()
         return self.host
 
@@ -227,7 +228,7 @@ class Streamed(Copied):
             self.copied.record(self.stream)
         current.wait_event(self.copied)
 
-    def trained(self):
+    def release(self):
         self.free.record(torch.cuda.current_stream(self.stream.device))
 
 
