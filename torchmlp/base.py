@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torchmlp import _typing as t
 from torchmlp._sklearn_compat import (
     CallbackSupportMixin,
+    DocumentationLink,
     ParameterChecks,
     check_lbfgs_result,
     fit_context,
@@ -77,7 +78,13 @@ class FitCall:
 
 
 class BaseTorchMLP(
-    PredictionMixin, ExportMixin, ParameterChecks, CallbackSupportMixin, BaseEstimator, ABC
+    PredictionMixin,
+    ExportMixin,
+    ParameterChecks,
+    DocumentationLink,
+    CallbackSupportMixin,
+    BaseEstimator,
+    ABC,
 ):
     """Base class of the multilayer perceptrons. Use the derived classes instead."""
 

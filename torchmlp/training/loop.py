@@ -99,7 +99,7 @@ def train(inputs, state, monitors=()):
         loop.begin()
         log_start(inputs)
         try:
-            run = loop.run_lbfgs if inputs.settings.solver == "lbfgs" else loop.run_epochs
+            run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
             result = run()
         except KeyboardInterrupt:
             loop.stop_reason = "Training interrupted by user."
@@ -200,7 +200,7 @@ class _Loop:
                 if self.write_line is not None:
                     self.write_line(f"Validation score: {score:f}")
                 return progress.compare_score(settings.tol)
-        if settings.solver != "lbfgs":  # L-BFGS has its own stopping criterion
+        if not settings.uses_lbfgs:  # L-BFGS has its own stopping criterion
             progress.compare_loss(settings.tol)
         return False
 
