@@ -153,10 +153,12 @@ def iris():
 
 def fit_quietly(estimator, *args, **kwargs):
     """Fit, without the warning that max_iter was reached."""
-    if isinstance(estimator, (MLPClassifier, MLPRegressor)) and args[2:] and BEFORE_1_7:
-        if args[2] is not None:
+    if isinstance(estimator, (MLPClassifier, MLPRegressor)) and BEFORE_1_7:
+        if len(args) > 2 and args[2] is not None:
             pytest.skip("sample weights of MLPClassifier and MLPRegressor: new in scikit-learn 1.7")
         args = args[:2]
+        if estimator.early_stopping and np.asarray(args[1]).dtype.kind == "U":
+            pytest.skip("MLPClassifier stops early with string labels since scikit-learn 1.7")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(*args, **kwargs)

@@ -54,7 +54,7 @@ except ModuleNotFoundError:  # scikit-learn < 1.9
         """Raises an error that names the required version of scikit-learn."""
 
         @property
-        def set_callbacks(self):
+        def set_callbacks(self) -> Any:
             """Not available."""
             raise AttributeError(
                 "set_callbacks requires scikit-learn 1.9 or newer, but the installed version is "
@@ -149,7 +149,8 @@ def takes_weights(scorer):
     """Return whether a scorer object or a scoring function accepts `sample_weight`."""
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
-    return "sample_weight" in inspect.signature(scorer).parameters
+    function = getattr(scorer, "_score_func", scorer)  # of a scorer of scikit-learn < 1.7
+    return "sample_weight" in inspect.signature(function).parameters
 
 
 def check_sample_weight(sample_weight, X):
