@@ -7,16 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from sklearn.callback import CallbackSupportMixin
 from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
 
+from torchmlp._sklearn_compat import CallbackSupportMixin
+
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
-    {"_sklearn_compat", "training", "training.device"},
+    {"_sklearn_compat", "_typing", "training", "training.device", "training.progress_log"},
     {"training.callable_loss", "training.threads"},
     {"training.activations", "training.parameters", "training.products"},
     {"training.device.placement"},

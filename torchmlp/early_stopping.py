@@ -46,7 +46,9 @@ def split(data, stratify, fraction, random_state, inverse_transform):
         except ValueError as error:
             single = _single_classes(stratify, inverse_transform)
             reason = (
-                f"y has a single sample of each of the classes {single}"
+                # scikit-learn's words, with labels instead of class codes
+                "The least populated class in y has only 1 member: y has a single sample of each "
+                f"of the classes {single}"
                 if single
                 else str(error).rstrip(".")
             )
@@ -119,7 +121,7 @@ def score_to_monitor(estimator, encoder, validation):
 
 
 def _as_number(score, scoring):
-    if not isinstance(score, str):
+    if not isinstance(score, str) and np.ndim(score) == 0:
         with contextlib.suppress(TypeError, ValueError):
             return float(score)
     raise ValueError(

@@ -136,7 +136,8 @@ ACTIVATIONS = {
         lambda z, out: [partial(_aten.silu.out, z, out=out)],
         lambda delta, z: [partial(_silu_backward, delta, z, grad_input=delta)],
         nn.SiLU,
-        lambda graph, z: graph("Mul", z, graph("Sigmoid", z)),
+        # Not z * sigmoid(z), which onnxruntime may replace by a node that does not take float64.
+        lambda graph, z: graph("Div", z, graph("Add", graph("Exp", graph("Neg", z)), 1.0)),
         needs_input=True,
     ),
     "gelu": Activation(

@@ -11,6 +11,7 @@ from torchmlp.training import lbfgs
 from torchmlp.training.divergence import divergence_advice
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
+from torchmlp.training.progress_log import line_writer, log_end, log_start
 from torchmlp.training.stochastic import EpochTrainer
 from torchmlp.training.threads import n_threads
 
@@ -64,6 +65,11 @@ def _hooks(monitors, inputs, state):
     }
 
 
+def _monitor_name(hook):
+    """Return the name of the class of a monitor, given one of its hooks."""
+    return type(hook.func.__self__).__name__
+
+
 def train(inputs, state, monitors=()):
     """Train the weights of a state.
 
@@ -91,12 +97,15 @@ def train(inputs, state, monitors=()):
         for monitor in reversed(monitors):
             stack.callback(monitor.close)
         loop.begin()
+        log_start(inputs)
         try:
             run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
             result = run()
         except KeyboardInterrupt:
-            state.pending_warnings.append(("Training interrupted by user.", UserWarning))
+            loop.stop_reason = "Training interrupted by user."
+            state.pending_warnings.append((loop.stop_reason, UserWarning))
         loop.end()
+    log_end(inputs, state, loop.stop_reason)
     return result
 
 
@@ -110,11 +119,15 @@ class _Loop:
         # None if no monitor needs it, so that the device is not synchronized after each block.
         watched = self.hooks["on_block_end"]
         self.on_block_end = partial(self._call_hooks, "on_block_end") if watched else None
+        self.write_line = line_writer(inputs.settings.verbose)
+        self.stop_reason = ""
 
     def _call_hooks(self, name):
         """Call a hook of all monitors. Return whether one of them stops training."""
-        stops = [hook() for hook in self.hooks[name]]
-        return any(stops)
+        stopping = [hook for hook in self.hooks[name] if hook()]
+        if stopping:
+            self.stop_reason = f"Stopped by {', '.join(map(_monitor_name, stopping))}."
+        return bool(stopping)
 
     def begin(self):
         state = self.state
@@ -136,6 +149,7 @@ class _Loop:
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
                     return
+        self.stop_reason = f"Maximum iterations ({settings.max_iter}) reached."
         if not (self.inputs.incremental or self.state.schedule.planned):
             reached = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
@@ -153,7 +167,10 @@ class _Loop:
                 self.before_epoch()
             return stop
 
-        return lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
+        result = lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
+        if result is not None:
+            self.stop_reason = str(result.message)
+        return result
 
     def before_epoch(self):
         self.state.progress.begin_epoch()
@@ -161,10 +178,10 @@ class _Loop:
 
     def after_epoch(self, loss, n_rows):
         """Record and validate an epoch, and call the monitors. Return whether to stop training."""
-        state, progress, verbose = self.state, self.state.progress, self.inputs.settings.verbose
+        state, progress = self.state, self.state.progress
         progress.record_epoch(loss, n_rows)
-        if verbose:
-            print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
+        if self.write_line is not None:
+            self.write_line(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
         is_best = self._compare_with_best()
         stop = self._call_hooks("on_epoch_end")
         if is_best:
@@ -180,8 +197,8 @@ class _Loop:
             progress.record_validation_loss(loss)
             if score is not None:
                 progress.record_score(score)
-                if settings.verbose:
-                    print(f"Validation score: {score:f}")
+                if self.write_line is not None:
+                    self.write_line(f"Validation score: {score:f}")
                 return progress.compare_score(settings.tol)
         if not settings.uses_lbfgs:  # L-BFGS has its own stopping criterion
             progress.compare_loss(settings.tol)
@@ -191,6 +208,7 @@ class _Loop:
         """Return whether training diverged, or a stopping criterion of scikit-learn is met."""
         state, progress, schedule = self.state, self.state.progress, self.state.schedule
         if state.diverged():
+            self.stop_reason = f"Training diverged in epoch {progress.n_iter}."
             if self.inputs.monitors_score:
                 kept = "the weights with the best validation score are kept."
                 diverged = f"Training diverged in epoch {progress.n_iter}; {kept}"
@@ -202,19 +220,18 @@ class _Loop:
         if schedule.planned or progress.no_improvement_count <= patience:
             return False
         stop, consequence = schedule.plateau()
-        self._log_no_improvement(consequence)
-        if not stop:
+        what = "Validation score" if self.inputs.monitors_score else "Training loss"
+        line = (
+            f"{what} did not improve more than tol={self.inputs.settings.tol:f} for "
+            f"{patience:.0f} consecutive epochs. {consequence}"
+        )
+        if self.write_line is not None:
+            self.write_line(line)
+        if stop:
+            self.stop_reason = line
+        else:
             progress.no_improvement_count = 0
         return stop
-
-    def _log_no_improvement(self, consequence):
-        settings = self.inputs.settings
-        if settings.verbose:
-            what = "Validation score" if self.inputs.monitors_score else "Training loss"
-            print(
-                f"{what} did not improve more than tol={settings.tol:f} for "
-                f"{settings.n_iter_no_change:.0f} consecutive epochs. {consequence}"
-            )
 
     def end(self):
         """Restore the best weights, call the monitors, and check that the weights are finite."""
