@@ -1,0 +1,87 @@
+"""Fits that are trained at once, or submitted to a queue to be trained together with others."""
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torchmlp.training.fit_state import FitInputs, FitState
+from torchmlp.training.loop import Monitor, train
+
+_local = threading.local()  # submit: the function that submits the fits of this thread
+
+
+@dataclass
+class Job:
+    """A fit that is ready to be trained.
+
+    Attributes
+    ----------
+    inputs : FitInputs
+    state : FitState
+    monitors : sequence of Monitor
+    result : OptimizeResult or None
+        What `torchmlp.training.loop.train` returned.
+    error : BaseException or None
+        What it raised.
+    """
+
+    inputs: FitInputs
+    state: FitState
+    monitors: Sequence[Monitor] = ()
+    result: Any = None
+    error: BaseException | None = None
+
+    def train(self):
+        """Train this fit alone."""
+        try:
+            self.result = train(self.inputs, self.state, self.monitors)
+        except Exception as error:
+            self.error = error
+
+    @property
+    def n_bytes(self):
+        """Size of its training and validation data in bytes."""
+        datasets = [self.inputs.data, self.inputs.validation]
+        return sum(data.n_bytes for data in datasets if data is not None)
+
+
+@contextlib.contextmanager
+def queue_of_thread(submit):
+    """Submit the fits of this thread to a queue in the `with` block.
+
+    Parameters
+    ----------
+    submit : callable (Job) -> None
+        Called instead of training. Returns when the job is trained.
+    """
+    _local.submit = submit
+    try:
+        yield
+    finally:
+        _local.submit = None
+
+
+def run(job, separate):
+    """Train a fit at once, or through the queue of the current thread.
+
+    Parameters
+    ----------
+    job : Job
+    separate : bool
+        Whether the fit must be trained in the current thread, for example because it calls
+        functions of the user.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult or None
+        See `torchmlp.training.loop.train`.
+    """
+    submit = getattr(_local, "submit", None)
+    if submit is None or separate:
+        return train(job.inputs, job.state, job.monitors)
+    submit(job)
+    if job.error is not None:
+        raise job.error
+    return job.result

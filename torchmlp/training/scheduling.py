@@ -1,0 +1,117 @@
+"""Training of many fits on several threads, those of one shape as stacks of networks."""
+
+import functools
+import os
+import threading
+from collections import defaultdict, deque
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+
+from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
+from torchmlp.training.jobs import Job
+from torchmlp.training.loop import Monitor
+from torchmlp.training.stack import stack_bytes, stack_key, step_work, train_stack
+
+# Above this number of multiply-adds of a step, a stack is not faster than its networks one by one.
+MAX_STEP_WORK = 1 << 21
+STACK_BYTES = 1 << 21  # size of the tensors that a step of a stack reads and writes
+MAX_STACK = 1024
+MIN_STACK = 4
+
+
+class _Cancellation(Monitor):
+    """Stops a fit that is trained alone when the training of all fits is cancelled."""
+
+    watches_blocks = True
+
+    def __init__(self, is_cancelled):
+        self.is_cancelled = is_cancelled
+
+    def on_block_end(self, inputs, state):
+        return self.is_cancelled()
+
+
+def train_jobs(jobs, n_workers):
+    """Train fits on several threads.
+
+    Fits of one shape are trained as stacks of networks if that is faster. The others are trained
+    one by one, beside each other.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        Each receives a result or an error.
+    n_workers : int
+        Number of threads.
+    """
+    cancelled = threading.Event()
+    units = list(_units(jobs, n_workers, cancelled.is_set))
+    pending, pool = deque(units), _pool(n_workers)
+    is_single = len(units) == 1
+    workers = [
+        pool.submit(_work, pending, is_single) for _ in range(min(n_workers, len(units)))
+    ]
+    try:
+        for worker in workers:
+            worker.result()
+    except BaseException:
+        cancelled.set()
+        pending.clear()
+        wait(workers)
+        raise
+
+
+def _work(pending, is_single):
+    """Take units of work from the left until there are none."""
+    with one_thread():
+        while pending:
+            try:
+                unit = pending.popleft()
+            except IndexError:
+                return
+            unit(is_single)
+
+
+@functools.cache
+def _pool(n_workers):
+    """Return the threads that train. They are kept, see `torchmlp.training.inference._pool`."""
+    return ThreadPoolExecutor(n_workers, thread_name_prefix="torchmlp-train")
+
+
+if hasattr(os, "register_at_fork"):  # the threads do not exist in the child
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def _units(jobs, n_workers, is_cancelled):
+    """Yield functions that train one fit or one stack."""
+    groups = defaultdict(list)
+    for job in jobs:
+        key = stack_key(job.inputs)
+        if key is not None and step_work(job.inputs) > MAX_STEP_WORK:
+            key = None
+        groups[key or id(job)].append(job)
+    for group in groups.values():
+        if len(group) < MIN_STACK:
+            yield from (partial(_train_alone, job, is_cancelled) for job in group)
+            continue
+        limit = STACK_BYTES // stack_bytes(group[0].inputs)
+        n_parts = min(n_workers, len(group) // MIN_STACK)
+        for part in range(n_parts):
+            members = deque(group[part::n_parts])
+            n_places = min(len(members), max(MIN_STACK, min(limit, MAX_STACK)))
+            yield partial(_train_stack, members, n_places, is_cancelled)
+
+
+def _train_alone(job, is_cancelled, is_single):
+    inputs = job.inputs
+    number = n_threads_for(inputs.n_multiply_adds, inputs.layout.dtype) if is_single else 1
+    with n_threads(number):
+        job.train([_Cancellation(is_cancelled)])
+
+
+def _train_stack(jobs, n_places, is_cancelled, is_single):
+    try:
+        train_stack(jobs, n_places, is_cancelled)
+    except Exception as error:  # an error of the stack itself, such as a lack of memory
+        for job in jobs:
+            job.error = job.error or error

@@ -1,0 +1,318 @@
+"""Training of several fits as one stack of networks of one shape."""
+
+import threading
+from collections import deque
+from itertools import pairwise
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from torchmlp.training.backprop import Backprop
+from torchmlp.training.loop import Loop
+from torchmlp.training.parameters import Parameters
+from torchmlp.training.solvers import SOLVERS, make_solver
+from torchmlp.training.stack_batches import StackData, StackLoader
+from torchmlp.training.stack_validation import StackValidation
+
+# Settings that the networks of a stack have in common. They may differ in the others.
+SHARED_SETTINGS = "loss", "solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"
+
+
+def stack_key(inputs):
+    """Return a hashable key, which is equal for fits that can be trained as one stack.
+
+    Parameters
+    ----------
+    inputs : FitInputs
+
+    Returns
+    -------
+    tuple or None
+        None if the fit has to be trained alone, because of L-BFGS, sparse X, mixed precision or
+        functions of the user.
+    """
+    settings, layout, data = inputs.settings, inputs.layout, inputs.data
+    if (
+        settings.solver not in SOLVERS
+        or not all(part.capturable for part in (settings.loss, *layout.activations))
+        or not isinstance(data.X, np.ndarray)
+        or layout.mixed
+    ):
+        return None
+    validation = inputs.validation
+    return (
+        *(getattr(settings, name) for name in SHARED_SETTINGS),
+        settings.max_grad_norm is None,
+        layout.layer_units,
+        layout.dtype,
+        layout.device,
+        tuple(layout.activations),
+        tuple(layout.dropout),
+        inputs.batch_size,
+        _shape(data),
+        None if validation is None else _shape(validation),
+        isinstance(validation and validation.X, np.ndarray),
+    )
+
+
+def _shape(data):
+    return len(data), data.y.dtype.kind, data.sample_weight is None
+
+
+def n_multiply_adds(inputs):
+    """Return the number of multiply-adds of the forward pass of one step."""
+    return inputs.batch_size * sum(a * b for a, b in pairwise(inputs.layout.layer_units))
+
+
+class _MemberLoop(Loop):
+    """The training loop of one fit in a stack. Its weights are those of a `_Network`."""
+
+    def __init__(self, job, place):
+        super().__init__(job.inputs, job.state, ())
+        self.job, self.place, self.is_done = job, place, False
+        self.network = self.index = self.evaluation = None
+        self._vectors = [
+            self.state.weights.views_of(vector)
+            for vector in (self.state.weights.flat, *self.state.solver.vectors)
+        ]
+
+    def join(self, network, index):
+        """Set the network, and the index of this fit in it."""
+        self.network, self.index = network, index
+
+    def write(self):
+        """Copy the weights and the state of the solver to the network."""
+        for stack, own in zip(self.network.vectors, self._vectors, strict=True):
+            for view, values in zip(stack, own, strict=True):
+                view[self.index].copy_(values)
+
+    def read(self, n_vectors=None):
+        """Copy the weights and the state of the solver from the network."""
+        vectors = zip(self.network.vectors[:n_vectors], self._vectors[:n_vectors], strict=True)
+        for stack, own in vectors:
+            for view, values in zip(stack, own, strict=True):
+                values.copy_(view[self.index])
+        self.state.solver.t = self.network.step_of(self.index)
+
+    def evaluate(self):
+        """Return the validation loss and score that were computed for the whole stack."""
+        return self.evaluation
+
+    def keep_best(self):
+        self.read(1)
+        super().keep_best()
+
+    def end_epoch(self, loss, n_rows):
+        """Record an epoch. If it is the last one, end the fit."""
+        try:
+            if not np.isfinite(loss):
+                self.read(1)  # `after_epoch` looks at the weights
+            stop = self.after_epoch(loss, n_rows)
+            if stop or self.is_last_epoch():
+                if not stop:
+                    self.reach_max_iter()
+                self.read()
+                self.end()
+                self.is_done = True
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error):
+        """End the fit with an error, which does not affect the others."""
+        self.job.error, self.is_done = error, True
+
+
+class _Network:
+    """The stacked weights of some fits, and what trains them.
+
+    Parameters
+    ----------
+    members : list of _MemberLoop
+    data : StackData
+    previous : _Network or None
+        The network from which some of the members come.
+    """
+
+    def __init__(self, members, data, previous=None):
+        self.members = members
+        first, count = members[0].inputs, len(members)
+        settings = [member.inputs.settings for member in members]
+        self.layout = layout = first.layout.stacked(count)
+        self.weights = Parameters(
+            layout.layer_units, layout.dtype, layout.device, stack=layout.stack
+        )
+        self.gradient = self.weights.like()
+        alpha = _common([s.alpha for s in settings])
+        self.solver = make_solver(
+            SimpleNamespace(**{**vars(first.settings), "alpha": alpha}), self.weights, self.gradient
+        )
+        self.vectors = [
+            self.weights.views_of(vector) for vector in (self.weights.flat, *self.solver.vectors)
+        ]
+        self._copy_members(previous)
+        if first.settings.max_grad_norm is not None:
+            norms = self._tensor([s.max_grad_norm for s in settings])
+        self.alpha = 0.0 if self.solver.decouples_penalty else self._number(alpha)
+        self.backprop = Backprop(
+            self.weights,
+            self.gradient,
+            layout,
+            first.settings.loss,
+            self.alpha,
+            generators=[member.state.dropout_generator for member in members],
+            max_grad_norm=None if first.settings.max_grad_norm is None else norms,
+        )
+        places = [member.place for member in members]
+        self.loader = StackLoader(data, places, first.batch_size, layout)
+        self.validation = None
+        if first.validation is not None:
+            self.validation = StackValidation(members, self.weights, layout)
+        self._orders = np.tile(np.arange(data.n_rows), (count, 1))
+        self._total = layout.empty()
+
+    def _copy_members(self, previous):
+        stay = [m for m in self.members if m.network is not None]
+        steps = [m.state.solver.t if m.network is None else previous.step_of(m.index) for m in self.members]
+        if stay:
+            old = torch.tensor([m.index for m in stay])
+            new = torch.tensor([i for i, m in enumerate(self.members) if m.network is not None])
+            for mine, theirs in zip(self.vectors, previous.vectors, strict=True):
+                for view, values in zip(mine, theirs, strict=True):
+                    view[new] = values[old]
+        for i, member in enumerate(self.members):
+            is_new = member.network is None
+            member.join(self, i)
+            if is_new:
+                member.write()
+        self.solver.t = _common(steps)
+
+    def step_of(self, index):
+        """Return the number of steps of a member."""
+        t = self.solver.t
+        return int(t[index]) if isinstance(t, np.ndarray) else t
+
+    def _tensor(self, values):
+        return torch.tensor(values, dtype=self.layout.dtype, device=self.layout.device)
+
+    def _number(self, value):
+        return self._tensor(value) if isinstance(value, np.ndarray) else value
+
+    @torch.inference_mode()
+    def run_epoch(self):
+        """Train all members on every batch once.
+
+        Returns
+        -------
+        losses, n_rows : lists with one entry per member
+        """
+        shuffles = False
+        for member in self.members:
+            settings, state = member.inputs.settings, member.state
+            if settings.shuffle and not member.is_done:
+                state.shuffle()
+                if member.inputs.batch_size < self._orders.shape[1]:
+                    self._orders[member.index] = state.order
+                    shuffles = True
+        rate = _common([member.state.schedule.rate for member in self.members])
+        n_rows = n_weighted = 0
+        self._total.zero_()
+        for block in self.loader.blocks(self._orders, shuffles):
+            if block.is_new:
+                for batch in block.batches:
+                    self.backprop.bind(batch)
+                block.is_new = False
+            for batch in block.batches:
+                self._step(batch, rate)
+            block.add_losses(self.backprop.loss, self.alpha, self._total)
+            n_rows += block.n_batches * block.n_rows
+            n_weighted = n_weighted + block.n_weighted_rows
+        losses = self._total.double().cpu().numpy() / n_weighted
+        return losses.tolist(), n_rows
+
+    def _step(self, batch, rate):
+        skipped = [(i, self._copy(i)) for i in batch.skipped]
+        for call in batch.calls:
+            call()
+        self.solver.update(*self.solver.factors(rate))
+        for i, values in skipped:
+            self._restore(i, values)
+
+    def _copy(self, i):
+        return [[view[i].clone() for view in views] for views in self.vectors], self.step_of(i)
+
+    def _restore(self, i, saved):
+        vectors, step = saved
+        for views, values in zip(self.vectors, vectors, strict=True):
+            for view, value in zip(views, values, strict=True):
+                view[i].copy_(value)
+        if self.solver.counts_steps:
+            steps = np.array([self.step_of(j) for j in range(len(self.members))], float)
+            steps[i] = step
+            self.solver.t = steps
+
+
+def _common(values):
+    """Return the value that all have in common, or an array of the values."""
+    first = values[0]
+    return first if all(v == first for v in values) else np.array(values, dtype=float)
+
+
+def train_stack(jobs, n_places, is_cancelled=lambda: False):
+    """Train fits as one stack. Fits that end make room for those that wait.
+
+    Parameters
+    ----------
+    jobs : deque of Job
+        Fits with the same `stack_key`. They are taken from the left.
+    n_places : int
+        Maximum number of fits in the stack.
+    is_cancelled : callable () -> bool
+        Called after each epoch. If it returns True, training stops.
+    """
+    members, network, data = [], None, None
+    free = list(range(n_places))[::-1]
+    while True:
+        n_done = sum(member.is_done for member in members)
+        waits = bool(jobs)
+        if n_done == len(members) or n_done > (len(members) // 8) or (n_done and waits):
+            free += [m.place for m in members if m.is_done]
+            members = [m for m in members if not m.is_done]
+            while free and (job := _next(jobs)) is not None:
+                if data is None:
+                    data = StackData(n_places, job.inputs.data, job.inputs.layout)
+                member = _begin(job, free[-1])
+                if member is not None:
+                    data.store(free.pop(), job.inputs.data)
+                    members.append(member)
+            if not members:
+                return
+            network = _Network(members, data, network)
+        if is_cancelled():
+            return
+        for member in members:
+            if not member.is_done:
+                member.before_epoch()
+        losses, n_rows = network.run_epoch()
+        if network.validation is not None:
+            network.validation.evaluate()
+        for member, loss in zip(members, losses, strict=True):
+            if not member.is_done:
+                member.end_epoch(loss, n_rows)
+
+
+def _next(jobs):
+    try:
+        return jobs.popleft()
+    except IndexError:
+        return None
+
+
+def _begin(job, place):
+    member = _MemberLoop(job, place)
+    try:
+        member.begin()
+    except Exception as error:
+        member.fail(error)
+        return None
+    return member
