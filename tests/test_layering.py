@@ -15,11 +15,12 @@ from sklearn.preprocessing import LabelBinarizer
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
-    {"_sklearn_compat", "training", "training.device", "training.callable_loss"},
+    {"_sklearn_compat", "training", "training.device"},
+    {"training.callable_loss", "training.threads"},
     {"training.activations", "training.parameters", "training.products"},
     {"training.device.placement"},
-    {"training.losses", "training.schedules", "training.solvers", "training.workspace"},
-    {"training.device.transfer"},
+    {"training.output_activations", "training.schedules", "training.solvers", "training.workspace"},
+    {"training.device.transfer", "training.forward", "training.losses"},
     {"training.batches", "training.device.cuda_graphs", "training.inference"},
     {"training.backprop", "training.divergence", "training.fit_state"},
     {"training.lbfgs", "training.stochastic"},

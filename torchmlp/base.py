@@ -30,9 +30,9 @@ from torchmlp.prediction import PredictionMixin
 from torchmlp.preparation import prepare
 from torchmlp.scales import scale_warnings
 from torchmlp.training.batches import Dataset
-from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
 from torchmlp.training.fit_state import Progress, SavedState, Settings
 from torchmlp.training.loop import train
+from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.validation import (
     check_targets,
     check_together,
@@ -210,7 +210,7 @@ class BaseTorchMLP(
             data, validation, layer_units, encoder, loss, resumed, incremental
         )
         monitors = monitors_of(self, inputs, state, callbacks)
-        with n_threads(n_threads_for(inputs.n_multiply_adds, inputs.layout.dtype)):
+        with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
             result = train(inputs, state, monitors)
         self._publish(inputs, state, encoder)
         return state, result

@@ -6,7 +6,8 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
 
-from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, activate_outputs
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES
+from torchmlp.training.output_activations import activate_outputs
 
 
 class ClassEncoder:

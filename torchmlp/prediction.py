@@ -5,9 +5,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp.training.activations import resolve_activations
-from torchmlp.training.device.placement import one_thread, prediction_device
+from torchmlp.training.device.placement import prediction_device
 from torchmlp.training.inference import as_layers, hidden_values, largest_outputs, raw_outputs
-from torchmlp.training.losses import BINARY_LOSSES, activate_outputs
+from torchmlp.training.losses import BINARY_LOSSES
+from torchmlp.training.output_activations import activate_outputs
+from torchmlp.training.threads import one_thread
 from torchmlp.validation import check_input, in_namespace_of_X, to_numpy
 
 

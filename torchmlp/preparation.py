@@ -125,7 +125,7 @@ def _prepare_steps(inputs, state, saved):
     continues = saved.solver_name == state.solver.name
     state.schedule = make_schedule(settings, saved.rate if continues else None)
     if continues:
-        state.solver.restore(saved.solver)
+        state.solver.load_state_dict(saved.solver)
     if any(inputs.layout.dropout):
         state.dropout_generator = _dropout_generator(inputs.layout.device, state, saved)
     if settings.shuffle:

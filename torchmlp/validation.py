@@ -17,7 +17,7 @@ from torchmlp._sklearn_compat import (
     get_namespace_and_device,
     move_to,
 )
-from torchmlp.training.device.placement import one_thread
+from torchmlp.training.threads import one_thread
 
 _NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 # Parts of the errors of NumPy, pandas and torch for values that they cannot convert or compare.

@@ -191,7 +191,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
     return Clock(monkeypatch)
 
 

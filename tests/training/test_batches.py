@@ -25,7 +25,7 @@ def test_block_size_has_no_effect(task, shuffle, weighted, sparse, monkeypatch):
     X = sp.csr_array(X) if sparse else X
     mlp = ours(random_state=0, max_iter=4, batch_size=16, shuffle=shuffle)
     whole = fit_quietly(clone(mlp), X, y, weights)
-    for limits in ({"BLOCK_BATCHES": 3}, {"BLOCK_BYTES": 1}):
+    for limits in ({"MAX_BLOCK_BATCHES": 3}, {"MAX_BLOCK_BYTES": 1}):
         with monkeypatch.context() as patch:
             for name, value in limits.items():
                 patch.setattr(batches, name, value)

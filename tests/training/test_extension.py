@@ -11,7 +11,7 @@ from torch import nn
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS, Activation, Apply
 from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES, Loss
-from torchmlp.training.schedules import SCHEDULES, Constant
+from torchmlp.training.schedules import SCHEDULES, Schedule
 from torchmlp.training.solvers import SOLVERS, Solver
 
 X, y = iris()
@@ -26,7 +26,7 @@ SQUARE = Activation(
     backward=lambda delta, z: [partial(_square_backward, delta, z)],
     module=partial(Apply, torch.square),
     onnx=lambda graph, z: graph("Mul", z, z),
-    keeps_input=True,
+    needs_input=True,
 )
 
 
@@ -57,7 +57,7 @@ def test_activation_without_onnx_operators(monkeypatch):
     pytest.importorskip("skl2onnx")
     from torchmlp.export import to_onnx
 
-    without = Activation(SQUARE.forward, SQUARE.backward, nn.Identity, keeps_input=True)
+    without = Activation(SQUARE.forward, SQUARE.backward, nn.Identity, needs_input=True)
     monkeypatch.setitem(ACTIVATIONS, "square", without)
     mlp = fit_quietly(TorchMLPRegressor("poisson", (5,), "square", max_iter=5), X, y)
     with pytest.raises(ValueError, match="activation='square' has no counterpart in ONNX"):
@@ -68,12 +68,12 @@ def _fourth_power(outputs, targets):
     return (outputs - targets).pow(4).sum(-1)
 
 
-def _fourth_power_residual(outputs, targets, out):
+def _fourth_power_gradient(outputs, targets, out):
     return [lambda: out.copy_(4 * (outputs - targets).pow(3))]
 
 
 def test_regression_loss(monkeypatch):
-    loss = Loss("identity", _fourth_power, _fourth_power_residual)
+    loss = Loss("identity", _fourth_power, _fourth_power_gradient)
     monkeypatch.setitem(REGRESSOR_LOSSES, "fourth_power", loss)
     mlp = fit_quietly(TorchMLPRegressor("fourth_power", (5,), random_state=0, max_iter=20), X, y)
     by_autograd = TorchMLPRegressor(_fourth_power, (5,), random_state=0, max_iter=20)
@@ -104,10 +104,10 @@ class GradientDescent(Solver):
     def update(self, rate):
         self.weights.flat.sub_(self.gradient.flat, alpha=rate)
 
-    def state(self):
+    def state_dict(self):
         return {}
 
-    def restore(self, state):
+    def load_state_dict(self, state_dict):
         pass
 
 
@@ -124,7 +124,7 @@ def test_solver(monkeypatch):
     np.testing.assert_array_equal(again.coefs_[0], mlp.coefs_[0])
 
 
-class Halving(Constant):
+class Halving(Schedule):
     """Half of the rate after each epoch, to the end."""
 
     planned = True

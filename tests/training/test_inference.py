@@ -9,8 +9,7 @@ import torch
 from helpers import TASKS, fit_quietly, iris
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.training import inference
-from torchmlp.training.device import placement
+from torchmlp.training import inference, threads
 
 
 def test_block_size_has_no_effect_on_predictions():
@@ -32,8 +31,8 @@ def test_blocks_and_threads_have_no_effect_on_predictions(task, monkeypatch):
     found = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        monkeypatch.setattr(placement, "THREADS_PAY_OFF", 1)
-        monkeypatch.setattr(inference, "BLOCK_BYTES", 8 * 100 * 7)  # seven rows
+        monkeypatch.setattr(threads, "MIN_WORK_FOR_THREADS", 1)
+        monkeypatch.setattr(inference, "MAX_LAYER_BYTES", 8 * 100 * 7)  # seven rows
         for name, values in zip(methods, expected, strict=True):
             got = getattr(mlp, name)(X)
             if values.dtype.kind == "f":
@@ -48,7 +47,7 @@ def test_blocks_and_threads_have_no_effect_on_predictions(task, monkeypatch):
 def test_error_in_a_thread_of_a_prediction_is_raised(monkeypatch):
     X, y = iris()
     mlp = fit_quietly(TorchMLPClassifier(random_state=0, max_iter=2), X, y)
-    monkeypatch.setattr(placement, "THREADS_PAY_OFF", 1)
+    monkeypatch.setattr(threads, "MIN_WORK_FOR_THREADS", 1)
     mlp.activation = lambda z: z[:1]
     with pytest.raises(ValueError, match="must return a tensor of the same shape as its input"):
         mlp.predict(X)

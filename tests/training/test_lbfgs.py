@@ -3,7 +3,7 @@
 from helpers import call_at_every_step, fit_quietly, iris
 
 from torchmlp import TorchMLPClassifier
-from torchmlp.training.device import placement
+from torchmlp.training import threads
 
 X, y = iris()
 
@@ -19,7 +19,7 @@ def test_verbose_prints_the_loss_of_each_iteration(capsys):
 
 
 def _blas_threads():
-    return [library["num_threads"] for library in placement._blas_beside_torchs().info()]
+    return [library["num_threads"] for library in threads._blas_beside_torchs().info()]
 
 
 def test_lbfgs_computes_on_one_blas_thread(monkeypatch):

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.training.loop import HOOKS, Monitor
 from torchmlp.training.stochastic import EpochTrainer
 
 X, y = iris()
@@ -148,3 +149,42 @@ def test_exploding_loss_with_finite_weights_warns(scale, parameters, message):
     assert text.startswith("Training diverged: the loss was")
     assert message in text
     assert all(np.isfinite(coefs).all() for coefs in mlp.coefs_)
+
+
+class Recorder(Monitor):
+    """Records the names of the hooks that are called, and checks their arguments."""
+
+    def __init__(self):
+        self.called = []
+
+    def close(self):
+        self.called.append("close")
+
+
+def _record(name):
+    def hook(self, inputs, state):
+        assert len(inputs.data) == 150
+        assert state.progress.n_iter <= 2
+        self.called.append(name)
+
+    return hook
+
+
+def _recorded(monkeypatch, names, **parameters):
+    """Return the hooks that a fit calls for a monitor that overrides some of them."""
+    recorder = type("Partial", (Recorder,), {name: _record(name) for name in names})()
+    monkeypatch.setattr("torchmlp.base.monitors_of", lambda *args: [recorder])
+    fit_quietly(TorchMLPRegressor(batch_size=75, random_state=0, **parameters), X, y)
+    return recorder.called
+
+
+def test_hooks_are_called_in_order(monkeypatch):
+    step = ["on_grad_computed", "on_batch_end"]
+    epoch = ["on_epoch_begin", *step, *step, "on_block_end", "on_epoch_end"]
+    expected = ["on_train_begin", *epoch, *epoch, "on_train_end", "close"]
+    assert _recorded(monkeypatch, HOOKS, max_iter=2) == expected
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_only_overridden_hooks_are_called(name, monkeypatch):
+    assert set(_recorded(monkeypatch, [name], max_iter=2)) == {name, "close"}

@@ -10,7 +10,6 @@ from sklearn.metrics import mean_squared_error
 from sklearn.svm import LinearSVC
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.training.losses import activate_outputs
 
 X_IRIS, Y_IRIS = iris()
 _, X_REG, Y_REG, _ = TASKS["regression"]
@@ -25,13 +24,6 @@ PERCEPTRON = dict(
     shuffle=False,
     learning_rate_init=1.0,
 )
-
-
-@pytest.mark.parametrize("n_classes", [2, 3, 15, 16, 40])
-def test_softmax_equals_torch(n_classes):
-    raw = np.random.RandomState(0).randn(50, n_classes) * 30
-    expected = torch.softmax(torch.from_numpy(raw), 1).numpy()
-    np.testing.assert_allclose(activate_outputs(raw.copy(), "softmax"), expected, rtol=1e-12)
 
 
 def test_perceptron_is_the_classical_rule():

@@ -69,7 +69,7 @@ def _network(data, i, layout, loss, alpha, rate, **options):
         gradient,
         layout,
         LOSSES[loss],
-        0.0 if solver.decouples_penalty else penalty,
+        0.0 if solver.decoupled_weight_decay else penalty,
         **options,
     )
     X, y, sample_weight = data.member(i)
@@ -129,8 +129,8 @@ def _assert_stack_equals_members(
             single.step()
             for mine, theirs in zip(stack.weights.views, single.weights.views, strict=True):
                 torch.testing.assert_close(mine[i], theirs, rtol=1e-12, atol=1e-13)
-            values = LOSSES[loss].values(stack.batch.outputs, stack.batch.y)
-            expected = LOSSES[loss].values(single.batch.outputs, single.batch.y)
+            values = LOSSES[loss].per_sample(stack.batch.outputs, stack.batch.y)
+            expected = LOSSES[loss].per_sample(single.batch.outputs, single.batch.y)
             torch.testing.assert_close(values[i], expected, rtol=1e-12, atol=1e-13)
             if ALPHAS[i]:
                 torch.testing.assert_close(

@@ -106,8 +106,6 @@ class TimeLimit(Monitor):
         Time limit in seconds, from the creation of this object.
     """
 
-    watches_blocks = True
-
     def __init__(self, limit):
         self.limit, self.is_over = float(limit), False
         self.end = time.monotonic() + self.limit
@@ -152,10 +150,11 @@ def monitors_of(estimator, inputs, state, callbacks):
     """
     monitors: list[Monitor] = []
     if estimator.callbacks:
-        from torchmlp.callbacks.skorch_adapter import SkorchCallbacks  # imports skorch
+        # Imported here, because it imports skorch, which a fit without callbacks does not need.
+        from torchmlp.callbacks.skorch_adapter import skorch_monitors
 
         # They come first, because they may change the weights.
-        monitors.append(SkorchCallbacks(estimator.callbacks, inputs, state))
+        monitors += skorch_monitors(estimator.callbacks, inputs, state)
     monitors += callbacks
     if estimator.verbose == "bar" and not inputs.incremental:
         monitors.append(ProgressBar(type(estimator).__name__))

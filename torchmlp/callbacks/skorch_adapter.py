@@ -46,7 +46,7 @@ class SolverHandle(torch.optim.Optimizer):
 
     def state_dict(self):
         """Return the learning rate and the state of the solver, in the format of torch."""
-        state = {"name": self.solver.name, **with_tensors(self.solver.state())}
+        state = {"name": self.solver.name, **with_tensors(self.solver.state_dict())}
         return {"state": state, "param_groups": [{"lr": self.rate}]}
 
     def load_state_dict(self, state_dict):
@@ -63,7 +63,7 @@ class SolverHandle(torch.optim.Optimizer):
                 f"The checkpoint was saved with solver {state.get('name')!r}, but the solver is "
                 f"{self.solver.name!r}. Use the same solver, or save and load without f_optimizer."
             )
-        self.solver.restore(state)
+        self.solver.load_state_dict(state)
         self.rate = state_dict["param_groups"][0]["lr"]
 
     def release(self):
@@ -236,24 +236,50 @@ class CallbackNet(NeuralNet):
         return self._model().__sklearn_tags__()
 
 
-class SkorchCallbacks(Monitor):
-    """Monitor that calls the skorch callbacks of the parameter `callbacks`.
+class SkorchGradient(Monitor):
+    """Calls `on_grad_computed` of the skorch callbacks.
 
     Parameters
     ----------
-    callbacks : list
-        Callbacks, or tuples (name, callback), as in skorch.
-    inputs : FitInputs
-    state : FitState
+    net : CallbackNet
     """
 
-    def __init__(self, callbacks, inputs, state):
-        self.net = CallbackNet(callbacks, inputs, state)
-        for _, callback in self.net.callbacks_:
-            if type(callback).on_grad_computed is not Callback.on_grad_computed:
-                self.on_gradient = self.net.notify_grad_computed
-            if isinstance(callback, SkorchProgressBar):
-                self.on_batch_end = self.net.notify_batch_end
+    def __init__(self, net):
+        self.net = net
+
+    def on_grad_computed(self, inputs, state):
+        self.net.notify_grad_computed()
+
+
+class SkorchBatches(Monitor):
+    """Calls `on_batch_end` of the skorch callbacks, once per batch and for the validation data.
+
+    Parameters
+    ----------
+    net : CallbackNet
+    """
+
+    def __init__(self, net):
+        self.net = net
+
+    def on_batch_end(self, inputs, state):
+        self.net.notify_batch_end()
+
+    def on_epoch_end(self, inputs, state):
+        if inputs.validation is not None:
+            self.net.notify_batch_end(training=False)
+
+
+class SkorchEpochs(Monitor):
+    """Calls the other methods of the skorch callbacks.
+
+    Parameters
+    ----------
+    net : CallbackNet
+    """
+
+    def __init__(self, net):
+        self.net = net
 
     def _data(self, inputs):
         return {"X": inputs.data.X, "y": inputs.inverse_transform(inputs.data.y)}
@@ -265,8 +291,6 @@ class SkorchCallbacks(Monitor):
         self.net.notify("on_epoch_begin", **self.net.datasets)
 
     def on_epoch_end(self, inputs, state):
-        if inputs.validation is not None and self.on_batch_end is not None:
-            self.net.notify_batch_end(training=False)
         self.net.step_optimizer()
         try:
             self.net.notify("on_epoch_end", **self.net.datasets)
@@ -279,3 +303,26 @@ class SkorchCallbacks(Monitor):
 
     def close(self):
         self.net.release_optimizer()
+
+
+def skorch_monitors(callbacks, inputs, state):
+    """Return the monitors that call the skorch callbacks, in the order in which they are called.
+
+    The hooks of single batches take time in every step and exclude CUDA graphs. Their monitors are
+    only created if a callback needs them.
+
+    Parameters
+    ----------
+    callbacks : list
+        Callbacks, or tuples (name, callback), as in skorch.
+    inputs : FitInputs
+    state : FitState
+    """
+    net = CallbackNet(callbacks, inputs, state)
+    callbacks = [callback for _, callback in net.callbacks_]
+    monitors: list[Monitor] = []
+    if any(type(c).on_grad_computed is not Callback.on_grad_computed for c in callbacks):
+        monitors.append(SkorchGradient(net))
+    if any(isinstance(c, SkorchProgressBar) for c in callbacks):
+        monitors.append(SkorchBatches(net))
+    return [*monitors, SkorchEpochs(net)]

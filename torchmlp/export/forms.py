@@ -14,7 +14,8 @@ from torchmlp._sklearn_compat import accepts, private_state, set_private_state
 from torchmlp.encoding import ClassEncoder, ValueEncoder
 from torchmlp.training.activations import Apply, per_layer, resolve_activations
 from torchmlp.training.fit_state import Progress
-from torchmlp.training.losses import OUTPUT_ACTIVATIONS, regressor_loss
+from torchmlp.training.losses import regressor_loss
+from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS
 
 _OURS_ONLY = ("validation_loss_curve_", "n_parameters_", "device_")
 

@@ -21,7 +21,7 @@ from skl2onnx.common.utils_classifier import get_label_classes
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from torchmlp.training.activations import ACTIVATIONS, per_layer, resolve_activations
-from torchmlp.training.losses import OUTPUT_ACTIVATIONS
+from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS
 
 # The option is "logits", not "raw_scores", because the converters of meta-estimators set
 # "raw_scores" if it exists. They would then use raw outputs where scikit-learn uses probabilities.

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+_REMEDY = "Pass a function such as torch.nn.functional.relu6, not a module class."
+
 Call = Callable[[], object]  # an operation that is bound to its tensors
 
 
@@ -18,17 +20,17 @@ class Activation:
     Attributes
     ----------
     forward : callable (z, out) -> list of Call
-        Binds the operations that write f(z) to `out`. `out` is z itself unless `keeps_input`.
+        Binds the operations that write f(z) to `out`. `out` is z itself unless `needs_input`.
     backward : callable (delta, saved) -> list of Call
         Binds the operations that multiply delta by f'(z) in place. `saved` is f(z), or z if
-        `keeps_input`.
+        `needs_input`.
     module : callable () -> torch.nn.Module
         Creates the module for `to_torch`.
     onnx : callable (graph, z) -> str, or None
         Adds the nodes of f to a `torchmlp.export.onnx_converters.Graph` and returns the name of
         their output. None if there is no ONNX form.
-    keeps_input : bool
-        Whether the backward pass needs z itself.
+    needs_input : bool
+        Whether the backward pass needs z. Otherwise f(z) overwrites z.
     capturable : bool
         Whether the operations can be captured in a CUDA graph. See `Loss.capturable`.
     """
@@ -37,7 +39,7 @@ class Activation:
     backward: Callable[[torch.Tensor, torch.Tensor], list[Call]]
     module: Callable[[], nn.Module]
     onnx: Callable[[Any, str], str] | None = None
-    keeps_input: bool = False
+    needs_input: bool = False
     capturable: bool = True
 
 
@@ -131,28 +133,28 @@ ACTIVATIONS = {
         lambda delta, z: [partial(_silu_backward, delta, z, grad_input=delta)],
         nn.SiLU,
         lambda graph, z: graph("Mul", z, graph("Sigmoid", z)),
-        keeps_input=True,
+        needs_input=True,
     ),
     "gelu": Activation(
         lambda z, out: [partial(_aten.gelu.out, z, out=out)],
         lambda delta, z: [partial(_gelu_backward, delta, z, grad_input=delta)],
         nn.GELU,
         _onnx_gelu,
-        keeps_input=True,
+        needs_input=True,
     ),
     "softplus": Activation(
         lambda z, out: [partial(_aten.softplus.out, z, out=out)],
         lambda delta, z: [partial(_softplus_backward, delta, z, 1, 20, grad_input=delta)],
         nn.Softplus,
         _onnx_softplus,
-        keeps_input=True,
+        needs_input=True,
     ),
     "mish": Activation(
         lambda z, out: [partial(_aten.mish.out, z, out=out)],
         lambda delta, z: [partial(_mish_backward, delta, z)],
         nn.Mish,
         lambda graph, z: graph("Mul", z, graph("Tanh", _onnx_softplus(graph, z))),
-        keeps_input=True,
+        needs_input=True,
     ),
 }
 
@@ -266,9 +268,6 @@ def differentiated(function):
         lambda z, out: [partial(apply, z, out)],
         lambda delta, z: [partial(backpropagate, delta, z)],
         partial(Apply, function),
-        keeps_input=True,
+        needs_input=True,
         capturable=False,
     )
-
-
-_REMEDY = "Pass a function such as torch.nn.functional.relu6, not a module class."

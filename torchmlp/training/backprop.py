@@ -6,8 +6,8 @@ from itertools import chain
 import torch
 
 from torchmlp.training.activations import Call
-from torchmlp.training.inference import bind_forward, bind_hidden
-from torchmlp.training.losses import OUTPUT_ACTIVATIONS
+from torchmlp.training.forward import bind_forward, bind_hidden
+from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS
 from torchmlp.training.products import input_gradient, intercepts_gradient
 from torchmlp.training.workspace import TrainingWorkspace
 
@@ -63,7 +63,7 @@ class Backprop:
         Random number generators for dropout, one per network.
     max_grad_norm : float, or tensor of shape (n_members,), default=None
         Maximum norm of the gradient. None disables gradient clipping.
-    on_gradient : list of callables () -> None, default=()
+    on_grad_computed : list of callables () -> object, default=()
         Called after the gradient of a batch is computed, before gradient clipping.
     """
 
@@ -76,9 +76,10 @@ class Backprop:
         alpha,
         generators=(),
         max_grad_norm=None,
-        on_gradient=(),
+        on_grad_computed=(),
     ):
-        self.weights, self.gradient, self.on_gradient = weights, gradient, on_gradient
+        self.weights, self.gradient = weights, gradient
+        self.on_grad_computed = on_grad_computed
         self.layout, self.loss, self.alpha = layout, loss, alpha
         self.generators, self.max_grad_norm = generators, max_grad_norm
         # Weights and gradient for the matrix products: the originals, or copies in lower precision.
@@ -111,7 +112,7 @@ class Backprop:
     def _bind_gradient(self, batch):
         workspace, gradients = batch.workspace, self._gradients
         last_delta = workspace.deltas[-1]
-        calls = self.loss.residual(batch.outputs, batch.y, last_delta)
+        calls = self.loss.gradient(batch.outputs, batch.y, last_delta)
         if batch.row_weights is not None:
             calls = [*calls, partial(last_delta.mul_, batch.row_weights)]
         fused = self._decay_in_products(batch)
@@ -128,7 +129,7 @@ class Backprop:
             calls.append(partial(self.gradient.flat.copy_, self._operands_gradient.flat))
         if self._penalised:
             calls += self._bind_penalty(batch) + ([] if fused else self._bind_decay(batch))
-        calls += self.on_gradient
+        calls += self.on_grad_computed
         if self.max_grad_norm is not None:
             calls.append(self._clip_gradient)
         return calls
@@ -173,12 +174,12 @@ class Backprop:
     def loss_of(self, block):
         """Return the sum over the batches of a block of loss times number of samples."""
         buffers = block.buffers
-        values = self.loss.values(block.outputs, buffers.y)
+        losses = self.loss.per_sample(block.outputs, buffers.y)
         if buffers.row_weights is None:
-            loss, penalty = values.sum(), block.penalties.sum()
+            loss, penalty = losses.sum(), block.penalties.sum()
         else:
             # A row of weight 0 does not count, even if its loss is infinite.
-            values = values.masked_fill(buffers.loss_weights == 0, 0.0)
-            loss = torch.dot(values, buffers.loss_weights)
+            losses = losses.masked_fill(buffers.loss_weights == 0, 0.0)
+            loss = torch.dot(losses, buffers.loss_weights)
             penalty = torch.dot(block.penalties, buffers.penalty_weights)
         return loss.add_(penalty, alpha=self.alpha / 2)

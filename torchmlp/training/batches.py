@@ -19,15 +19,16 @@ from torchmlp.training.device.transfer import (
 from torchmlp.training.products import DenseInput, SparseInput, as_tensor
 from torchmlp.training.workspace import TrainingWorkspace
 
-BLOCK_BYTES = 1 << 22  # rows and outputs of a block: about the size of a CPU cache
-# Blocks on other devices are larger, so that copies are fast and launches are few, but they are
-# small compared to the device memory.
-DEVICE_BLOCK_BYTES = 1 << 26
-BLOCK_BATCHES = 256
+# Maximum size of the rows and the outputs of a block: about the size of a CPU cache. On other
+# devices, it is larger, so that copies are fast and launches are few, but small compared to the
+# device memory.
+MAX_BLOCK_BYTES = 1 << 22
+MAX_DEVICE_BLOCK_BYTES = 1 << 26
+MAX_BLOCK_BATCHES = 256
 # Maximum number of multiply-adds in the forward passes of a block, which take some tenths of a
 # second. `time_limit` is checked after each block.
-BLOCK_WORK = 1 << 32
-DEVICE_BLOCK_WORK = 1 << 40
+MAX_BLOCK_WORK = 1 << 32
+MAX_DEVICE_BLOCK_WORK = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -303,10 +304,10 @@ class BatchLoader:
         elif not isinstance(X, np.ndarray):
             row_bytes += X.data.nbytes // X.shape[0]
         row_work = sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
-        max_bytes = BLOCK_BYTES if self.on_host else DEVICE_BLOCK_BYTES
-        max_work = BLOCK_WORK if self.on_host else DEVICE_BLOCK_WORK
+        max_bytes = MAX_BLOCK_BYTES if self.on_host else MAX_DEVICE_BLOCK_BYTES
+        max_work = MAX_BLOCK_WORK if self.on_host else MAX_DEVICE_BLOCK_WORK
         n_rows = min(max_bytes // row_bytes, max_work // row_work)
-        return min(max(n_rows // self.batch_size, 1), BLOCK_BATCHES)
+        return min(max(n_rows // self.batch_size, 1), MAX_BLOCK_BATCHES)
 
     def _usable_in_place(self):
         """Return whether matrix products can use slices of X, or rows of a CSR matrix, in place."""

@@ -4,9 +4,9 @@ import torch
 
 
 class CallableLoss:
-    """Values of a user-defined loss function, and its derivative by autograd.
+    """A user-defined loss function, with its gradient by autograd.
 
-    The loss and its derivative are checked in the first batch; see `residual`.
+    The loss and its gradient are checked in the first batch; see `gradient`.
 
     Parameters
     ----------
@@ -16,7 +16,7 @@ class CallableLoss:
     def __init__(self, function):
         self.function, self._checked = function, False
 
-    def values(self, outputs, y):
+    def per_sample(self, outputs, y):
         """Return the loss of each row.
 
         Raises
@@ -42,20 +42,20 @@ class CallableLoss:
             )
         return result
 
-    def residual(self, outputs, y, out):
-        """Write the derivative with respect to the raw outputs.
+    def gradient(self, outputs, y, out):
+        """Write the gradient with respect to the raw outputs to `out`.
 
         Raises
         ------
         ValueError
-            In the first call, if the loss or its derivative is not finite, or if the loss does not
-            depend on the outputs. The derivative may be zero for a whole batch, for example that of
+            In the first call, if the loss or its gradient is not finite, or if the loss does not
+            depend on the outputs. The gradient may be zero for a whole batch, for example that of
             a hinge loss. If it is zero, it is also computed for other outputs, and an error is
             raised only if it is zero for all of them.
         """
-        values, gradient = self._differentiate(outputs, y)
+        losses, gradient = self._differentiate(outputs, y)
         if not self._checked:
-            self._check_finite(outputs, y, values, gradient)
+            self._check_finite(outputs, y, losses, gradient)
             self._check_dependence(outputs, y, gradient)
             self._checked = True
         out.copy_(gradient)
@@ -64,25 +64,25 @@ class CallableLoss:
         with torch.inference_mode(False), torch.enable_grad():
             # Copies: autograd does not accept tensors that were created in inference mode.
             outputs, y = outputs.clone().requires_grad_(), y.clone()
-            values = self.values(outputs, y)
+            losses = self.per_sample(outputs, y)
             try:
-                (gradient,) = torch.autograd.grad(values.sum(), outputs)
+                (gradient,) = torch.autograd.grad(losses.sum(), outputs)
             except RuntimeError as error:
                 raise ValueError(
                     f"loss={self.function!r} could not be differentiated with respect to the raw "
                     f"outputs: {str(error).rstrip('.')}. Compute it from the raw outputs, with "
                     "torch's differentiable functions and without detach()."
                 ) from error
-        return values.detach(), gradient
+        return losses.detach(), gradient
 
-    def _check_finite(self, outputs, y, values, gradient):
-        for name, numbers in (("value", values[:, None]), ("gradient", gradient)):
+    def _check_finite(self, outputs, y, losses, gradient):
+        for name, numbers in (("value", losses[:, None]), ("gradient", gradient)):
             wrong = (~numbers.isfinite()).any(dim=1).nonzero().flatten().tolist()
             if wrong:
                 first = wrong[0]
                 raise ValueError(
                     f"The {name} of loss={self.function!r} is not finite for {len(wrong)} of "
-                    f"{len(values)} samples of the first batch: {numbers[first].tolist()} for raw "
+                    f"{len(losses)} samples of the first batch: {numbers[first].tolist()} for raw "
                     f"outputs {outputs[first].tolist()} and targets {y[first].tolist()}. Check "
                     "the loss for divisions by zero and for logarithms and roots of invalid "
                     "values, and scale y if it is large."

@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 
-LARGE = 10.0  # limit of the root mean square, which is 1 for standardized values
+LARGE_RMS = 10.0  # limit of the root mean square, which is 1 for standardized values
 
 
 def remedy(inputs):
     """Return advice for a fit that diverged, as one or more sentences.
 
     The advice names X and y if they have large values, that is, if their root mean square exceeds
-    `LARGE`.
+    `LARGE_RMS`.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def _is_large(array):
     if values.dtype.kind != "f" or not values.size:  # classes, or an empty sparse matrix
         return False
     with np.errstate(over="ignore"):
-        return bool(np.linalg.norm(values) > LARGE * math.sqrt(values.size))
+        return bool(np.linalg.norm(values) > LARGE_RMS * math.sqrt(values.size))
 
 
 def _largest(array):

@@ -12,7 +12,7 @@ import torch
 from torchmlp.training.batches import Dataset
 from torchmlp.training.losses import Loss
 from torchmlp.training.parameters import Parameters
-from torchmlp.training.schedules import Constant
+from torchmlp.training.schedules import Schedule
 from torchmlp.training.solvers import Solver
 from torchmlp.training.workspace import Layout
 
@@ -107,8 +107,8 @@ class FitInputs:
         return self.validation is not None and self.score is not None
 
     @property
-    def n_multiply_adds(self):
-        """Number of multiply-adds in the largest matrix product of a step."""
+    def largest_product(self):
+        """Number of multiply-adds of the largest matrix product of a step."""
         first, *rest = (a * b for a, b in pairwise(self.layout.layer_units))
         X = self.data.X
         if not isinstance(X, np.ndarray):
@@ -236,7 +236,7 @@ class SavedState:
     ----------
     solver_name : str
     solver : dict
-        The return value of `Solver.state`.
+        The return value of `Solver.state_dict`.
     rate : float
         Learning rate of the next epoch.
     order : int array of shape (n_rows,) or None
@@ -271,8 +271,8 @@ class FitState:
     progress : Progress
     random_state : numpy.random.RandomState
         Random number generator for the order of the samples.
-    schedule : Constant
-        Learning rate schedule. `Constant` is the base class of all schedules.
+    schedule : Schedule
+        Learning rate schedule.
     solver : Solver or None
         None for L-BFGS.
     order : int array of shape (n_rows,) or None
@@ -289,7 +289,7 @@ class FitState:
     gradient: Parameters
     progress: Progress
     random_state: np.random.RandomState
-    schedule: Constant
+    schedule: Schedule
     solver: Solver | None = None
     order: Any = None
     dropout_generator: torch.Generator | None = None
@@ -324,7 +324,7 @@ class FitState:
         generator = self.dropout_generator
         return SavedState(
             solver_name=self.solver.name,
-            solver=self.solver.state(),
+            solver=self.solver.state_dict(),
             rate=self.schedule.rate,
             order=self.order,
             dropout_generator=None if generator is None else generator.get_state().numpy(),

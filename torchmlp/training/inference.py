@@ -1,4 +1,4 @@
-"""The forward pass: bound to a batch, and for all rows of X in blocks."""
+"""Predictions: the forward pass for all rows of X, computed in blocks."""
 
 import functools
 import os
@@ -10,68 +10,17 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from torchmlp.training.device.placement import n_threads_for, one_thread
+from torchmlp.training.forward import bind_forward, bind_hidden
 from torchmlp.training.parameters import Layer, by_columns
 from torchmlp.training.products import DenseInput, SparseInput, as_tensor
+from torchmlp.training.threads import n_threads_for, one_thread
 from torchmlp.training.workspace import Layout, Workspace
 
-# Size of the values of the widest layer for the rows of a block: about the size of a CPU cache. On
-# other devices it is larger, so that the overhead per block is small.
-BLOCK_BYTES = 1 << 21
-DEVICE_BLOCK_BYTES = 1 << 26
-COPY_PAYS_OFF = 256  # number of rows from which `_in_memory_order` is used
-
-
-def bind_hidden(layers, workspace):
-    """Bind the part of the forward pass that all batches of a workspace share.
-
-    This is a = f(a W + b) for each hidden layer, except for the matrix product of the first layer,
-    which needs the rows of X.
-
-    Parameters
-    ----------
-    layers : list of Layer
-    workspace : Workspace
-
-    Returns
-    -------
-    list of Call
-    """
-    calls, inflow = [], None
-    for weights, layer in zip(layers, workspace.hidden, strict=False):
-        if inflow is not None:
-            calls += inflow.affine(weights.coefs, weights.intercepts, layer.z)
-        calls += layer.activate()
-        inflow = layer.outflow
-    return calls
-
-
-def bind_forward(layers, inputs, workspace, hidden_calls, out):
-    """Bind the forward pass of a batch.
-
-    Parameters
-    ----------
-    layers : list of Layer
-    inputs : DenseInput or SparseInput
-        Rows of X.
-    workspace : Workspace
-    hidden_calls : list of Call
-        What `bind_hidden` returned for the workspace.
-    out : tensor of shape (*stack, n_rows, n_outputs)
-        Receives the raw outputs, before the output activation.
-
-    Returns
-    -------
-    list of Call
-    """
-    first, last = layers[0], layers[-1]
-    if not workspace.hidden:
-        return inputs.affine(first.coefs, first.intercepts, out)
-    return [
-        *inputs.affine(first.coefs, first.intercepts, workspace.hidden[0].z),
-        *hidden_calls,
-        *workspace.hidden[-1].outflow.affine(last.coefs, last.intercepts, out),
-    ]
+# Maximum size of the values of the widest layer for the rows of a block: about the size of a CPU
+# cache. On other devices it is larger, so that the overhead per block is small.
+MAX_LAYER_BYTES = 1 << 21
+MAX_DEVICE_LAYER_BYTES = 1 << 26
+MIN_ROWS_FOR_COPY = 256  # number of rows from which `_in_memory_order` saves time
 
 
 def as_layers(coefs, intercepts, dtype, device):
@@ -163,7 +112,7 @@ def _propagate(X, layers, activations, visit):
         outputs. The memory of the last two is reused for the next block, so values must be copied.
     """
     layout, n_rows = _layout(X, layers, activations), X.shape[0]
-    if n_rows >= COPY_PAYS_OFF:
+    if n_rows >= MIN_ROWS_FOR_COPY:
         layers = _in_memory_order(layers, sparse_input=not isinstance(X, np.ndarray))
     n_workers = _n_workers(n_rows, layout)
     n_block = min(_block_rows(layout), -(-n_rows // n_workers))
@@ -234,7 +183,7 @@ def _block_rows(layout):
     units, on_cpu = layout.layer_units, layout.device.type == "cpu"
     # On the CPU, rows of X are used in place. On other devices, they are copied to dense tensors.
     widest = max(units[1:] if on_cpu else units)
-    limit = BLOCK_BYTES if on_cpu else DEVICE_BLOCK_BYTES
+    limit = MAX_LAYER_BYTES if on_cpu else MAX_DEVICE_LAYER_BYTES
     return max(1, limit // (widest * layout.dtype.itemsize))
 
 

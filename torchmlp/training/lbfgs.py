@@ -6,12 +6,12 @@ import torch
 
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.batches import BatchLoader
-from torchmlp.training.device.placement import one_blas_thread
+from torchmlp.training.threads import one_blas_thread
 
 STOPPED_BY_CALLBACK = 99  # status of `scipy.optimize.minimize`
 
 
-class _TimeOver(Exception):
+class _StopMinimization(Exception):
     """Raised between two evaluations of the objective to stop the minimization."""
 
 
@@ -36,9 +36,8 @@ class Objective:
         (self.block,) = BatchLoader(data, self.n_rows, layout, shuffle=False).blocks()
         (self.batch,) = self.block.batches
         if settings.loss.averages_outputs:
-            # `residual` is the derivative of the sum over the outputs, as scikit-learn uses it for
-            # the stochastic solvers. The line search of L-BFGS needs the gradient of the loss, the
-            # mean.
+            # `Loss.gradient` is that of the sum over the outputs, as scikit-learn uses it for the
+            # stochastic solvers. The line search of L-BFGS needs the gradient of their mean.
             scale = self.batch.workspace.scale / layout.layer_units[-1]
             self.batch.workspace = layout.workspace(self.n_rows, scale)
         self.backprop.bind(self.batch)
@@ -46,7 +45,7 @@ class Objective:
     @torch.inference_mode()  # faster, as in `EpochTrainer`
     def __call__(self, flat):
         if self.n_evaluations and self.on_block_end is not None and self.on_block_end():
-            raise _TimeOver
+            raise _StopMinimization
         self.n_evaluations += 1
         self.state.weights.flat.copy_(torch.from_numpy(flat))
         for call in self.batch.calls:
@@ -94,7 +93,7 @@ def minimize(inputs, state, iteration_ends, on_block_end=None):
                 options=options,
             )
         accepted, state.progress.loss = result.x, float(result.fun)
-    except _TimeOver:
+    except _StopMinimization:
         return None
     finally:  # undo the last evaluation, if it was rejected
         weights.flat.copy_(torch.from_numpy(accepted))

@@ -1,37 +1,37 @@
 """The training loop: epochs, monitors, stopping criteria and learning rate updates."""
 
 import math
-from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training import lbfgs
-from torchmlp.training.device.placement import n_threads
 from torchmlp.training.divergence import remedy
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
 from torchmlp.training.stochastic import EpochTrainer
+from torchmlp.training.threads import n_threads
 
-EXPLOSION = 1e3  # ratio of the last loss to the first one from which a fit has diverged
+DIVERGED_RATIO = 1e3  # a fit has diverged if the last loss is this many times the first
 
 
 class Monitor:
     """Base class for objects that observe a fit and may stop it, such as a progress bar.
 
-    Attributes
-    ----------
-    watches_blocks : bool
-        Whether to call `on_block_end`.
-    on_gradient, on_batch_end : callable () -> None, or None
-        `on_gradient` is called after the gradient of each batch is computed, and may change
-        ``state.gradient``. `on_batch_end` is called after each update of the weights.
+    The hooks are the methods whose names begin with ``on_``. They do nothing, and only those that a
+    subclass overrides are called. The first three of them may be called many times per epoch.
     """
 
-    watches_blocks = False
-    on_gradient: Callable[[], object] | None = None
-    on_batch_end: Callable[[], object] | None = None
+    def on_grad_computed(self, inputs, state):
+        """Run after the gradient of each batch is computed. May change ``state.gradient``."""
+
+    def on_batch_end(self, inputs, state):
+        """Run after each update of the weights."""
+
+    def on_block_end(self, inputs, state):
+        """Run after each block of batches. Return whether to stop training."""
 
     def on_train_begin(self, inputs, state):
         """Run before the first epoch."""
@@ -39,19 +39,29 @@ class Monitor:
     def on_epoch_begin(self, inputs, state):
         """Run before each epoch."""
 
-    def on_block_end(self, inputs, state):
-        """Run after each block of batches. Return whether to stop training."""
-        return False
-
     def on_epoch_end(self, inputs, state):
         """Run after each epoch. Return whether to stop training. May change the weights."""
-        return False
 
     def on_train_end(self, inputs, state):
         """Run after training, unless it failed. May change the weights."""
 
     def close(self):
         """Release resources, also if training failed."""
+
+
+HOOKS = [name for name in vars(Monitor) if name.startswith("on_")]
+
+
+def _hooks(monitors, inputs, state):
+    """Return the hooks that the monitors override, by name, as callables without arguments."""
+    return {
+        name: [
+            partial(getattr(monitor, name), inputs, state)
+            for monitor in monitors
+            if getattr(type(monitor), name) is not getattr(Monitor, name)
+        ]
+        for name in HOOKS
+    }
 
 
 def train(inputs, state, monitors=()):
@@ -94,13 +104,16 @@ class _Loop:
     """The training loop of one fit."""
 
     def __init__(self, inputs, state, monitors):
-        self.inputs, self.state, self.monitors = inputs, state, monitors
+        self.inputs, self.state = inputs, state
+        self.hooks = _hooks(monitors, inputs, state)
+        # None if no monitor needs it, so that the device is not synchronized after each block.
+        watched = self.hooks["on_block_end"]
+        self.on_block_end = partial(self._notify, "on_block_end") if watched else None
 
-    def _notify(self, method, monitors=None):
-        """Call a method of the monitors. Return whether one of them stops training."""
-        monitors = self.monitors if monitors is None else monitors
-        ends = [getattr(monitor, method)(self.inputs, self.state) for monitor in monitors]
-        return any(ends)
+    def _notify(self, name):
+        """Call a hook of all monitors. Return whether one of them stops training."""
+        stops = [hook() for hook in self.hooks[name]]
+        return any(stops)
 
     def begin(self):
         state = self.state
@@ -117,7 +130,7 @@ class _Loop:
     def run_epochs(self):
         """Train epoch by epoch with a stochastic solver."""
         settings = self.inputs.settings
-        with EpochTrainer(self.inputs, self.state, self._hooks(), self._on_block_end()) as trainer:
+        with EpochTrainer(self.inputs, self.state, self.hooks, self.on_block_end) as trainer:
             for _ in range(settings.max_iter):
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
@@ -139,18 +152,7 @@ class _Loop:
                 self.before_epoch()
             return stop
 
-        return lbfgs.minimize(self.inputs, self.state, iteration_ends, self._on_block_end())
-
-    def _hooks(self):
-        names = "on_gradient", "on_batch_end"
-        return {
-            name: [hook for m in self.monitors if (hook := getattr(m, name)) is not None]
-            for name in names
-        }
-
-    def _on_block_end(self):
-        watching = [monitor for monitor in self.monitors if monitor.watches_blocks]
-        return (lambda: self._notify("on_block_end", watching)) if watching else None
+        return lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
 
     def before_epoch(self):
         self.state.progress.begin_epoch()
@@ -241,7 +243,7 @@ class _Loop:
         if not progress.n_iter:
             return False
         first = max(progress.loss_curve[-progress.n_iter], self.inputs.settings.tol)
-        return not math.isfinite(progress.loss) or progress.loss > EXPLOSION * first
+        return not math.isfinite(progress.loss) or progress.loss > DIVERGED_RATIO * first
 
 
 def evaluate(inputs, state):

@@ -1,29 +1,27 @@
-"""Loss functions and output activations."""
+"""Loss functions."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from torchmlp.training.activations import Apply, Call
+from torchmlp.training.activations import Call
 from torchmlp.training.callable_loss import CallableLoss
-from torchmlp.training.device.placement import one_thread
+from torchmlp.training.output_activations import activate_outputs
 from torchmlp.training.products import as_tensor
 
-BLOCK_SIZE = 1 << 18  # number of outputs per block in `row_losses`
+MAX_BLOCK_OUTPUTS = 1 << 18  # number of raw outputs that `row_losses` processes at once
 
 
 def _output_minus_target(outputs, y, out):
     return [partial(torch.sub, outputs, y, out=out)]
 
 
-def _bound(function):
-    """Return a `Loss.residual` for a function that writes the derivative to its last argument."""
+def _as_call(function):
+    """Return a `Loss.gradient` for a function that writes the gradient to its last argument."""
     return lambda outputs, y, out: [partial(function, outputs, y, out)]
 
 
@@ -36,17 +34,17 @@ class Loss:
     Attributes
     ----------
     out_activation : str
-        Key of `OUTPUT_ACTIVATIONS`.
-    values : callable (outputs, y) -> tensor of shape (n_rows,)
-        Loss of each sample, given the outputs after the output activation. y has shape (n_rows, 1)
-        and contains class codes for multiclass losses. For other losses it has shape (n_rows,
-        n_outputs).
-    residual : callable (outputs, y, out) -> list of Call
-        Binds the operations that write the derivative of the loss with respect to the raw outputs
-        to `out`. The default is ``outputs - y``, which holds if the output activation is the
-        inverse of the canonical link.
+        Key of `output_activations.OUTPUT_ACTIVATIONS`.
+    per_sample : callable (outputs, y) -> tensor of shape (n_rows,)
+        Returns the loss of each sample, given the outputs after the output activation. y has shape
+        (n_rows, 1) and contains class codes for multiclass losses. For other losses it has shape
+        (n_rows, n_outputs).
+    gradient : callable (outputs, y, out) -> list of Call
+        Binds the operations that write the gradient of `per_sample` with respect to the raw outputs
+        to `out`, given the outputs after the output activation. The default is ``outputs - y``,
+        which holds if the output activation is the inverse of the canonical link.
     averages_outputs : bool
-        Whether `values` averages over the outputs, while `residual` is the derivative of their sum.
+        Whether `per_sample` averages over the outputs, while `gradient` is that of their sum.
     lowest : float
         Lower bound of the targets.
     open_range : bool
@@ -57,72 +55,14 @@ class Loss:
     """
 
     out_activation: str
-    values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    residual: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], list[Call]] = (
+    per_sample: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    gradient: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], list[Call]] = (
         _output_minus_target
     )
     averages_outputs: bool = False
     lowest: float = -math.inf
     open_range: bool = False
     capturable: bool = True
-
-
-def _softmax(z):
-    # torch's kernel for a short last dimension is not vectorized. With ten classes, the kernel for
-    # the other dimension is three to five times as fast, including the transposition.
-    columns = z.mT
-    if columns.is_contiguous():
-        return [partial(torch.softmax, columns, -2, out=columns)]
-    if z.shape[-1] < 16 and z.device.type == "cpu":
-        return [lambda: z.copy_(torch.softmax(columns.contiguous(), -2).mT)]
-    return [partial(torch.softmax, z, -1, out=z)]
-
-
-@dataclass(frozen=True)
-class OutputActivation:
-    """An output activation, which converts raw outputs to predictions.
-
-    Attributes
-    ----------
-    forward : callable (z) -> list of Call
-        Binds the operations that apply the function in place to the raw outputs z, of shape
-        (*stack, n_rows, n_outputs).
-    modules : list of callables () -> torch.nn.Module
-        Create the modules for `to_torch`.
-    onnx : callable (graph, raw) -> str
-        Adds the nodes of the function to a `torchmlp.export.onnx_converters.Graph` and returns the
-        name of their output.
-    """
-
-    forward: Callable[[torch.Tensor], list[Call]]
-    modules: Sequence[Callable[[], nn.Module]]
-    onnx: Callable[[Any, str], str]
-
-
-OUTPUT_ACTIVATIONS = {
-    "identity": OutputActivation(lambda z: [], [], lambda graph, raw: raw),
-    "logistic": OutputActivation(
-        lambda z: [partial(torch.sigmoid_, z)],
-        [nn.Sigmoid],
-        lambda graph, raw: graph("Sigmoid", raw),
-    ),
-    "softmax": OutputActivation(
-        _softmax, [partial(nn.Softmax, dim=1)], lambda graph, raw: graph("Softmax", raw, axis=1)
-    ),
-    "exp": OutputActivation(
-        lambda z: [partial(torch.exp_, z)],
-        [partial(Apply, torch.exp)],
-        lambda graph, raw: graph("Exp", raw),
-    ),
-}
-
-
-def activate_outputs(raw, out_activation):
-    """Apply an output activation to an array of raw outputs in place, and return it."""
-    with one_thread():
-        for call in OUTPUT_ACTIVATIONS[out_activation].forward(torch.from_numpy(raw)):
-            call()
-    return raw
 
 
 def row_losses(loss, raw, y):
@@ -140,14 +80,14 @@ def row_losses(loss, raw, y):
     ndarray of shape (n_rows,)
     """
     losses = np.empty(len(raw), raw.dtype)
-    n_block = max(1, BLOCK_SIZE // raw.shape[1])
+    n_block = max(1, MAX_BLOCK_OUTPUTS // raw.shape[1])
     for start in range(0, len(raw), n_block):
         rows = slice(start, start + n_block)
         outputs = torch.from_numpy(activate_outputs(raw[rows].copy(), loss.out_activation))
         targets = as_tensor(y[rows])
         if targets.dtype != torch.int64:
             targets = targets.to(outputs.dtype)
-        losses[rows] = loss.values(outputs, targets).numpy()
+        losses[rows] = loss.per_sample(outputs, targets).numpy()
     return losses
 
 
@@ -161,7 +101,7 @@ def _log_loss(probabilities, codes):
     return _clip_(probabilities.gather(-1, codes)).log_().neg_().squeeze(-1)
 
 
-def _log_loss_residual(probabilities, codes, out):
+def _log_loss_gradient(probabilities, codes, out):
     minus_one = torch.full_like(codes, -1, dtype=probabilities.dtype)
     if out.dtype == probabilities.dtype:
         return [partial(torch.scatter_add, probabilities, -1, codes, minus_one, out=out)]
@@ -189,7 +129,7 @@ def _half_gamma_deviance(outputs, y):
     return (ratio - ratio.log() - 1).sum(-1)
 
 
-def _gamma_residual(outputs, y, out):
+def _gamma_gradient(outputs, y, out):
     out.copy_(1 - y / outputs)
 
 
@@ -197,7 +137,7 @@ def _absolute_error(outputs, y):
     return (outputs - y).abs_().sum(-1)
 
 
-def _absolute_residual(outputs, y, out):
+def _absolute_gradient(outputs, y, out):
     out.copy_((outputs - y).sign_())
 
 
@@ -205,7 +145,7 @@ def _huber(outputs, y):
     return torch.nn.functional.huber_loss(outputs, y, reduction="none").sum(-1)
 
 
-def _huber_residual(outputs, y, out):
+def _huber_gradient(outputs, y, out):
     out.copy_((outputs - y).clamp_(-1, 1))
 
 
@@ -216,91 +156,93 @@ def quantile_loss(quantile):
     Econometrica 46, 1978).
     """
 
-    def values(outputs, y):
+    def per_sample(outputs, y):
         error = y - outputs
         return torch.maximum(quantile * error, (quantile - 1) * error).sum(-1)
 
-    def residual(outputs, y, out):
+    def gradient(outputs, y, out):
         above, below = (outputs > y).to(outputs.dtype), (outputs < y).to(outputs.dtype)
         out.copy_(above * (1 - quantile) - below * quantile)
 
-    return Loss("identity", values, _bound(residual))
+    return Loss("identity", per_sample, _as_call(gradient))
 
 
-def _signed(y):
+def _plus_minus_one(y):
     return y * 2 - 1
 
 
 def _hinge(outputs, y):
-    return (1 - _signed(y) * outputs).clamp_min_(0).sum(-1)
+    return (1 - _plus_minus_one(y) * outputs).clamp_min_(0).sum(-1)
 
 
-def _hinge_residual(outputs, y, out):
-    sign = _signed(y)
+def _hinge_gradient(outputs, y, out):
+    sign = _plus_minus_one(y)
     out.copy_(-sign * (sign * outputs < 1))
 
 
 def _perceptron(outputs, y):
-    return (-_signed(y) * outputs).clamp_min_(0).sum(-1)
+    return (-_plus_minus_one(y) * outputs).clamp_min_(0).sum(-1)
 
 
-def _perceptron_residual(outputs, y, out):
-    sign = _signed(y)
+def _perceptron_gradient(outputs, y, out):
+    sign = _plus_minus_one(y)
     out.copy_(-sign * (sign * outputs <= 0))
 
 
-def _lead_of_rival(outputs, codes):
-    """Return (largest output of a wrong class) - (output of the true class), and its index."""
+def _negative_margin(outputs, codes):
+    """Return (largest output of a wrong class) - (output of the true class), and that class."""
     rival, index = outputs.scatter(-1, codes, -math.inf).max(-1, keepdim=True)
     return rival - outputs.gather(-1, codes), index
 
 
-def _correct(wrong, rival, codes, out):
-    """Write the derivative of `lead` (see `_lead_of_rival`) for the samples in `wrong`, else 0."""
+def _write_margin_gradient(wrong, rival, codes, out):
+    """Write the gradient of the negative margin for the samples in `wrong`, and 0 for others."""
     out.zero_().scatter_(-1, codes, -1.0).scatter_(-1, rival, 1.0).mul_(wrong)
 
 
 def _multiclass_hinge(outputs, codes):
-    lead, _ = _lead_of_rival(outputs, codes)
-    return lead.add_(1).clamp_min_(0).squeeze(-1)
+    negative_margin, _ = _negative_margin(outputs, codes)
+    return negative_margin.add_(1).clamp_min_(0).squeeze(-1)
 
 
-def _multiclass_hinge_residual(outputs, codes, out):
-    lead, rival = _lead_of_rival(outputs, codes)
-    _correct(lead > -1, rival, codes, out)
+def _multiclass_hinge_gradient(outputs, codes, out):
+    negative_margin, rival = _negative_margin(outputs, codes)
+    _write_margin_gradient(negative_margin > -1, rival, codes, out)
 
 
 def _multiclass_perceptron(outputs, codes):
-    lead, _ = _lead_of_rival(outputs, codes)
-    return lead.clamp_min_(0).squeeze(-1)
+    negative_margin, _ = _negative_margin(outputs, codes)
+    return negative_margin.clamp_min_(0).squeeze(-1)
 
 
-def _multiclass_perceptron_residual(outputs, codes, out):
-    lead, rival = _lead_of_rival(outputs, codes)
-    _correct(lead >= 0, rival, codes, out)
+def _multiclass_perceptron_gradient(outputs, codes, out):
+    negative_margin, rival = _negative_margin(outputs, codes)
+    _write_margin_gradient(negative_margin >= 0, rival, codes, out)
 
 
 # Keys are values of the parameter `loss`. The binary losses are also used for each label of a
 # multilabel target. The binary and the multiclass losses must have the same keys.
 BINARY_LOSSES = {
     "log_loss": Loss("logistic", _binary_log_loss),
-    "hinge": Loss("identity", _hinge, _bound(_hinge_residual)),
-    "perceptron": Loss("identity", _perceptron, _bound(_perceptron_residual)),
+    "hinge": Loss("identity", _hinge, _as_call(_hinge_gradient)),
+    "perceptron": Loss("identity", _perceptron, _as_call(_perceptron_gradient)),
 }
 MULTICLASS_LOSSES = {
-    "log_loss": Loss("softmax", _log_loss, _log_loss_residual),
+    "log_loss": Loss("softmax", _log_loss, _log_loss_gradient),
     # Crammer and Singer, Journal of Machine Learning Research 2, 2001.
-    "hinge": Loss("identity", _multiclass_hinge, _bound(_multiclass_hinge_residual)),
-    "perceptron": Loss("identity", _multiclass_perceptron, _bound(_multiclass_perceptron_residual)),
+    "hinge": Loss("identity", _multiclass_hinge, _as_call(_multiclass_hinge_gradient)),
+    "perceptron": Loss(
+        "identity", _multiclass_perceptron, _as_call(_multiclass_perceptron_gradient)
+    ),
 }
 REGRESSOR_LOSSES = {
     "squared_error": Loss("identity", _half_squared_error, averages_outputs=True),
-    "absolute_error": Loss("identity", _absolute_error, _bound(_absolute_residual)),
-    "huber": Loss("identity", _huber, _bound(_huber_residual)),
+    "absolute_error": Loss("identity", _absolute_error, _as_call(_absolute_gradient)),
+    "huber": Loss("identity", _huber, _as_call(_huber_gradient)),
     "quantile": quantile_loss(0.5),
     "poisson": Loss("exp", _half_poisson_deviance, lowest=0.0),
     "gamma": Loss(
-        "exp", _half_gamma_deviance, _bound(_gamma_residual), lowest=0.0, open_range=True
+        "exp", _half_gamma_deviance, _as_call(_gamma_gradient), lowest=0.0, open_range=True
     ),
 }
 
@@ -318,5 +260,5 @@ def regressor_loss(loss, quantile=0.5):
     """
     if callable(loss):
         own = CallableLoss(loss)
-        return Loss("identity", own.values, _bound(own.residual), capturable=False)
+        return Loss("identity", own.per_sample, _as_call(own.gradient), capturable=False)
     return quantile_loss(quantile) if loss == "quantile" else REGRESSOR_LOSSES[loss]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-NARROW = 64  # number of columns
+MIN_WIDE_COLUMNS = 64  # matrices with fewer columns are narrow
 
 
 def by_columns(n_rows, n_columns, dtype):
@@ -17,7 +17,7 @@ def by_columns(n_rows, n_columns, dtype):
     two to seven times as long. In float64, it also applies to matrices with more rows than columns
     (measured with MKL, see benchmarks/NOTES.md).
     """
-    return n_columns < NARROW or (dtype == torch.float64 and n_rows > n_columns)
+    return n_columns < MIN_WIDE_COLUMNS or (dtype == torch.float64 and n_rows > n_columns)
 
 
 def as_matrix(flat, n_rows, n_columns, stack=()):
@@ -165,6 +165,16 @@ class Parameters:
         return arrays(self.coefs), arrays(self.intercepts)
 
 
+# Bound of the uniform distribution: (fan_in, fan_out, activation) -> float.
+INITS = {
+    "glorot": lambda fan_in, fan_out, activation: np.sqrt(
+        (2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out)
+    ),
+    "torch": lambda fan_in, fan_out, activation: 1 / np.sqrt(fan_in),
+    "zeros": lambda fan_in, fan_out, activation: 0.0,
+}
+
+
 def initial_weights(init, layer_units, activations, random_state, dtype):
     """Draw initial weights, layer by layer, coefficients before intercepts.
 
@@ -192,13 +202,3 @@ def initial_weights(init, layer_units, activations, random_state, dtype):
         coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)).astype(dtype))
         intercepts.append(random_state.uniform(-bound, bound, fan_out).astype(dtype))
     return coefs, intercepts
-
-
-# Bound of the uniform distribution: (fan_in, fan_out, activation) -> float.
-INITS = {
-    "glorot": lambda fan_in, fan_out, activation: np.sqrt(
-        (2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out)
-    ),
-    "torch": lambda fan_in, fan_out, activation: 1 / np.sqrt(fan_in),
-    "zeros": lambda fan_in, fan_out, activation: 0.0,
-}

@@ -3,24 +3,37 @@
 import math
 
 
-class Constant:
-    """Constant learning rate. Base class of all schedules.
+class Schedule:
+    """Base class of the learning rate schedules. The learning rate is constant within an epoch.
+
+    The trainer reads `rate` before each epoch and calls `epoch_ends` once after it, in which a
+    schedule sets the rate of the next epoch. `plateau` is only called for schedules that are not
+    `planned`. A subclass is created with the arguments below and must not require others.
+
+    Only `rate` is saved for a later `partial_fit`, which passes it to the constructor. Other
+    attributes are lost, and must therefore follow from the arguments. The callback `LRScheduler` of
+    skorch writes `rate`, which is supported with a constant learning rate only.
 
     Parameters
     ----------
     initial : float
         The estimator's `learning_rate_init`.
     power_t : float
+        The estimator's `power_t`.
     n_epochs : int
         The estimator's `max_iter`.
     rate : float, optional
-        The learning rate of the saved state that is continued.
+        The saved learning rate, if training continues. The default is the rate of the first epoch.
 
     Attributes
     ----------
+    rate : float
+        Learning rate of the next epoch.
     planned : bool
-        Whether the schedule spans `n_epochs` and is followed to the end. Planned schedules work
-        with every stochastic solver. Others have an effect with "sgd" only.
+        Whether the schedule spans `n_epochs` and is followed to the end, even if the loss no longer
+        improves. Planned schedules are used with every stochastic solver and are refused by
+        `partial_fit`, in which `max_iter` has no meaning. The others are used with "sgd" only, as
+        in scikit-learn.
     """
 
     planned = False
@@ -30,14 +43,22 @@ class Constant:
         self.rate = self.rate_of(0) if rate is None else rate
 
     def rate_of(self, epoch):
-        """Return the learning rate of an epoch, counted from 0, if it depends on nothing else."""
+        """Return the learning rate of an epoch, counted from 0, if it depends on the epoch only."""
         return self.initial
 
     def epoch_ends(self, epoch, samples_seen):
-        """Update the learning rate after an epoch, counted from 1."""
+        """Set `rate` for the next epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Number of epochs of this fit that have ended.
+        samples_seen : int
+            Number of samples seen, including the previous fits that this one continues.
+        """
 
     def plateau(self):
-        """Handle a training loss or validation score that has stopped improving.
+        """Decide whether to stop when the loss or the score has not improved for many epochs.
 
         Returns
         -------
@@ -48,14 +69,18 @@ class Constant:
         return True, "Stopping."
 
 
-class InverseScaling(Constant):
+class Constant(Schedule):
+    """Constant learning rate."""
+
+
+class InverseScaling(Schedule):
     """rate = initial / (samples seen + 1) ** power_t."""
 
     def epoch_ends(self, epoch, samples_seen):
         self.rate = self.initial / (samples_seen + 1) ** self.power_t
 
 
-class Adaptive(Constant):
+class Adaptive(Schedule):
     """Divides the rate by 5 at every plateau. Stops if the rate is at most 1e-6."""
 
     def plateau(self):
@@ -69,7 +94,7 @@ def _cosine(start, stop, share):
     return stop + (start - stop) * (1 + math.cos(math.pi * share)) / 2
 
 
-class Cosine(Constant):
+class Cosine(Schedule):
     """Cosine annealing from the initial rate to 0, without restarts (arXiv:1608.03983)."""
 
     planned = True
@@ -96,7 +121,7 @@ class OneCycle(Cosine):
         return _cosine(self.initial, low / 1e4, min((epoch - top) / (last - top), 1.0))
 
 
-SCHEDULES: dict[str, type[Constant]] = {
+SCHEDULES: dict[str, type[Schedule]] = {
     "constant": Constant,
     "invscaling": InverseScaling,
     "adaptive": Adaptive,
@@ -106,7 +131,7 @@ SCHEDULES: dict[str, type[Constant]] = {
 
 
 def schedule_of(solver, learning_rate):
-    """Return the schedule class for the parameters `solver` and `learning_rate`."""
+    """Return the subclass of `Schedule` for the parameters `solver` and `learning_rate`."""
     schedule = SCHEDULES[learning_rate]
     return schedule if solver == "sgd" or schedule.planned else Constant
 

@@ -10,11 +10,14 @@ import torch
 
 
 class Solver:
-    """Updates the weights in place. A step is ``update(*factors(rate))`` with the learning rate.
+    """Base class of the solvers, which update the weights in place.
 
-    `factors` returns the numbers that change from step to step. In a CUDA graph, `update` reads
-    them from device memory, where they are written before the replay. Otherwise they are Python
-    numbers. For a stack of networks, rates and factors have one entry per network.
+    A step is ``update(*factors(rate))``, with the learning rate of the epoch. `factors` returns the
+    numbers that change from step to step, such as the learning rate with the bias correction of
+    Adam. `update` changes the weights. They are separate because a CUDA graph contains only
+    `update`: the factors of all steps of a block are written to device memory before the replay,
+    and `update` gets tensors. Otherwise, it gets Python numbers. For a stack of networks, the rate
+    and the factors have one entry per network.
 
     Parameters
     ----------
@@ -26,7 +29,7 @@ class Solver:
     """
 
     name: str
-    decouples_penalty = False  # whether the solver applies the penalty, not the gradient
+    decoupled_weight_decay = False  # whether `update` applies the penalty, not the gradient
     capturable = True  # whether a CUDA graph may contain the update
 
     def __init__(self, settings, weights, gradient):
@@ -37,16 +40,16 @@ class Solver:
         """Begin a step. Return the arguments of `update`."""
         return (torch.from_numpy(rate) if self.weights.stack else rate,)
 
-    def state(self):
+    def update(self, *factors):
+        """Update the weights with the gradient."""
+        raise NotImplementedError
+
+    def state_dict(self):
         """Return the state of the solver, without tensors, for a later `partial_fit`."""
         raise NotImplementedError
 
-    def restore(self, state):
-        """Restore a state that `state` returned."""
-        raise NotImplementedError
-
-    def update(self, *factors):
-        """Update the weights by the gradient."""
+    def load_state_dict(self, state_dict):
+        """Restore a state that `state_dict` returned."""
         raise NotImplementedError
 
     def _times(self, vector, rate):
@@ -86,11 +89,11 @@ class SGD(Solver):
         else:
             self.weights.flat.add_(velocity)
 
-    def state(self):
+    def state_dict(self):
         return {"velocity": self.weights.by_rows(self.velocity)}
 
-    def restore(self, state):
-        self.velocity.copy_(self.weights.from_rows(state["velocity"]))
+    def load_state_dict(self, state_dict):
+        self.velocity.copy_(self.weights.from_rows(state_dict["velocity"]))
 
 
 class Adam(Solver):
@@ -154,17 +157,17 @@ class Adam(Solver):
             direction, rate = self._times(direction, rate), 1.0
         self.weights.flat.sub_(direction, alpha=rate)
 
-    def state(self):
+    def state_dict(self):
         return {
             "t": self.t,
             "moment_1": self.weights.by_rows(self.moment_1),
             "moment_2": self.weights.by_rows(self.moment_2),
         }
 
-    def restore(self, state):
-        self.t = state["t"]
-        self.moment_1.copy_(self.weights.from_rows(state["moment_1"]))
-        self.moment_2.copy_(self.weights.from_rows(state["moment_2"]))
+    def load_state_dict(self, state_dict):
+        self.t = state_dict["t"]
+        self.moment_1.copy_(self.weights.from_rows(state_dict["moment_1"]))
+        self.moment_2.copy_(self.weights.from_rows(state_dict["moment_2"]))
 
 
 class AdamW(Adam):
@@ -174,7 +177,7 @@ class AdamW(Adam):
     """
 
     name = "adamw"
-    decouples_penalty = True
+    decoupled_weight_decay = True
 
     def __init__(self, settings, weights, gradient):
         super().__init__(settings, weights, gradient)
@@ -228,14 +231,15 @@ class TorchSolver(Solver):
         for optimizer in self.optimizers:
             optimizer.step()
 
-    def state(self):
+    def state_dict(self):
         return {
             "optimizers": [without_tensors(o.state_dict()) for o in self.optimizers],
             "dtype": str(self.weights.flat.dtype),
         }
 
-    def restore(self, state):
-        for optimizer, arrays in zip(self.optimizers, state["optimizers"], strict=True):
+    def load_state_dict(self, state_dict):
+        dtype = state_dict["dtype"]
+        for optimizer, arrays in zip(self.optimizers, state_dict["optimizers"], strict=True):
             loaded = with_tensors(arrays)
             optimizer.load_state_dict(loaded)
             params = [p for group in optimizer.param_groups for p in group["params"]]
@@ -243,7 +247,16 @@ class TorchSolver(Solver):
                 own = optimizer.state[parameter]
                 for key, value in loaded["state"].get(i, {}).items():
                     if isinstance(value, torch.Tensor):
-                        own[key] = _as_made(value, parameter, state["dtype"]).to(own[key].device)
+                        own[key] = _as_made(value, parameter, dtype).to(own[key].device)
+
+
+SOLVERS: dict[str, type[Solver]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}
+
+
+def make_solver(settings, weights, gradient):
+    """Return the solver with the name `settings.solver`, or a `TorchSolver` for a callable."""
+    kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
+    return kind(settings, weights, gradient)
 
 
 def _as_made(value, parameter, stored_dtype):
@@ -333,12 +346,3 @@ def _converted(state, kind, convert):
     if isinstance(state, (list, tuple)):
         return type(state)(_converted(value, kind, convert) for value in state)
     return convert(state) if isinstance(state, kind) else state
-
-
-SOLVERS: dict[str, type[SGD] | type[Adam]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}
-
-
-def make_solver(settings, weights, gradient):
-    """Return the solver with the name `settings.solver`, or a `TorchSolver` for a callable."""
-    kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
-    return kind(settings, weights, gradient)

@@ -15,27 +15,29 @@ class EpochTrainer:
     ----------
     inputs : FitInputs
     state : FitState
-    hooks : dict
-        ``"on_gradient"`` and ``"on_batch_end"``: lists of callables without arguments. The first
-        are called after the gradient of each batch is computed, the second after each update.
+    hooks : dict of str to list of callables () -> object
+        Those with the keys "on_grad_computed" and "on_batch_end" are called for each batch. See
+        `torchmlp.training.loop.Monitor`.
     on_block_end : callable () -> bool, or None
         Called after each block of batches. If it returns True, the epoch ends.
     """
 
     def __init__(self, inputs, state, hooks, on_block_end=None):
         settings, layout, solver = inputs.settings, inputs.layout, state.solver
-        self.state, self.shuffles = state, settings.shuffle
-        self.device, self.on_block_end = layout.device, on_block_end
+        self.state = state
+        self.shuffles = settings.shuffle
+        self.device = layout.device
         self.on_batch_end = hooks["on_batch_end"]
+        self.on_block_end = on_block_end
         self.backprop = Backprop(
             state.weights,
             state.gradient,
             layout,
             settings.loss,
-            0.0 if solver.decouples_penalty else settings.alpha,
+            0.0 if solver.decoupled_weight_decay else settings.alpha,
             generators=(state.dropout_generator,),
             max_grad_norm=settings.max_grad_norm,
-            on_gradient=hooks["on_gradient"],
+            on_grad_computed=hooks["on_grad_computed"],
         )
         self.loader = BatchLoader(inputs.data, inputs.batch_size, layout, settings.shuffle)
         self._total = layout.empty()
@@ -44,7 +46,8 @@ class EpochTrainer:
         if (
             all(part.capturable for part in (solver, settings.loss, *layout.activations))
             and inputs.data.sample_weight is None
-            and not any(hooks.values())
+            and not hooks["on_grad_computed"]
+            and not hooks["on_batch_end"]
         ):
             self.graphs = graphs_for(layout.device, state.dropout_generator, state.pending_warnings)
 
@@ -81,7 +84,7 @@ class EpochTrainer:
                 self.graphs.train(self._train, block, state.solver, state.schedule.rate)
             n_rows += block.n_rows
             n_weighted_rows += block.n_weighted_rows
-            if self.on_block_end is not None and n_weighted_rows and self._block_ends():
+            if self.on_block_end is not None and n_weighted_rows and self._block_stops():
                 break
         # `float` makes the host wait for the device.
         return float(self._total) / n_weighted_rows, n_rows
@@ -105,6 +108,6 @@ class EpochTrainer:
                 hook()
         self._total.add_(self.backprop.loss_of(block))
 
-    def _block_ends(self):
+    def _block_stops(self):
         synchronize(self.device)  # kernels run asynchronously
         return self.on_block_end()

@@ -93,7 +93,7 @@ class HiddenLayer:
     def __init__(self, n_rows, n_units, activation, layout, dropout=0.0):
         self.activation, self.dropout = activation, dropout
         self.values = layout.empty_product(n_rows, n_units)
-        self.z = torch.empty_like(self.values) if activation.keeps_input else self.values
+        self.z = torch.empty_like(self.values) if activation.needs_input else self.values
         self.mask: Any = torch.empty_like(self.values) if dropout else None
         self.outflow = DenseInput(torch.empty_like(self.values) if dropout else self.values)
 

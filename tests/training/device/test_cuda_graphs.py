@@ -52,7 +52,7 @@ def apart(request, monkeypatch):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
 
 
 def _mlp(task="multiclass", **parameters):
@@ -119,7 +119,7 @@ def test_time_limit_ends_an_epoch_of_replayed_blocks(apart, small_blocks, captur
 
 
 def test_blocks_of_one_size_share_a_capture(capturers, monkeypatch):
-    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
     mlp, X, y = _mlp()
     fit_quietly(mlp, X, y)
     # Blocks of 96, 96 and 58 rows: two to capture, and what is left of 6 epochs to replay.

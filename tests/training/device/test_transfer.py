@@ -38,10 +38,10 @@ def test_resident_and_streamed_rows_give_the_same_fit(way, task, parameters, wei
     (_, ours), X, y, _ = TASKS[task]
     weights = some_weights(len(X)) if weighted else None
     mlp = ours(**{"random_state": 0, "max_iter": 4, "batch_size": 32, **parameters})
-    monkeypatch.setattr(batches, "BLOCK_BATCHES", 3)
+    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
     expected = fit_quietly(clone(mlp), X, y, weights)
     treat_the_cpu_as_a_device(way, monkeypatch)
-    monkeypatch.setattr(transfer, "CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr(transfer, "MAX_CHUNK_BYTES", 1 << 14)
     got = fit_quietly(clone(mlp), np.asfortranarray(X), y, weights)
     assert_identical(expected, got)
     assert expected.loss_curve_ == got.loss_curve_
@@ -62,7 +62,7 @@ def _loader(shuffle, weighted=False, batch_size=4, n_rows=30):
 @pytest.mark.parametrize("way", WAYS)
 def test_rows_come_in_the_order_of_the_epoch(way, shuffle, weighted, monkeypatch):
     treat_the_cpu_as_a_device(way, monkeypatch)
-    monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
+    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 2)
     loader = _loader(shuffle, weighted)
     for seed in range(2):
         order = np.random.RandomState(seed).permutation(30)
@@ -97,7 +97,7 @@ class Recorder(transfer.Copied):
 def test_block_is_written_while_another_one_trains(monkeypatch):
     treat_the_cpu_as_a_device("streamed", monkeypatch)
     monkeypatch.setattr(batches, "staging_for", lambda device: Recorder)
-    monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
+    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 2)
     monkeypatch.setattr(Recorder, "entries", [])
     loader = _loader(shuffle=True, n_rows=32)
     for block in loader.blocks(np.arange(32)):
@@ -115,7 +115,7 @@ def test_block_is_written_while_another_one_trains(monkeypatch):
 )
 def test_blocks_alternate_only_where_the_host_writes_them(way, weighted, n_blocks, monkeypatch):
     treat_the_cpu_as_a_device(way, monkeypatch)
-    monkeypatch.setattr(batches, "BLOCK_BATCHES", 2)
+    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 2)
     loader = _loader(True, weighted, n_rows=32)
     assert len({id(block) for block in loader.blocks(np.arange(32))}) == n_blocks
 

@@ -1,1 +1,1 @@
-"""Devices, dtypes, threads, data transfer and CUDA graphs."""
+"""Devices, dtypes, data transfer and CUDA graphs. A first reading can skip this folder."""

@@ -9,8 +9,8 @@ import torch
 
 from torchmlp.training.products import as_tensor
 
-SHARE = 0.5  # fraction of the free device memory for `Resident` data
-CHUNK_BYTES = 1 << 26
+MAX_MEMORY_FRACTION = 0.5  # of the free device memory, for `Resident` data
+MAX_CHUNK_BYTES = 1 << 26  # of X in float64, when `Resident` copies the data to the device
 
 
 class Buffers(NamedTuple):
@@ -124,7 +124,7 @@ class Resident:
         self.X = layout.empty_operand(n_rows, data.X.shape[1])
         self.y = empty_targets(data.y, n_rows, layout)
         self.order = None
-        step = max(1, CHUNK_BYTES // (8 * data.X.shape[1]))
+        step = max(1, MAX_CHUNK_BYTES // (8 * data.X.shape[1]))
         for start in range(0, n_rows, step):
             part = slice(start, start + step)
             rows = part if data.rows is None else data.rows[part]
@@ -134,10 +134,10 @@ class Resident:
 
     @staticmethod
     def fits(data, layout):
-        """Return whether the data need at most the fraction `SHARE` of the free device memory."""
+        """Return whether the data need at most `MAX_MEMORY_FRACTION` of the free device memory."""
         row = data.X.shape[1] * layout.product_dtype.itemsize
         row += empty_targets(data.y, 1, layout).nbytes
-        return len(data) * row <= SHARE * free_memory(layout.device)
+        return len(data) * row <= MAX_MEMORY_FRACTION * free_memory(layout.device)
 
     def begin_epoch(self, order):
         """Set the order of the rows in an epoch. None means the order of the data."""
