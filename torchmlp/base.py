@@ -31,7 +31,7 @@ from torchmlp.preparation import prepare
 from torchmlp.scales import scale_warnings
 from torchmlp.training.batches import Dataset
 from torchmlp.training.fit_state import Progress, SavedState, Settings
-from torchmlp.training.loop import train
+from torchmlp.training.jobs import Job, run
 from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.validation import (
     check_targets,
@@ -211,7 +211,7 @@ class BaseTorchMLP(
         )
         monitors = monitors_of(self, inputs, state, callbacks)
         with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
-            result = train(inputs, state, monitors)
+            result = run(Job(inputs, state, monitors))
         self._publish(inputs, state, encoder)
         return state, result
 

@@ -46,7 +46,8 @@ class _WarningsState:
     def restore(self):
         warnings.filters = self.filters
         warnings.showwarning, warnings._showwarnmsg_impl = self.show
-        getattr(warnings, "_filters_mutated", warnings._filters_mutated_lock_held)()
+        with warnings.catch_warnings():  # makes Python notice that the filters have changed
+            pass
 
 
 class _Task:

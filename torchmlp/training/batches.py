@@ -54,6 +54,13 @@ class Dataset:
     def __len__(self):
         return self.X.shape[0] if self.rows is None else len(self.rows)
 
+    @property
+    def n_bytes(self):
+        """Size of the samples and targets in bytes."""
+        X = self.X
+        size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
+        return size + self.y.nbytes
+
 
 class Source(NamedTuple):
     """The samples of a `Dataset` as tensors that share memory with its arrays.

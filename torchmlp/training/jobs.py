@@ -8,6 +8,7 @@ from typing import Any
 
 from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.loop import Monitor, train
+from torchmlp.training.stack import stack_key
 
 _local = threading.local()  # submit: the function that submits the fits of this thread
 
@@ -33,12 +34,24 @@ class Job:
     result: Any = None
     error: BaseException | None = None
 
-    def train(self):
-        """Train this fit alone."""
+    def train(self, monitors=()):
+        """Train this fit alone, with additional monitors."""
         try:
-            self.result = train(self.inputs, self.state, self.monitors)
+            self.result = train(self.inputs, self.state, [*self.monitors, *monitors])
         except Exception as error:
             self.error = error
+
+    @property
+    def runs_user_code(self):
+        """Whether training prints, or calls functions of the user, which need their own thread."""
+        inputs, settings = self.inputs, self.inputs.settings
+        parts = settings.loss, *inputs.layout.activations
+        return (
+            bool(self.monitors or settings.verbose)
+            or callable(settings.solver)
+            or not all(part.capturable for part in parts)
+            or (inputs.score is not None and stack_key(inputs) is None)
+        )
 
     @property
     def n_bytes(self):
@@ -63,15 +76,12 @@ def queue_of_thread(submit):
         _local.submit = None
 
 
-def run(job, separate):
+def run(job):
     """Train a fit at once, or through the queue of the current thread.
 
     Parameters
     ----------
     job : Job
-    separate : bool
-        Whether the fit must be trained in the current thread, for example because it calls
-        functions of the user.
 
     Returns
     -------
@@ -79,7 +89,7 @@ def run(job, separate):
         See `torchmlp.training.loop.train`.
     """
     submit = getattr(_local, "submit", None)
-    if submit is None or separate:
+    if submit is None or job.runs_user_code:
         return train(job.inputs, job.state, job.monitors)
     submit(job)
     if job.error is not None:

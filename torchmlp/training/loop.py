@@ -86,7 +86,7 @@ def train(inputs, state, monitors=()):
     ValueError
         If training diverges.
     """
-    loop, result = _Loop(inputs, state, monitors), None
+    loop, result = Loop(inputs, state, monitors), None
     with ExitStack() as stack:
         for monitor in reversed(monitors):
             stack.callback(monitor.close)
@@ -100,7 +100,7 @@ def train(inputs, state, monitors=()):
     return result
 
 
-class _Loop:
+class Loop:
     """The training loop of one fit."""
 
     def __init__(self, inputs, state, monitors):
@@ -135,6 +135,11 @@ class _Loop:
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
                     return
+        self.reach_max_iter()
+
+    def reach_max_iter(self):
+        """Warn that training ends before convergence."""
+        settings = self.inputs.settings
         if not (self.inputs.incremental or self.state.schedule.planned):
             reached = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
@@ -167,14 +172,22 @@ class _Loop:
         is_best = self._compare_with_best()
         stop = self._notify("on_epoch_end")
         if is_best:
-            state.keep_best()  # after the monitors, which may change the weights
+            self.keep_best()  # after the monitors, which may change the weights
         return self._rule_stops() or stop  # _rule_stops also updates the learning rate
+
+    def evaluate(self):
+        """Return the validation loss, and the validation score or None. See `evaluate`."""
+        return evaluate(self.inputs, self.state)
+
+    def keep_best(self):
+        """Save the weights as the best weights."""
+        self.state.keep_best()
 
     def _compare_with_best(self):
         """Evaluate the validation data. Return whether their score is the best so far."""
         inputs, progress, settings = self.inputs, self.state.progress, self.inputs.settings
         if inputs.validation is not None:
-            loss, score = evaluate(inputs, self.state)
+            loss, score = self.evaluate()
             progress.record_validation_loss(loss)
             if score is not None:
                 progress.record_score(score)

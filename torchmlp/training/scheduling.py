@@ -7,8 +7,7 @@ from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
-from torchmlp.training.device.placement import n_threads, n_threads_for, one_thread
-from torchmlp.training.jobs import Job
+from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.training.loop import Monitor
 from torchmlp.training.stack import stack_bytes, stack_key, step_work, train_stack
 
@@ -21,8 +20,6 @@ MIN_STACK = 4
 
 class _Cancellation(Monitor):
     """Stops a fit that is trained alone when the training of all fits is cancelled."""
-
-    watches_blocks = True
 
     def __init__(self, is_cancelled):
         self.is_cancelled = is_cancelled

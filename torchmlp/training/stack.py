@@ -1,7 +1,5 @@
 """Training of several fits as one stack of networks of one shape."""
 
-import threading
-from collections import deque
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -60,9 +58,16 @@ def _shape(data):
     return len(data), data.y.dtype.kind, data.sample_weight is None
 
 
-def n_multiply_adds(inputs):
+def step_work(inputs):
     """Return the number of multiply-adds of the forward pass of one step."""
     return inputs.batch_size * sum(a * b for a, b in pairwise(inputs.layout.layer_units))
+
+
+def stack_bytes(inputs):
+    """Return the size of the tensors that a step of one network reads and writes, in bytes."""
+    units = inputs.layout.layer_units
+    n_weights = sum((a + 1) * b for a, b in pairwise(units))
+    return (4 * n_weights + 2 * inputs.batch_size * sum(units)) * inputs.layout.dtype.itemsize
 
 
 class _MemberLoop(Loop):
@@ -109,7 +114,7 @@ class _MemberLoop(Loop):
             if not np.isfinite(loss):
                 self.read(1)  # `after_epoch` looks at the weights
             stop = self.after_epoch(loss, n_rows)
-            if stop or self.is_last_epoch():
+            if stop or self.state.progress.n_iter == self.inputs.settings.max_iter:
                 if not stop:
                     self.reach_max_iter()
                 self.read()
@@ -153,7 +158,7 @@ class _Network:
         self._copy_members(previous)
         if first.settings.max_grad_norm is not None:
             norms = self._tensor([s.max_grad_norm for s in settings])
-        self.alpha = 0.0 if self.solver.decouples_penalty else self._number(alpha)
+        self.alpha = 0.0 if self.solver.decoupled_weight_decay else self._number(alpha)
         self.backprop = Backprop(
             self.weights,
             self.gradient,
@@ -246,7 +251,7 @@ class _Network:
         for views, values in zip(self.vectors, vectors, strict=True):
             for view, value in zip(views, values, strict=True):
                 view[i].copy_(value)
-        if self.solver.counts_steps:
+        if step != self.step_of(i):
             steps = np.array([self.step_of(j) for j in range(len(self.members))], float)
             steps[i] = step
             self.solver.t = steps

@@ -81,6 +81,8 @@ class _Batches:
             self.loss_weights = torch.zeros_like(self.row_weights)
             self.inverse_weights = torch.zeros_like(self.penalties)
             self.penalty_weights = torch.zeros_like(self.penalties)
+        self.n_weighted_rows = n_batches * n_rows
+        self.is_new = True  # whether the calls of its batches have not been bound yet
         self.batches = [self._batch(i, layout) for i in range(n_batches)]
 
     @staticmethod
@@ -148,7 +150,7 @@ class _Batches:
         total : tensor of shape (n_members,)
         """
         shape = self.n_batches, self.n_members, self.n_rows
-        values = loss.values(self.outputs, self.y.view(-1, self.n_rows, self.y.shape[-1]))
+        values = loss.per_sample(self.outputs, self.y.view(-1, self.n_rows, self.y.shape[-1]))
         values, penalties = values.view(shape), self.penalties
         if self.weighted:
             # A row of weight 0 does not count, even if its loss is infinite.
@@ -201,7 +203,6 @@ class StackLoader:
             key = (n_batches, n_rows)
             if key not in self._blocks:
                 self._blocks[key] = _Batches(n_batches, n_rows, self.data, self.layout)
-                self._blocks[key].is_new = True
             block = self._blocks[key]
             if is_new or len(sizes) > len(self._blocks) or not self._loaded:
                 block.load(orders[:, start:stop] + self.offsets)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import torch
 
-from torchmlp.training.inference import bind_forward, bind_hidden
+from torchmlp.training.forward import bind_forward, bind_hidden
 from torchmlp.training.losses import row_losses
 from torchmlp.training.products import DenseInput, as_tensor
 from torchmlp.training.workspace import Workspace

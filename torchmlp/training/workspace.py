@@ -1,7 +1,7 @@
 """Memory for the values and derivatives of a network, allocated once per batch size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -64,6 +64,14 @@ class Layout:
         """Allocate the outputs of a batch, in the dtype of the weights."""
         n_outputs = self.layer_units[-1]
         return as_matrix(self.empty(n_rows * n_outputs), n_rows, n_outputs, self.stack)
+
+    def stacked(self, n_members):
+        """Return the layout of a stack of networks with this layout."""
+        return replace(self, stack=(n_members,), _workspaces={})
+
+    def without_dropout(self):
+        """Return the layout for predictions."""
+        return replace(self, dropout=[0.0] * len(self.dropout), _workspaces={})
 
     def workspace(self, n_rows, scale):
         """Return the `TrainingWorkspace` for a batch size. It is allocated in the first call."""
