@@ -9,8 +9,10 @@ one scheduler, so that the fits of all levels are trained together.
 """
 
 import ctypes
+import contextlib
 import heapq
 import itertools
+import signal
 import threading
 import warnings
 from collections import deque
@@ -69,7 +71,7 @@ class _Task:
         self.is_done, self.result, self.error = False, None, None
         self.waiter = self.job = None
         self._thread = None
-        self._resumed, self._paused = threading.Semaphore(0), threading.Semaphore(0)
+        self._resumed, self._paused = threading.Semaphore(0), threading.Event()
         self._error_to_raise = None
 
     @property
@@ -79,30 +81,28 @@ class _Task:
     def resume(self, error=None):
         """Run the task until it pauses or ends. If an error is passed, raise it in the task."""
         caller, self._error_to_raise = _WarningsState(), error
+        self._paused.clear()
         if self.is_started:
             self._warnings.restore()
             self._resumed.release()
         else:
             self._thread = threading.Thread(target=self._run, name="torchmlp-task", daemon=True)
             self._thread.start()
-        interrupt = None
-        while True:
-            try:
-                self._paused.acquire()
-                break
-            except KeyboardInterrupt as raised:
-                interrupt = raised
-                _interrupt(self._thread)
+        self._paused.wait()
         self._warnings = _WarningsState()
         caller.restore()
         if self.is_done:
             self._thread.join()
-        if interrupt is not None:
-            raise interrupt
+
+    def interrupt(self):
+        """Raise KeyboardInterrupt in the task, when it next executes Python code."""
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
+        )
 
     def pause(self):
         """Pass control to the thread that resumed the task, until it resumes the task again."""
-        self._paused.release()
+        self._paused.set()
         self._resumed.acquire()
         if self._error_to_raise is not None:
             raise self._error_to_raise
@@ -117,20 +117,13 @@ class _Task:
             self.error = error
         self.is_done = True
         self.function = self.callback = None
-        self._paused.release()
+        self._paused.set()
 
     def _submit(self, job):
         """Submit a fit and wait until it is trained."""
         self.job = job
         self.scheduler.submit_job(self)
         self.pause()
-
-
-def _interrupt(thread):
-    """Raise KeyboardInterrupt in a thread, when it next executes Python code."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread.ident), ctypes.py_object(KeyboardInterrupt)
-    )
 
 
 class _Scheduler:
@@ -152,6 +145,8 @@ class _Scheduler:
         self._ready = deque()
         self._waiting = []  # tasks that have submitted a fit
         self._numbers = itertools.count()
+        self._running = None
+        self._interrupted = threading.Event()
 
     def add(self, task, level):
         heapq.heappush(self._new, (-level, next(self._numbers), task))
@@ -161,16 +156,44 @@ class _Scheduler:
 
     def run_until_done(self, task):
         """Run tasks until one of them is done. Called by the thread of the outermost call."""
-        while not task.is_done:
-            if self._ready:
-                self._run(self._ready.popleft())
-            elif self._new and self._has_room():
-                self._run(heapq.heappop(self._new)[-1])
-            else:
-                self._train()
+        with self._deferred_interrupts():
+            while not task.is_done:
+                if self._ready:
+                    self._run(self._ready.popleft())
+                elif self._new and self._has_room():
+                    self._run(heapq.heappop(self._new)[-1])
+                else:
+                    self._train()
+                if self._interrupted.is_set():
+                    raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def _deferred_interrupts(self):
+        """Interrupt the task that runs, or training, by Ctrl-C, instead of the scheduler."""
+        default = signal.default_int_handler
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if not in_main_thread or signal.getsignal(signal.SIGINT) is not default:
+            yield
+            return
+        self._interrupted.clear()
+        signal.signal(signal.SIGINT, self._on_interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, default)
+
+    def _on_interrupt(self, signal_number, frame):
+        self._interrupted.set()
+        if self._running is not None:
+            self._running.interrupt()
+
+    def _resume(self, task, error=None):
+        self._running = task
+        task.resume(error)
+        self._running = None
 
     def _run(self, task):
-        task.resume()
+        self._resume(task)
         if task.is_done and task.waiter is not None:
             self._ready.append(task.waiter)
 
@@ -180,15 +203,16 @@ class _Scheduler:
 
     def _train(self):
         tasks, self._waiting = self._waiting, []
-        train_jobs([task.job for task in tasks], self.n_workers)
+        train_jobs([task.job for task in tasks], self.n_workers, self._interrupted)
         self._ready += tasks
 
     def cancel(self, tasks, error):
         """End tasks. Those that have started raise an error where they wait."""
-        for task in tasks:
-            while task.is_started and not task.is_done:
-                task.resume(error)
-            task.is_done = True
+        with self._deferred_interrupts():
+            for task in tasks:
+                while task.is_started and not task.is_done:
+                    self._resume(task, error)
+                task.is_done = True
         self._new = [entry for entry in self._new if not entry[-1].is_done]
         heapq.heapify(self._new)
         self._ready = deque(task for task in self._ready if not task.is_done)

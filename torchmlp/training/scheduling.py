@@ -2,7 +2,6 @@
 
 import functools
 import os
-import threading
 from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -28,7 +27,7 @@ class _Cancellation(Monitor):
         return self.is_cancelled()
 
 
-def train_jobs(jobs, n_workers):
+def train_jobs(jobs, n_workers, cancelled):
     """Train fits on several threads.
 
     Fits of one shape are trained as stacks of networks if that is faster. The others are trained
@@ -40,8 +39,9 @@ def train_jobs(jobs, n_workers):
         Each receives a result or an error.
     n_workers : int
         Number of threads.
+    cancelled : threading.Event
+        If it is set, training ends early. The jobs are then incomplete.
     """
-    cancelled = threading.Event()
     units = list(_units(jobs, n_workers, cancelled.is_set))
     pending, pool = deque(units), _pool(n_workers)
     is_single = len(units) == 1
@@ -101,7 +101,7 @@ def _units(jobs, n_workers, is_cancelled):
 
 def _train_alone(job, is_cancelled, is_single):
     inputs = job.inputs
-    number = n_threads_for(inputs.n_multiply_adds, inputs.layout.dtype) if is_single else 1
+    number = n_threads_for(inputs.largest_product, inputs.layout.dtype) if is_single else 1
     with n_threads(number):
         job.train([_Cancellation(is_cancelled)])
 

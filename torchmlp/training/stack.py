@@ -244,10 +244,15 @@ class _Network:
             self._restore(i, values)
 
     def _copy(self, i):
-        return [[view[i].clone() for view in views] for views in self.vectors], self.step_of(i)
+        generator = self.members[i].state.dropout_generator
+        draws = None if generator is None else generator.get_state()
+        vectors = [[view[i].clone() for view in views] for views in self.vectors]
+        return vectors, self.step_of(i), draws
 
     def _restore(self, i, saved):
-        vectors, step = saved
+        vectors, step, draws = saved
+        if draws is not None:
+            self.members[i].state.dropout_generator.set_state(draws)
         for views, values in zip(self.vectors, vectors, strict=True):
             for view, value in zip(views, values, strict=True):
                 view[i].copy_(value)
