@@ -5,7 +5,7 @@ import weakref
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torchmlp.training import batches
+from torchmlp.training import loaders
 from torchmlp.training.device import transfer
 
 # Operations that wait for the device, which is not possible while a graph is captured.
@@ -91,7 +91,7 @@ class TapeCapturer:
 
 def treat_the_cpu_as_a_device(way, monkeypatch):
     """Make the host write to other memory than the products read; `way` is resident or streamed."""
-    for module in (batches, transfer):
+    for module in (loaders, transfer):
         monkeypatch.setattr(module, "shares_memory", lambda device: False)
     free = 1 << 40 if way == "resident" else 0
     monkeypatch.setattr(transfer, "free_memory", lambda device: free)

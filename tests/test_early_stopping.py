@@ -45,6 +45,21 @@ def test_split_without_enough_samples_of_a_class_raises():
         TorchMLPClassifier(early_stopping=True).fit(digits[:90], labels[:90])
 
 
+@pytest.mark.parametrize(
+    ("labels", "single"),
+    [
+        (["cat"] * 30 + ["dog"] * 9 + ["emu"], r"\['emu'\]"),
+        (["cat"] + ["dog"] * 38 + ["emu"], r"\['cat', 'emu'\]"),
+        ([7] * 39 + [11], r"\[11\]"),
+    ],
+    ids=["one", "two", "binary"],
+)
+def test_error_of_the_split_names_the_labels(labels, single):
+    message = rf"a single sample of each of the classes {single}\. Add samples"
+    with pytest.raises(ValueError, match=message):
+        TorchMLPClassifier(early_stopping=True).fit(X[:40], labels)
+
+
 @pytest.mark.parametrize("estimator", OURS)
 def test_too_small_validation_set_raises(estimator):
     with pytest.raises(ValueError, match=r"The validation set is too small.*validation_fraction"):

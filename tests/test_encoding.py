@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from helpers import CLASSIFIERS, fit_quietly, iris
+from sklearn.preprocessing import LabelBinarizer
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.encoding import ClassEncoder
@@ -15,10 +16,29 @@ X, y = iris()
 
 
 def test_accuracy_of_outputs_that_are_not_finite_is_nan():
-    encoder, outputs = ClassEncoder([0, 1, 2]), np.eye(3)
+    encoder, outputs = ClassEncoder(LabelBinarizer().fit([0, 1, 2])), np.eye(3)
     codes = np.arange(3)[:, None]
     assert encoder.score(codes, outputs, None) == 1.0
     assert np.isnan(encoder.score(codes, outputs * np.nan, None))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["a", "b", "c", "a"]),
+        np.array(["a", "b", "b", "a"]),
+        np.array(["a", "a"]),
+        np.array([[1, 0, 1], [0, 0, 0]]),
+        sp.csr_array([[1, 0, 1], [0, 1, 0]]),
+    ],
+    ids=["multiclass", "binary", "one class", "multilabel", "sparse multilabel"],
+)
+def test_inverse_transform_returns_the_labels(labels):
+    encoder = ClassEncoder(LabelBinarizer().fit(labels))
+    decoded = encoder.inverse_transform(encoder.encode(labels))
+    assert sp.issparse(decoded) == sp.issparse(labels)
+    dense = [y.toarray() if sp.issparse(y) else y for y in (decoded, labels)]
+    np.testing.assert_array_equal(*dense)
 
 
 @pytest.mark.parametrize("estimator", CLASSIFIERS)
@@ -47,7 +67,9 @@ def test_label_columns_for_a_network_of_single_classes_raise(indicator):
     mlp = TorchMLPClassifier(max_iter=2)
     with pytest.raises(ValueError, match="y_val: `y` has a column per label"):
         mlp.fit(X, y, X_val=X, y_val=indicator)
-    mlp.coefs_, mlp.classes_, mlp._encoder = [], np.arange(3), ClassEncoder(y)
+    mlp.coefs_ = []
+    mlp.classes_ = np.arange(3)
+    mlp._encoder = ClassEncoder(LabelBinarizer().fit(y))
     with pytest.raises(ValueError, match="`y` has a column per label"):
         mlp.partial_fit(X, indicator)
 

@@ -304,3 +304,17 @@ def test_hidden_layer_sizes_as_integers_of_any_kind(estimator, size):
 def test_invalid_hidden_layer_sizes_raise(size):
     with pytest.raises(ValueError, match=r"hidden_layer_sizes.*[gG]ot"):
         TorchMLPRegressor(hidden_layer_sizes=size).fit(X, y)
+
+
+CITIES = {"a": [1.0, 2.0, 3.0], "city": ["Rome", "Oslo", "Bonn"], "land": ["I", "N", "D"]}
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+def test_error_for_text_names_the_columns(library):
+    message = r"X cannot be used: columns \['city', 'land'\]: could not convert.*OneHotEncoder"
+    with pytest.raises(ValueError, match=message):
+        TorchMLPRegressor().fit(library.DataFrame(CITIES), [1.0, 2.0, 3.0])
+    numbers = library.DataFrame(dict(CITIES, city=[1.0, 2.0, 3.0], land=[1.0, 2.0, 3.0]))
+    mlp = fit_quietly(TorchMLPRegressor(max_iter=1), numbers, [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=message):
+        mlp.predict(library.DataFrame(CITIES))

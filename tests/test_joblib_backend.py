@@ -48,7 +48,9 @@ def _classifier(**parameters):
 
 
 def _regressor(**parameters):
-    return TorchMLPRegressor(hidden_layer_sizes=(6,), **{"max_iter": 15, "random_state": 0, **parameters})
+    return TorchMLPRegressor(
+        hidden_layer_sizes=(6,), **{"max_iter": 15, "random_state": 0, **parameters}
+    )
 
 
 def _scaled(**parameters):
@@ -59,7 +61,6 @@ def _search(search, **options):
     search = search(**options).fit(*IRIS)
     results = {k: v for k, v in search.cv_results_.items() if "time" not in k and "param" not in k}
     return results, search.best_params_, search.predict_proba(IRIS[0])
-
 
 
 TASKS = {
@@ -111,9 +112,7 @@ TASKS = {
         .predict_proba(IRIS[0])
     ),
     "StackingRegressor": lambda: (
-        StackingRegressor([("a", _regressor()), ("b", Ridge())])
-        .fit(*DIABETES)
-        .predict(DIABETES[0])
+        StackingRegressor([("a", _regressor()), ("b", Ridge())]).fit(*DIABETES).predict(DIABETES[0])
     ),
     "MultiOutputClassifier": lambda: (
         MultiOutputClassifier(_classifier())
@@ -134,9 +133,7 @@ TASKS = {
     "CalibratedClassifierCV": lambda: (
         CalibratedClassifierCV(_scaled(), cv=3).fit(*IRIS).predict_proba(IRIS[0])
     ),
-    "RFECV": lambda: (
-        RFECV(_classifier(), importance_getter=_importances, cv=3).fit(*IRIS).ranking_
-    ),
+    "RFECV": lambda: RFECV(_classifier(), importance_getter=_importances, cv=3).fit(*IRIS).ranking_,
     "SequentialFeatureSelector": lambda: (
         SequentialFeatureSelector(_classifier(), n_features_to_select=2, cv=3).fit(*IRIS).support_
     ),

@@ -244,6 +244,13 @@ def test_conversion_leaves_other_converters_unchanged():
     assert skl2onnx.to_onnx(theirs, X[:1]).SerializeToString() == before
 
 
+@pytest.mark.parametrize("container", [pd.DataFrame, list])
+def test_sample_without_rows_raises(container):
+    mlp = fit_quietly(TorchMLPRegressor(max_iter=2, random_state=0), X, y)
+    with pytest.raises(ValueError, match=rf"X has no rows.*a {container.__name__}\. Pass at least"):
+        to_onnx(mlp, container(X[:0]))
+
+
 def test_models_that_cannot_be_converted_raise(monkeypatch):
     with pytest.raises(NotFittedError):
         to_onnx(make_pipeline(StandardScaler(), Classifier()), X)

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -23,38 +23,52 @@ from torchmlp.constraints import (
     check_resumable,
     describe_ignored,
     suggestion,
+    uses_lbfgs,
 )
 from torchmlp.early_stopping import score_to_monitor
 from torchmlp.export.forms import ExportMixin
+from torchmlp.fitted_attributes import UNDEFINED_FOR_LBFGS, fitted_attributes, progress_of
 from torchmlp.prediction import PredictionMixin
 from torchmlp.preparation import prepare
-from torchmlp.scales import scale_warnings
 from torchmlp.training.batches import Dataset
-from torchmlp.training.fit_state import Progress, SavedState, Settings
+from torchmlp.training.fit_state import SavedState, Settings
 from torchmlp.training.jobs import Job, run
 from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.validation import (
     check_targets,
-    check_together,
     check_training_input,
+    check_validation_arguments,
     check_weights,
     naming,
     to_numpy,
 )
+from torchmlp.validation_scale import scale_warnings
 
-# Field of `Progress` -> fitted attribute.
-_PROGRESS = {
-    "loss_curve": "loss_curve_",
-    "loss": "loss_",
-    "best_loss": "best_loss_",
-    "validation_loss_curve": "validation_loss_curve_",
-    "validation_scores": "validation_scores_",
-    "best_validation_score": "best_validation_score_",
-    "n_iter": "n_iter_",
-    "t": "t_",
-    "no_improvement_count": "_no_improvement_count",
-    "history": "_history",
-}
+
+@dataclass(frozen=True)
+class FitCall:
+    """The arguments of one call of `fit` or `partial_fit`.
+
+    Attributes
+    ----------
+    X, y : array-like
+    sample_weight : array-like or None
+    classes : array-like or None
+        The argument of `partial_fit`.
+    validation : (X_val, y_val, sample_weight_val) or None
+    incremental : bool
+        Whether `partial_fit` was called.
+    resumed : bool
+        Whether training continues from the weights of an earlier fit.
+    """
+
+    X: Any
+    y: Any
+    sample_weight: Any = None
+    classes: Any = None
+    validation: Any = None
+    incremental: bool = False
+    resumed: bool = False
 
 
 class BaseTorchMLP(
@@ -66,12 +80,8 @@ class BaseTorchMLP(
         return suggestion(self)
 
     @abstractmethod
-    def _target_encoder(self, y, incremental, classes):
-        """Return the encoder for y: a new one, or that of the last fit after checking y."""
-
-    @abstractmethod
-    def _loss(self, encoder):
-        """Return the `Loss` for the encoded targets."""
+    def _encode_targets(self, call):
+        """Return the encoder of y, the encoded y, and the `Loss` for it."""
 
     @fit_context
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -165,20 +175,20 @@ class BaseTorchMLP(
         ...     mlp.predict(X[:2])
         tensor([1, 1])
         """
-        given = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        check_together(**given)
-        validation = None if X_val is None else to_numpy(**given)
-        return self._fit(X, y, sample_weight, validation=validation)
+        validation_data = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+        check_validation_arguments(**validation_data)
+        validation = None if X_val is None else to_numpy(**validation_data)
+        return self._fit(FitCall(X, y, sample_weight, validation=validation))
 
-    def _fit(self, X, y, sample_weight, incremental=False, classes=None, validation=None):
-        callbacks = [] if incremental else sklearn_callbacks_of(self, X, y, sample_weight)
+    def _fit(self, call):
+        X, y, sample_weight = call.X, call.y, call.sample_weight
+        callbacks = [] if call.incremental else sklearn_callbacks_of(self, X, y, sample_weight)
         X, y, sample_weight, classes = to_numpy(
-            X=X, y=y, sample_weight=sample_weight, classes=classes
+            X=X, y=y, sample_weight=sample_weight, classes=call.classes
         )
+        call = replace(call, X=X, y=y, sample_weight=sample_weight, classes=classes)
         with _unchanged_by_errors(self), one_thread():
-            state, result = self._train(
-                X, y, sample_weight, incremental, classes, validation, callbacks
-            )
+            state, result = self._train(call, callbacks)
         for callback in callbacks:
             callback.on_fit_end()
         # Warnings are issued last, so that the estimator is fitted even if they are turned into
@@ -190,48 +200,51 @@ class BaseTorchMLP(
         return self
 
     @torch.inference_mode(False)  # callbacks may need autograd, even if the caller uses it
-    def _train(self, X, y, sample_weight, incremental, classes, validation, callbacks):
+    def _train(self, call, callbacks):
         """Run all steps of a fit. Return the `FitState` and, for L-BFGS, the result of SciPy."""
-        resumed = hasattr(self, "coefs_") and (self.warm_start or incremental)
-        hidden = self._check_parameters(incremental, resumed, validation is not None)
-        X, y = check_training_input(self, X, y, reset=not resumed)
-
-        with naming("y", "classes"):
-            encoder = self._target_encoder(y, incremental, classes)
-            encoded = encoder.encode(y)
-        loss = self._loss(encoder)
-        check_targets(encoded, loss, self.loss)
-        data = Dataset(X, encoded, self._row_weights(sample_weight, X, y, incremental))
-        layer_units = (X.shape[1], *hidden, encoder.n_outputs(encoded))
-        if validation is not None:
-            validation = self._validation_data(validation, encoder, loss, layer_units[-1])
-
-        inputs, state = self._prepare(
-            data, validation, layer_units, encoder, loss, resumed, incremental
-        )
+        call = self._validate(call)
+        encoder, loss, data, validation = self._encode(call)
+        inputs, state = self._prepare(call, encoder, loss, data, validation)
         monitors = monitors_of(self, inputs, state, callbacks)
         with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
             result = run(Job(inputs, state, monitors))
         self._publish(inputs, state, encoder)
         return state, result
 
-    def _check_parameters(self, incremental, resumed, validated):
-        """Check combinations of parameters. Return the sizes of the hidden layers."""
-        if incremental and self.early_stopping:
+    def _validate(self, call):
+        """Check the parameters, X and y. Return the call with X and y as arrays."""
+        if call.incremental and self.early_stopping:
             raise ValueError(
                 "partial_fit does not support early_stopping=True; set it to False, or use fit."
             )
-        hidden = check_layers(self.hidden_layer_sizes)
-        check_combinations(self, len(hidden), incremental, resumed, validated)
-        return hidden
+        resumed = hasattr(self, "coefs_") and (self.warm_start or call.incremental)
+        check_combinations(
+            self,
+            n_hidden=len(check_layers(self.hidden_layer_sizes)),
+            incremental=call.incremental,
+            resumed=resumed,
+            validated=call.validation is not None,
+        )
+        X, y = check_training_input(self, call.X, call.y, reset=not resumed)
+        return replace(call, X=X, y=y, resumed=resumed)
 
-    def _row_weights(self, sample_weight, X, y, incremental):
+    def _encode(self, call):
+        """Return the encoder of y, the loss, and the training and validation data."""
+        with naming("y", "classes"):
+            encoder, encoded, loss = self._encode_targets(call)
+        check_targets(encoded, loss, self.loss)
+        data = Dataset(call.X, encoded, self._sample_weights(call))
+        if call.validation is None:
+            return encoder, loss, data, None
+        return encoder, loss, data, self._validation_data(call, encoder, loss, data)
+
+    def _sample_weights(self, call):
         """Return the weight of each sample in the loss, or None without weights."""
-        return check_weights(sample_weight, X)
+        return check_weights(call.sample_weight, call.X)
 
-    def _validation_data(self, validation, encoder, loss, n_outputs):
+    def _validation_data(self, call, encoder, loss, data):
         """Check and encode the validation data that were passed to `fit`."""
-        X, y, sample_weight = validation
+        X, y, sample_weight = call.validation
         X, y = check_training_input(self, X, y, reset=False, names=("X_val", "y_val"))
         with naming("y_val"):
             encoder.check(y, same_classes=False)
@@ -239,33 +252,36 @@ class BaseTorchMLP(
             check_targets(encoded, loss, self.loss)
         if self.early_stopping and len(encoded) < 2:
             raise ValueError("The validation set is too small: X_val needs two rows or more.")
+        n_outputs = encoder.n_outputs(data.y)
         if encoder.n_outputs(encoded) != n_outputs:
             raise ValueError(
                 f"y_val has {encoded.shape[1]} outputs, but y has {n_outputs}. They must match."
             )
         return Dataset(X, encoded, check_weights(sample_weight, X, "sample_weight_val"))
 
-    def _prepare(self, data, validation, layer_units, encoder, loss, resumed, incremental):
+    def _prepare(self, call, encoder, loss, data, validation):
         """Return the `FitInputs` and, before the first epoch, the `FitState` of a fit."""
-        saved = (incremental and getattr(self, "_saved_state", None)) or SavedState()
-        continues = saved.seed is not None and saved.seed == self.random_state
-        if resumed:
+        hidden, n_outputs = check_layers(self.hidden_layer_sizes), encoder.n_outputs(data.y)
+        layer_units = (data.X.shape[1], *hidden, n_outputs)
+        if call.resumed:
             check_resumable(self.coefs_, layer_units)
+        saved = (call.incremental and getattr(self, "_saved_state", None)) or SavedState()
+        continues = saved.seed is not None and saved.seed == self.random_state
         inputs, state = prepare(
-            self._settings(loss, incremental),
+            self._settings(loss, call.incremental),
             data,
             validation,
             layer_units,
             saved.random_state if continues else check_random_state(self.random_state),
-            strata=encoder.strata(data.y),
+            stratify=encoder.stratify(data.y),
             make_score=lambda validation: score_to_monitor(self, encoder, validation),
-            fitted=(self.coefs_, self.intercepts_) if resumed else None,
-            progress=self._progress() if resumed else None,
+            fitted=(self.coefs_, self.intercepts_) if call.resumed else None,
+            progress=replace(progress_of(self), n_iter=0) if call.resumed else None,
             saved=saved,
             make_model=partial(self._as_if_trained, encoder),
             inverse_transform=encoder.inverse_transform,
-            incremental=incremental,
-            resumable=incremental or self.warm_start,
+            incremental=call.incremental,
+            resumable=call.incremental or self.warm_start,
         )
         if ignored := describe_ignored(self):
             state.pending_warnings.append((ignored, UserWarning))
@@ -282,20 +298,12 @@ class BaseTorchMLP(
             own["max_iter"] = 1
         return Settings(**own)
 
-    def _progress(self):
-        """Return the `Progress` of the last fit, with `n_iter` reset, to continue from it."""
-        known = {
-            name: getattr(self, attribute)
-            for name, attribute in _PROGRESS.items()
-            if hasattr(self, attribute)
-        }
-        return Progress(**{**known, "n_iter": 0})
-
     def _publish(self, inputs, state, encoder):
         """Set the fitted attributes."""
-        self.__dict__.update(_fitted_attributes(inputs, state, encoder))
-        if self.solver == "lbfgs" and not self.early_stopping:  # not set by scikit-learn either
-            del self.best_loss_, self.validation_scores_, self.best_validation_score_
+        self.__dict__.update(_attributes_of(inputs, state, encoder))
+        if uses_lbfgs(self) and not self.early_stopping:
+            for name in UNDEFINED_FOR_LBFGS:
+                delattr(self, name)
         self._saved_state = None
         if inputs.resumable:
             self._saved_state = saved = state.save()
@@ -305,7 +313,7 @@ class BaseTorchMLP(
     def _as_if_trained(self, encoder, inputs, state):
         """Return a copy, fitted as if training ended now, for rows in an array."""
         model = copy.copy(self)
-        attributes = _fitted_attributes(inputs, state, encoder)
+        attributes = _attributes_of(inputs, state, encoder)
         model.__dict__.update({name: copy.copy(value) for name, value in attributes.items()})
         model.__dict__.pop("feature_names_in_", None)
         return model
@@ -324,14 +332,6 @@ class BaseTorchMLP(
 
         return History(self._history)
 
-    def _check_solver(self):
-        if self.solver == "lbfgs":
-            raise AttributeError(
-                "partial_fit is only available for stochastic optimizers. "
-                f"{self.solver} is not stochastic. Use solver='adam' or 'sgd'."
-            )
-        return True
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
@@ -339,40 +339,41 @@ class BaseTorchMLP(
         return tags
 
 
-def _fitted_attributes(inputs, state, encoder):
+def supports_partial_fit(estimator):
+    """Return True, or raise an AttributeError if the solver does not support `partial_fit`."""
+    if uses_lbfgs(estimator):
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. "
+            f"{estimator.solver} is not stochastic. Use solver='adam' or 'sgd'."
+        )
+    return True
+
+
+def _attributes_of(inputs, state, encoder):
     """Return the fitted attributes for the current state of a fit."""
     coefs, intercepts = state.weights.to_numpy()
-    units, progress = inputs.layout.layer_units, state.progress
-    return {
-        "coefs_": coefs,
-        "intercepts_": intercepts,
-        "n_layers_": len(units),
-        "n_outputs_": units[-1],
-        "out_activation_": inputs.settings.loss.out_activation,
-        "n_parameters_": state.weights.flat.numel(),
-        "device_": str(inputs.layout.device),
-        "_encoder": encoder,
-        **{attribute: getattr(progress, name) for name, attribute in _PROGRESS.items()},
-        "_history": list(progress.history),
-    }
+    return fitted_attributes(
+        coefs,
+        intercepts,
+        inputs.settings.loss.out_activation,
+        inputs.layout.device,
+        encoder,
+        state.progress,
+    )
 
 
 @contextlib.contextmanager
 def _unchanged_by_errors(estimator):
     """Restore the attributes of an estimator if the `with` block raises an exception."""
     before = dict(vars(estimator))
-    # A fit that continues a previous one appends to the same lists.
-    lengths = {name: len(value) for name, value in before.items() if isinstance(value, list)}
     saved = before.get("_saved_state")
     random_state = saved and saved.random_state
-    drawn = random_state and random_state.get_state()
+    drawn = random_state and random_state.get_state()  # `partial_fit` continues it, not a copy
     try:
         yield
     except BaseException:
         if random_state:
             random_state.set_state(drawn)
-        for name, length in lengths.items():
-            del before[name][length:]
         vars(estimator).clear()
         vars(estimator).update(before)
         raise

@@ -1,12 +1,13 @@
 """Multilayer perceptron classifier with the API of scikit-learn, trained with PyTorch."""
 
 from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
 from torchmlp._sklearn_compat import fit_context, is_first_partial_fit
-from torchmlp.base import BaseTorchMLP
+from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
 from torchmlp.prediction import ProbabilityMixin, ScoreMixin
@@ -348,34 +349,38 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     ):
         self._store(locals())
 
-    def _target_encoder(self, y, incremental, classes):
-        if incremental and is_first_partial_fit(self, classes):  # this sets `classes_`
-            multilabel = type_of_target(y).startswith("multilabel")
-            self._encoder = ClassEncoder(y if multilabel else classes)
-        if hasattr(self, "classes_") and (self.warm_start or incremental):
-            self._encoder.check(y, same_classes=self.warm_start)
-            return self._encoder
-        encoder = ClassEncoder(y)
-        self.classes_ = encoder.classes
+    def _encode_targets(self, call):
+        encoder = self._class_encoder(call)
+        return encoder, encoder.encode(call.y), encoder.loss(self.loss)
+
+    def _class_encoder(self, call):
+        """Return the encoder of an earlier fit after checking y, or a new encoder."""
+        if call.incremental and is_first_partial_fit(self, call.classes):  # this sets `classes_`
+            multilabel = type_of_target(call.y).startswith("multilabel")
+            encoder = _new_encoder(call.y if multilabel else call.classes)
+        elif call.resumed:
+            encoder = self._encoder
+        else:
+            encoder = _new_encoder(call.y)
+            self.classes_ = encoder.classes
+            return encoder
+        encoder.check(call.y, same_classes=self.warm_start)
         return encoder
 
-    def _loss(self, encoder):
-        return encoder.loss(self.loss)
-
-    def _row_weights(self, sample_weight, X, y, incremental):
+    def _sample_weights(self, call):
         if self.class_weight is None:
-            return super()._row_weights(sample_weight, X, y, incremental)
-        if incremental and self.class_weight == "balanced":
+            return super()._sample_weights(call)
+        if call.incremental and self.class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' is not supported by partial_fit, which does not see all "
                 "samples at once. Pass the class weights as a dict."
             )
-        balance = compute_sample_weight(self.class_weight, y)
-        if sample_weight is not None:
-            balance = balance * check_weights(sample_weight, X)
-        return check_weights(balance, X, "class_weight")
+        balance = compute_sample_weight(self.class_weight, call.y)
+        if call.sample_weight is not None:
+            balance = balance * check_weights(call.sample_weight, call.X)
+        return check_weights(balance, call.X, "class_weight")
 
-    @available_if(lambda self: self._check_solver())
+    @available_if(supports_partial_fit)
     @fit_context
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Update the model with a single epoch over the given data.
@@ -409,9 +414,13 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
             As in `fit`, or if y has classes that were not passed in the first call. The estimator
             is then left unchanged.
         """
-        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+        return self._fit(FitCall(X, y, sample_weight, classes, incremental=True))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def _new_encoder(y):
+    return ClassEncoder(LabelBinarizer().fit(y))

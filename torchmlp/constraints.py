@@ -43,6 +43,21 @@ REGRESSOR_CONSTRAINTS: dict = {
     "loss": [StrOptions(REGRESSOR_LOSSES.keys()), callable],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
 }
+# Names of other libraries -> names in torchmlp, for suggestions in errors.
+_OTHER_NAMES = {
+    "mse": "squared_error",
+    "mae": "absolute_error",
+    "pinball": "quantile",
+    "cross_entropy": "log_loss",
+    "sigmoid": "logistic",
+    "linear": "identity",
+    "swish": "silu",
+}
+
+
+def uses_lbfgs(estimator):
+    """Return whether the solver of an estimator of torchmlp or scikit-learn is L-BFGS."""
+    return estimator.solver == "lbfgs"
 
 
 def check_layers(hidden_layer_sizes):
@@ -119,7 +134,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
 
 
 def _check_callbacks(estimator, resumed, validated):
-    if estimator.solver == "lbfgs":
+    if uses_lbfgs(estimator):
         raise ValueError(
             "callbacks is not supported with solver='lbfgs', because skorch callbacks need the "
             "epochs of a stochastic solver. Use solver='adam'. With 'lbfgs', set_callbacks(), "
@@ -152,7 +167,8 @@ def describe_ignored(estimator):
     str
         The text of a warning; empty if every parameter has an effect.
     """
-    lbfgs, quantile = estimator.solver == "lbfgs", getattr(estimator, "quantile", 0.5)
+    lbfgs = uses_lbfgs(estimator)
+    quantile = getattr(estimator, "quantile", 0.5)
     scored = estimator.scoring is not None
     rules = [
         ("dropout", "solver", lbfgs and np.any(estimator.dropout)),
@@ -198,17 +214,6 @@ def check_resumable(coefs, layer_units):
             f"and hidden_layer_sizes require {tuple(layer_units)}. Set warm_start=False and call "
             "fit to train a new network."
         )
-
-
-_OTHER_NAMES = {
-    "mse": "squared_error",
-    "mae": "absolute_error",
-    "pinball": "quantile",
-    "cross_entropy": "log_loss",
-    "sigmoid": "logistic",
-    "linear": "identity",
-    "swish": "silu",
-}
 
 
 def suggestion(estimator):

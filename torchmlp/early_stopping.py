@@ -11,17 +11,19 @@ from torchmlp.training.batches import Dataset
 from torchmlp.validation import check_any_weight
 
 
-def split(data, strata, fraction, random_state):
+def split(data, stratify, fraction, random_state, inverse_transform):
     """Split the data into a training and a validation set, as scikit-learn does.
 
     Parameters
     ----------
     data : Dataset
-    strata : array of shape (n_samples,) or None
+    stratify : array of shape (n_samples,) or None
         The class labels for a stratified split, or None for a random split.
     fraction : float
         Fraction of the samples in the validation set.
     random_state : numpy.random.RandomState
+    inverse_transform : callable (ndarray) -> ndarray
+        Converts class codes to labels, for errors.
 
     Returns
     -------
@@ -39,12 +41,18 @@ def split(data, strata, fraction, random_state):
                 np.arange(len(data)),
                 random_state=random_state,
                 test_size=fraction,
-                stratify=strata,
+                stratify=stratify,
             )
         except ValueError as error:
+            single = _single_classes(stratify, inverse_transform)
+            reason = (
+                f"y has a single sample of each of the classes {single}"
+                if single
+                else str(error).rstrip(".")
+            )
             raise ValueError(
                 f"early_stopping=True needs samples of each class in both parts of the split: "
-                f"{str(error).rstrip('.')}. Add samples, change validation_fraction={fraction}, or "
+                f"{reason}. Add samples, change validation_fraction={fraction}, or "
                 "set early_stopping=False."
             ) from error
     if len(held_out) < 2:
@@ -61,8 +69,88 @@ def split(data, strata, fraction, random_state):
     return Dataset(data.X, data.y, weights, train), validation
 
 
+def _single_classes(codes, inverse_transform):
+    """Return the labels of the classes with a single sample."""
+    if codes is None:
+        return []
+    found, counts = np.unique(codes, return_counts=True)
+    return inverse_transform(found[counts == 1][:, None]).tolist()
+
+
+class DefaultScore:
+    """The accuracy of a classifier, or R² of a regressor. See `FitInputs.score`.
+
+    Parameters
+    ----------
+    encoder : ClassEncoder or ValueEncoder
+    y, sample_weight : ndarray
+        Encoded targets and sample weights of the validation data.
+    """
+
+    def __init__(self, encoder, y, sample_weight):
+        self.encoder = encoder
+        self.y = y
+        self.sample_weight = sample_weight
+        self.stack_key = encoder.score_key
+
+    def __call__(self, raw, loss, model):
+        return float(self.encoder.score(self.y, raw, self.sample_weight))
+
+    def of_stack(self, y, raw, sample_weight, losses):
+        """Return the score of each network of a stack."""
+        return self.encoder.score(y, raw, sample_weight)
+
+
+class NegativeLoss:
+    """The negative loss. See `FitInputs.score`."""
+
+    stack_key = "loss"
+
+    def __call__(self, raw, loss, model):
+        return -loss
+
+    def of_stack(self, y, raw, sample_weight, losses):
+        """Return the score of each network of a stack."""
+        return -losses
+
+
+class ScorerOutput:
+    """The output of a scorer of scikit-learn. See `FitInputs.score`.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+        Its parameter `scoring` is the scorer.
+    X, targets : ndarray
+        Validation data, with the targets as they were passed to `fit`.
+    sample_weight : ndarray or None
+    """
+
+    stack_key = "scorer"
+
+    def __init__(self, estimator, X, targets, sample_weight):
+        self.scoring = estimator.scoring
+        self.scorer = check_scoring(estimator, estimator.scoring)
+        self.X = X
+        self.targets = targets
+        weighted = sample_weight is not None and takes_weights(self.scorer)
+        self.options = {"sample_weight": sample_weight} if weighted else {}
+
+    def __call__(self, raw, loss, model):
+        fitted = model()
+        try:
+            value = self.scorer(fitted, self.X, self.targets, **self.options)
+        except Exception as error:
+            raise ValueError(
+                f"scoring={self.scoring!r} failed on the validation data: "
+                f"{type(error).__name__}: {str(error).rstrip('.')}. It is called as "
+                "scoring(estimator, X, y)."
+            ) from error
+        return _as_number(value, self.scoring)
+
+
 def score_to_monitor(estimator, encoder, validation):
-    """Return `FitInputs.score`, the function that computes the validation score.
+    """Return `FitInputs.score`, which computes the validation score.
 
     Parameters
     ----------
@@ -71,28 +159,12 @@ def score_to_monitor(estimator, encoder, validation):
     encoder : ClassEncoder or ValueEncoder
     validation : Dataset
     """
-    X, y, sample_weight = validation.X, validation.y, validation.sample_weight
+    y, sample_weight = validation.y, validation.sample_weight
     if estimator.scoring is None:
-        return lambda raw, loss, model: encoder.score(y, raw, sample_weight)
+        return DefaultScore(encoder, y, sample_weight)
     if estimator.scoring == "loss":
-        return lambda raw, loss, model: -loss
-    scorer, targets = check_scoring(estimator, estimator.scoring), encoder.inverse_transform(y)
-    weighted = sample_weight is not None and takes_weights(scorer)
-    options = {"sample_weight": sample_weight} if weighted else {}
-
-    def score(raw, loss, model):
-        fitted = model()
-        try:
-            value = scorer(fitted, X, targets, **options)
-        except Exception as error:
-            raise ValueError(
-                f"scoring={estimator.scoring!r} failed on the validation data: "
-                f"{type(error).__name__}: {str(error).rstrip('.')}. It is called as "
-                "scoring(estimator, X, y)."
-            ) from error
-        return _as_number(value, estimator.scoring)
-
-    return score
+        return NegativeLoss()
+    return ScorerOutput(estimator, validation.X, encoder.inverse_transform(y), sample_weight)
 
 
 def _as_number(score, scoring):

@@ -82,7 +82,33 @@ class PredictionMixin:
         return self._encoder.decode(raw_outputs(X, layers, activations))
 
 
-class ProbabilityMixin(PredictionMixin):
+def _gives_probabilities(loss):
+    """Return whether the outputs of a classifier with this loss are probabilities."""
+    return loss in BINARY_LOSSES and BINARY_LOSSES[loss].out_activation != "identity"
+
+
+def _has_probabilities(classifier):
+    """Return True, or raise an AttributeError if the loss has no probabilities."""
+    if not _gives_probabilities(classifier.loss):
+        raise AttributeError(
+            f"loss={classifier.loss!r} has no probabilities. Use decision_function, "
+            "loss='log_loss', or CalibratedClassifierCV with this classifier."
+        )
+    return True
+
+
+def _has_no_probabilities(classifier):
+    """Return True, or raise an AttributeError if the loss has probabilities."""
+    if _gives_probabilities(classifier.loss):
+        raise AttributeError(
+            f"decision_function is not available with loss={classifier.loss!r}, as in "
+            "scikit-learn's MLPClassifier. Use predict_proba for probabilities or predict_logits "
+            "for the raw outputs."
+        )
+    return True
+
+
+class ProbabilityMixin:
     """Additional prediction methods of the classifier."""
 
     def _predict_rows(self, X, layers, activations):
@@ -90,7 +116,7 @@ class ProbabilityMixin(PredictionMixin):
             return super()._predict_rows(X, layers, activations)
         return self._encoder.labels(largest_outputs(X, layers, activations))
 
-    @available_if(lambda self: self._check_no_probabilities())
+    @available_if(_has_no_probabilities)
     @in_namespace_of_X
     def decision_function(self, X):
         """Return the raw outputs of the network, for a loss without probabilities.
@@ -123,7 +149,7 @@ class ProbabilityMixin(PredictionMixin):
         """
         return self._scores(X)
 
-    @available_if(lambda self: self._check_probabilities())
+    @available_if(_has_probabilities)
     @in_namespace_of_X
     def predict_logits(self, X):
         """Return the raw outputs of the network, before softmax or sigmoid.
@@ -167,7 +193,7 @@ class ProbabilityMixin(PredictionMixin):
         raw = self._compute(raw_outputs, X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
-    @available_if(lambda self: self._check_probabilities())
+    @available_if(_has_probabilities)
     @in_namespace_of_X
     def predict_proba(self, X):
         """Return probability estimates.
@@ -186,7 +212,7 @@ class ProbabilityMixin(PredictionMixin):
         outputs = activate_outputs(self._compute(raw_outputs, X), self.out_activation_)
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
-    @available_if(lambda self: self._check_probabilities())
+    @available_if(_has_probabilities)
     @in_namespace_of_X
     def predict_log_proba(self, X):
         """Return the logarithm of the probability estimates.
@@ -203,23 +229,6 @@ class ProbabilityMixin(PredictionMixin):
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
-
-    def _check_probabilities(self):
-        if not _has_probabilities(self.loss):
-            raise AttributeError(
-                f"loss={self.loss!r} has no probabilities. Use decision_function, loss='log_loss', "
-                "or CalibratedClassifierCV with this classifier."
-            )
-        return True
-
-    def _check_no_probabilities(self):
-        if _has_probabilities(self.loss):
-            raise AttributeError(
-                f"decision_function is not available with loss={self.loss!r}, as in scikit-learn's "
-                "MLPClassifier. Use predict_proba for probabilities or predict_logits for the raw "
-                "outputs."
-            )
-        return True
 
 
 class ScoreMixin:
@@ -245,8 +254,3 @@ class ScoreMixin:
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
         return super().score(X, y, sample_weight)
-
-
-def _has_probabilities(loss):
-    """Return whether the outputs of a classifier with this loss are probabilities."""
-    return loss in BINARY_LOSSES and BINARY_LOSSES[loss].out_activation != "identity"

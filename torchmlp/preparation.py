@@ -9,7 +9,7 @@ import torch
 from torchmlp.early_stopping import split
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.device.placement import resolve_device, resolve_dtype
-from torchmlp.training.fit_state import FitInputs, FitState, Progress, SavedState
+from torchmlp.training.fit_state import FitInputs, FitState, Progress
 from torchmlp.training.parameters import Parameters, initial_weights
 from torchmlp.training.schedules import Constant, make_schedule
 from torchmlp.training.solvers import make_solver
@@ -23,12 +23,15 @@ def prepare(
     layer_units,
     random_state,
     *,
-    strata=None,
-    make_score=None,
-    fitted=None,
-    progress=None,
-    saved=None,
-    **options,
+    stratify,
+    make_score,
+    fitted,
+    progress,
+    saved,
+    make_model,
+    inverse_transform,
+    incremental,
+    resumable,
 ):
     """Return the inputs of a fit and its state before the first epoch.
 
@@ -44,18 +47,18 @@ def prepare(
     layer_units : tuple of int
         Number of units in each layer, including the input and output layers.
     random_state : numpy.random.RandomState
-    strata : array of shape (n_samples,) or None
+    stratify : array of shape (n_samples,) or None
         The class labels for a stratified validation split, or None for a random split.
-    make_score : callable (Dataset) -> callable, or None
+    make_score : callable (Dataset) -> callable
         Creates `FitInputs.score` for the validation data.
     fitted : (coefs, intercepts) or None
         Weights from which training continues, or None for new initial weights.
     progress : Progress or None
         Progress of the fit that is continued.
-    saved : SavedState or None
-        Saved state of the fit that is continued.
-    **options : dict
-        Other fields of `FitInputs`.
+    saved : SavedState
+        Saved state of the fit that is continued. Empty for a new fit.
+    make_model, inverse_transform, incremental, resumable
+        Fields of `FitInputs`.
 
     Returns
     -------
@@ -65,9 +68,11 @@ def prepare(
     if fitted is None:
         fitted = _initial_weights(settings, layer_units, random_state, data.X.dtype)
     if settings.early_stopping and validation is None:
-        data, validation = split(data, strata, settings.validation_fraction, random_state)
+        data, validation = split(
+            data, stratify, settings.validation_fraction, random_state, inverse_transform
+        )
     batch_size, clipped = _batch_size(settings, len(data))
-    layout = _layout(settings, layer_units, batch_size, data.X.dtype)
+    layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(
         settings=settings,
         data=data,
@@ -75,19 +80,13 @@ def prepare(
         batch_size=batch_size,
         validation=validation,
         score=make_score(validation) if settings.early_stopping else None,
-        **options,
+        make_model=make_model,
+        inverse_transform=inverse_transform,
+        incremental=incremental,
+        resumable=resumable,
     )
-    weights = Parameters(layer_units, layout.dtype, layout.device, sp.issparse(data.X))
-    state = FitState(
-        weights=weights.assign(*fitted),
-        gradient=weights.like(),
-        progress=progress or Progress(),
-        random_state=random_state,
-        schedule=Constant(settings.learning_rate_init),
-        pending_warnings=clipped,
-    )
-    if settings.solver != "lbfgs":
-        _prepare_steps(inputs, state, saved or SavedState())
+    state = _initial_state(inputs, fitted, progress or Progress(), random_state, saved)
+    state.pending_warnings += clipped
     return inputs, state
 
 
@@ -98,7 +97,7 @@ def _initial_weights(settings, layer_units, random_state, dtype):
 
 def _batch_size(settings, n_rows):
     """Return the batch size and a list of warnings."""
-    if settings.solver == "lbfgs":
+    if settings.uses_lbfgs:
         return n_rows, []
     wanted = 200 if settings.batch_size == "auto" else int(settings.batch_size)
     clipped = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
@@ -106,37 +105,45 @@ def _batch_size(settings, n_rows):
     return min(wanted, n_rows), [(clipped, UserWarning)] if warns else []
 
 
-def _layout(settings, layer_units, batch_size, X_dtype):
+def _network_layout(settings, layer_units, batch_size, X_dtype):
     n_hidden = len(layer_units) - 2
-    n_multiply_adds = batch_size * sum(a * b for a, b in pairwise(layer_units))
+    forward_multiply_adds = batch_size * sum(a * b for a, b in pairwise(layer_units))
     device = resolve_device(settings.device)
-    dtype, product_dtype = resolve_dtype(settings.dtype, X_dtype, device, n_multiply_adds)
-    dropout = 0.0 if settings.solver == "lbfgs" else settings.dropout
+    dtype, product_dtype = resolve_dtype(settings.dtype, X_dtype, device, forward_multiply_adds)
+    dropout = 0.0 if settings.uses_lbfgs else settings.dropout
     activations = resolve_activations(settings.activation, n_hidden)
     dropouts = [float(share) for share in per_layer(dropout, n_hidden)]
     return Layout(layer_units, dtype, product_dtype, device, activations, dropouts)
 
 
-def _prepare_steps(inputs, state, saved):
-    """Set up the state for a stochastic solver, restored from the saved state if possible."""
-    settings = inputs.settings
-    state.solver = make_solver(settings, state.weights, state.gradient)
+def _initial_state(inputs, fitted, progress, random_state, saved):
+    """Return the state before the first epoch, restored from the saved state if possible."""
+    settings, layout = inputs.settings, inputs.layout
+    sparse = sp.issparse(inputs.data.X)
+    weights = Parameters(layout.layer_units, layout.dtype, layout.device, sparse).assign(*fitted)
+    gradient = weights.like()
+    if settings.uses_lbfgs:
+        schedule = Constant(settings.learning_rate_init)
+        return FitState(weights, gradient, progress, random_state, schedule)
+    solver = make_solver(settings, weights, gradient)
     # The state of a different solver cannot be restored.
-    continues = saved.solver_name == state.solver.name
-    state.schedule = make_schedule(settings, saved.rate if continues else None)
+    continues = saved.solver_name == solver.name
     if continues:
-        state.solver.load_state_dict(saved.solver)
-    if any(inputs.layout.dropout):
-        state.dropout_generator = _dropout_generator(inputs.layout.device, state, saved)
+        solver.load_state_dict(saved.solver)
+    schedule = make_schedule(settings, saved.rate if continues else None)
+    state = FitState(weights, gradient, progress, random_state, schedule, solver)
+    if any(layout.dropout):
+        state.dropout_generator = _dropout_generator(layout.device, random_state, saved)
     if settings.shuffle:
         fits = saved.order is not None and len(saved.order) == len(inputs.data)
         state.order = saved.order if fits else np.arange(len(inputs.data))
+    return state
 
 
-def _dropout_generator(device, state, saved):
+def _dropout_generator(device, random_state, saved):
     generator = torch.Generator(device)
     if saved.dropout_generator is not None:
         saved_state = torch.from_numpy(np.array(saved.dropout_generator))
         if len(saved_state) == len(generator.get_state()):  # else it was saved on another device
             return generator.set_state(saved_state)
-    return generator.manual_seed(state.random_state.randint(np.iinfo(np.int32).max))
+    return generator.manual_seed(random_state.randint(np.iinfo(np.int32).max))

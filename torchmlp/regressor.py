@@ -4,7 +4,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from torchmlp._sklearn_compat import fit_context
-from torchmlp.base import BaseTorchMLP
+from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import REGRESSOR_CONSTRAINTS
 from torchmlp.encoding import ValueEncoder
 from torchmlp.prediction import ScoreMixin
@@ -354,13 +354,12 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     ):
         self._store(locals())
 
-    def _target_encoder(self, y, incremental, classes):
-        return ValueEncoder(self._loss(None))
+    def _encode_targets(self, call):
+        loss = regressor_loss(self.loss, float(self.quantile))
+        encoder = ValueEncoder(loss.out_activation)
+        return encoder, encoder.encode(call.y), loss
 
-    def _loss(self, encoder):
-        return regressor_loss(self.loss, float(self.quantile))
-
-    @available_if(lambda self: self._check_solver())
+    @available_if(supports_partial_fit)
     @fit_context
     def partial_fit(self, X, y, sample_weight=None):
         """Update the model with a single epoch over the given data.
@@ -391,4 +390,4 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         ValueError
             As in `fit`. The estimator is then left unchanged.
         """
-        return self._fit(X, y, sample_weight, incremental=True)
+        return self._fit(FitCall(X, y, sample_weight, incremental=True))

@@ -35,7 +35,7 @@ _UNUSABLE_VALUES = (
     "is ambiguous",
     "unknown label type: (",
 )
-_REMEDIES = {
+_CONVERSION_REMEDIES = {
     "X": (
         "Pass numbers, with rows of equal length. Encode categories first, for example with "
         "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
@@ -63,14 +63,43 @@ def naming(argument, *others):
         yield
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         text = str(error)
-        if any(phrase in text.lower() for phrase in _UNUSABLE_VALUES):
-            remedy = _REMEDIES[argument.removesuffix("_val")]
+        if _is_about_values(error):
+            remedy = _CONVERSION_REMEDIES[argument.removesuffix("_val")]
             text = f"{argument} cannot be used: {text.rstrip('.')}. {remedy}"
         elif any(re.search(rf"\b{name}\b", text) for name in (argument, *others)):
             raise
         else:
             text = f"{argument}: {text}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(text) from error
+
+
+@contextlib.contextmanager
+def _naming_columns(X):
+    """Add the columns of a DataFrame that cannot be converted to errors in the `with` block."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        columns = _unusable_columns(X) if _is_about_values(error) else []
+        if not columns:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"columns {columns}: {error}") from error
+
+
+def _unusable_columns(X):
+    """Return the names of the columns of a DataFrame that cannot be converted to numbers."""
+    unusable = []
+    for name in getattr(X, "columns", []):
+        try:
+            np.asarray(X[name], dtype=np.float64)
+        except (TypeError, ValueError):
+            unusable.append(name)
+    return unusable
+
+
+def _is_about_values(error):
+    """Return whether an error of another library is about values that it cannot convert."""
+    return any(phrase in str(error).lower() for phrase in _UNUSABLE_VALUES)
 
 
 def to_numpy(**arrays):
@@ -164,7 +193,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
     TypeError, ValueError
         If a value or a shape is invalid.
     """
-    with naming(*names):
+    with naming(*names), _naming_columns(X):
         _check_values(X, numeric=True)
         X = validate_data(
             estimator,
@@ -215,9 +244,9 @@ def _is_date(dtype):
 
 def check_input(estimator, X):
     """Validate X for a prediction. Return it as a dense array or CSR matrix."""
-    if _is_right(estimator, X):
+    if _needs_no_validation(estimator, X):
         return X
-    with naming("X"):
+    with naming("X"), _naming_columns(X):
         _check_values(X, numeric=True)
         # Numeric dtypes are kept, to avoid a copy. Others are converted to float64, as in `fit`.
         kind = getattr(getattr(X, "dtype", None), "kind", None)
@@ -229,22 +258,18 @@ def check_input(estimator, X):
     return X
 
 
-def _is_right(estimator, X):
+def _needs_no_validation(estimator, X):
     """Return whether X needs no validation. This saves most of the time for a single row."""
     with np.errstate(over="ignore", invalid="ignore"):  # the full checks report it
-        return _is_plain(estimator, X)
-
-
-def _is_plain(estimator, X):
-    return (
-        type(X) is np.ndarray
-        and X.ndim == 2
-        and X.dtype in (np.float32, np.float64)
-        and X.shape[0] > 0
-        and X.shape[1] == estimator.n_features_in_
-        and not hasattr(estimator, "feature_names_in_")
-        and np.isfinite(X.sum())
-    )
+        return (
+            type(X) is np.ndarray
+            and X.ndim == 2
+            and X.dtype in (np.float32, np.float64)
+            and X.shape[0] > 0
+            and X.shape[1] == estimator.n_features_in_
+            and not hasattr(estimator, "feature_names_in_")
+            and np.isfinite(X.sum())
+        )
 
 
 def check_weights(sample_weight, X, name="sample_weight"):
@@ -313,7 +338,7 @@ def check_targets(encoded, loss, name):
         )
 
 
-def check_together(X_val, y_val, sample_weight_val):
+def check_validation_arguments(X_val, y_val, sample_weight_val):
     """Check that X_val, y_val and sample_weight_val are passed together.
 
     Raises

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks.monitors import TimeLimit
-from torchmlp.training import batches
+from torchmlp.training import loaders
 
 X, y = iris()
 _, X_REG, Y_REG, _ = TASKS["regression"]
@@ -191,7 +191,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 3)
     return Clock(monkeypatch)
 
 

@@ -43,6 +43,12 @@ def test_validation_curve_starts_at_the_fit_with_validation_data():
     np.testing.assert_array_equal(line.get_xdata(), [4, 5, 6])
 
 
+def test_empty_loss_curve_raises():
+    mlp = fit_quietly(classifier(early_stopping=False, solver="lbfgs", time_limit=1e-9), X2, y)
+    with pytest.raises(ValueError, match=r"'stopped' has an empty loss_curve_: .*time_limit"):
+        LossCurveDisplay.from_estimator({"stopped": mlp})
+
+
 def test_missing_loss_curve_raises():
     theirs = fit_quietly(MLPClassifier(solver="lbfgs", max_iter=3), X2, y)
     with pytest.raises(ValueError, match=r"'lbfgs one' has no loss_curve_: .*solver='lbfgs'"):

@@ -10,8 +10,9 @@ from torch.nn import functional
 from torchmlp import TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS, resolve_activations
 from torchmlp.training.backprop import Backprop
-from torchmlp.training.batches import BatchLoader, Dataset
+from torchmlp.training.batches import Dataset
 from torchmlp.training.device import placement
+from torchmlp.training.loaders import loader_for
 from torchmlp.training.losses import regressor_loss
 from torchmlp.training.parameters import Parameters, as_matrix, initial_weights
 from torchmlp.training.workspace import Layout
@@ -70,7 +71,7 @@ def _loss(name):
 def _computed(weights, layout, loss, alpha, data):
     """Return the `Backprop` and the only block, after forward and backward pass."""
     backprop = Backprop(weights, weights.like(), layout, loss, alpha)
-    (block,) = BatchLoader(data, len(data), layout, shuffle=False).blocks()
+    (block,) = loader_for(data, len(data), layout, shuffle=False).blocks()
     (batch,) = block.batches
     backprop.bind(batch)
     for call in batch.calls:

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.batches import Dataset
-from torchmlp.training.divergence import remedy
+from torchmlp.training.divergence import divergence_advice
 from torchmlp.training.losses import REGRESSOR_LOSSES
 
 _, X, Y, _ = TASKS["regression"]
@@ -73,7 +73,7 @@ def test_codes_of_classes_are_not_large_values():
 def test_lbfgs_has_no_rate_to_lower(scale, advice):
     settings = SimpleNamespace(solver="lbfgs", alpha=0.1, loss=REGRESSOR_LOSSES["squared_error"])
     inputs = SimpleNamespace(data=Dataset(X * scale, Y[:, None]), settings=settings)
-    message = remedy(inputs)
+    message = divergence_advice(inputs)
     assert advice in message
     assert "learning_rate_init" not in message
 

@@ -43,13 +43,13 @@ def test_views_share_the_memory_of_the_flat_vector():
 
 
 @pytest.mark.parametrize("other", [torch.float32, "sparse"])
-def test_vector_by_rows_does_not_depend_on_the_memory_order(other):
+def test_row_major_vector_does_not_depend_on_the_memory_order(other):
     # A layer of 200 x 100 is stored by columns in float64, and by rows otherwise.
-    by_columns = _numbered(torch.float64)
-    by_rows = _numbered(torch.float64, sparse_input=True) if other == "sparse" else _numbered(other)
-    assert by_columns.coefs[0].stride() != by_rows.coefs[0].stride()
-    array = by_columns.by_rows(by_columns.flat)
+    first = _numbered(torch.float64)
+    second = _numbered(torch.float64, sparse_input=True) if other == "sparse" else _numbered(other)
+    assert first.coefs[0].stride() != second.coefs[0].stride()
+    array = first.to_row_major(first.flat)
     np.testing.assert_array_equal(array[:20000], np.arange(20000))
-    np.testing.assert_array_equal(array, by_rows.by_rows(by_rows.flat))
-    restored = by_rows.from_rows(array)
-    assert torch.equal(restored.to(by_rows.flat.dtype), by_rows.flat)
+    np.testing.assert_array_equal(array, second.to_row_major(second.flat))
+    restored = second.from_row_major(array)
+    assert torch.equal(restored.to(second.flat.dtype), second.flat)

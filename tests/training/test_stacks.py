@@ -14,7 +14,7 @@ from torchmlp.training.batches import Batch
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.products import DenseInput
 from torchmlp.training.solvers import SOLVERS
-from torchmlp.training.workspace import Layout
+from torchmlp.training.workspace import Layout, TrainingWorkspace
 
 N_MEMBERS, N_ROWS, UNITS = 3, 12, (5, 7, 6, 4)
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def _network(data, i, layout, loss, alpha, rate, **options):
     )
     X, y, sample_weight = data.member(i)
     weighted = sample_weight is not None
-    workspace = layout.workspace(N_ROWS, 1.0 if weighted else 1.0 / N_ROWS)
+    workspace = TrainingWorkspace(N_ROWS, layout, 1.0 if weighted else 1.0 / N_ROWS)
     batch = Batch(
         inputs=DenseInput(X),
         y=y,

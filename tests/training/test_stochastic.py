@@ -6,7 +6,7 @@ import torch
 from helpers import TASKS, assert_same_weights, call_at_every_step, fit_quietly
 
 from torchmlp import TorchMLPRegressor
-from torchmlp.training import batches, stochastic
+from torchmlp.training import loaders, stochastic
 
 _, X, y, _ = TASKS["regression"]
 
@@ -37,7 +37,7 @@ def test_loss_is_the_mean_over_rows_before_each_update(shuffle):
 
 
 def test_rows_are_used_in_the_order_of_the_data_without_shuffle(monkeypatch):
-    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 3)
     steps = TorchMLPRegressor(solver="sgd", momentum=0.0, alpha=0.0, random_state=0)
     whole = fit_quietly(steps.set_params(batch_size=50, shuffle=False, max_iter=1), X, y)
     by_hand = TorchMLPRegressor(**{**whole.get_params(), "batch_size": 50})

@@ -39,7 +39,7 @@ def test_dropout_preserves_the_mean_activation():
     layer.z.fill_(3.0)
     for call in layer.draw_mask([torch.Generator().manual_seed(0)]) + layer.activate():
         call()
-    values = layer.outflow.rows
+    values = layer.output.rows
     assert values.unique().tolist() == [0.0, pytest.approx(5.0)]
     assert values.mean().item() == pytest.approx(3.0, rel=0.01)
     delta = torch.ones_like(values)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Any, cast
+from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -63,10 +63,12 @@ class ProgressBar(Monitor):
     """
 
     def __init__(self, description):
-        self.description, self.bar = description, cast(Any, None)
+        self.description = description
+        self.bar: Any = None
 
     def on_epoch_begin(self, inputs, state):
         if self.bar is None:
+            # Imported here, because it issues a warning in a notebook without ipywidgets.
             from tqdm.auto import tqdm
 
             self.bar = tqdm(
@@ -107,7 +109,8 @@ class TimeLimit(Monitor):
     """
 
     def __init__(self, limit):
-        self.limit, self.is_over = float(limit), False
+        self.limit = float(limit)
+        self.is_over = False
         self.end = time.monotonic() + self.limit
 
     def on_block_end(self, inputs, state):

@@ -13,10 +13,10 @@ from torch import nn
 from torch.utils.data import Subset
 
 from torchmlp.training.loop import Monitor
-from torchmlp.training.solvers import with_tensors, without_tensors
+from torchmlp.training.solvers import numpy_to_tensors, tensors_to_numpy
 
 
-class SolverHandle(torch.optim.Optimizer):
+class SolverAsOptimizer(torch.optim.Optimizer):
     """Presents a solver as a torch optimizer, for schedulers and checkpoints.
 
     The ``lr`` of its parameter group is the learning rate of the next epoch. Its state is that of
@@ -46,7 +46,7 @@ class SolverHandle(torch.optim.Optimizer):
 
     def state_dict(self):
         """Return the learning rate and the state of the solver, in the format of torch."""
-        state = {"name": self.solver.name, **with_tensors(self.solver.state_dict())}
+        state = {"name": self.solver.name, **numpy_to_tensors(self.solver.state_dict())}
         return {"state": state, "param_groups": [{"lr": self.rate}]}
 
     def load_state_dict(self, state_dict):
@@ -57,7 +57,7 @@ class SolverHandle(torch.optim.Optimizer):
         ValueError
             If the checkpoint was saved with another solver.
         """
-        state = without_tensors(state_dict["state"])
+        state = tensors_to_numpy(state_dict["state"])
         if state.get("name") != self.solver.name:
             raise ValueError(
                 f"The checkpoint was saved with solver {state.get('name')!r}, but the solver is "
@@ -103,7 +103,8 @@ class CallbackNet(NeuralNet):
             use_caching=False,  # there are no predictions of batches to cache
             device=str(inputs.layout.device),
         )
-        self.inputs, self.state = inputs, state
+        self.inputs = inputs
+        self.state = state
         state.progress.history = History(state.progress.history)
         self.initialize_callbacks()
         self.initialized_ = True
@@ -151,7 +152,8 @@ class CallbackNet(NeuralNet):
         """The network as a torch module, whose parameters share memory with the weights."""
         module = self._model().to_torch().requires_grad_(False)
         for parameter, weights, gradient in self._shared_memory(module):
-            parameter.data, parameter.grad = weights, gradient
+            parameter.data = weights
+            parameter.grad = gradient
         return module
 
     def _model(self):
@@ -193,7 +195,9 @@ class CallbackNet(NeuralNet):
     @functools.cached_property
     def optimizer_(self):
         """The solver as a torch optimizer."""
-        return SolverHandle(self.state.solver, self.state.weights.flat, self.state.schedule.rate)
+        return SolverAsOptimizer(
+            self.state.solver, self.state.weights.flat, self.state.schedule.rate
+        )
 
     @property
     def _has_optimizer(self):

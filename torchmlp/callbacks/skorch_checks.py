@@ -1,5 +1,7 @@
 """Checks that skorch callbacks are supported: they must not need single batches."""
 
+from dataclasses import dataclass
+
 from skorch.callbacks import (
     Callback,
     EpochScoring,
@@ -15,10 +17,11 @@ from skorch.callbacks import (
 )
 from skorch.utils import freeze_parameter, unfreeze_parameter
 
-# `on_batch_end` methods of skorch that do not need the batch (they only cache predictions or
-# count), or that depend on a parameter. The methods are listed, since subclasses may override them.
-_HARMLESS = {EpochScoring.on_batch_end, ProgressBar.on_batch_end, TensorBoard.on_batch_end}
-_IF_TOLD = {
+# `on_batch_end` methods of skorch that ignore the batch (they only cache predictions or count), and
+# those that need it if a parameter says so. The methods are listed instead of the classes, since
+# subclasses may override them.
+_IGNORES_BATCH = {EpochScoring.on_batch_end, ProgressBar.on_batch_end, TensorBoard.on_batch_end}
+_NEEDS_BATCH_IF = {
     LRScheduler.on_batch_end: lambda callback: callback.step_every == "batch",
     MlflowLogger.on_batch_end: lambda callback: callback.log_on_batch_end,
     NeptuneLogger.on_batch_end: lambda callback: callback.log_on_batch_end,
@@ -31,8 +34,8 @@ def _needs_batches(callback):
         return True
     for hook in ("on_batch_begin", "on_batch_end"):
         method = getattr(type(callback), hook)
-        own = method is not getattr(Callback, hook) and method not in _HARMLESS
-        if own and _IF_TOLD.get(method, lambda _: True)(callback):
+        own = method is not getattr(Callback, hook) and method not in _IGNORES_BATCH
+        if own and _NEEDS_BATCH_IF.get(method, lambda _: True)(callback):
             return True
     return False
 
@@ -54,6 +57,100 @@ def _callback_of(item):
     return item
 
 
+@dataclass(frozen=True)
+class Fit:
+    """What the checks need to know about a fit.
+
+    Attributes
+    ----------
+    learning_rate : str or None
+        The name of the learning rate schedule, or None if the learning rate is constant.
+    with_validation : bool
+        Whether the fit has validation data.
+    resumed : bool
+        Whether training continues from fitted weights.
+    """
+
+    learning_rate: str | None
+    with_validation: bool
+    resumed: bool
+
+
+def _batches_are_needed(name, callback, fit):
+    if _needs_batches(callback):
+        return (
+            f"{name} needs the loss and the predictions of single batches, which are not "
+            "available. Use callbacks that work per epoch, such as EpochScoring, "
+            "LRScheduler(step_every='epoch'), loggers with log_on_batch_end=False, or a callback "
+            "with the method on_epoch_end."
+        )
+
+
+def _module_is_changed(name, callback, fit):
+    freezes = getattr(callback, "fn", None) in (freeze_parameter, unfreeze_parameter)
+    if isinstance(callback, InputShapeSetter) or (isinstance(callback, ParamMapper) and freezes):
+        return (
+            f"{name} changes how a torch module is trained, which has no effect on the solver. "
+            "Remove it."
+        )
+
+
+def _learning_rate_is_set_twice(name, callback, fit):
+    if isinstance(callback, LRScheduler) and fit.learning_rate is not None:
+        return (
+            f"LRScheduler and learning_rate={fit.learning_rate!r} would both set the learning "
+            "rate. Use learning_rate='constant', or remove LRScheduler."
+        )
+
+
+def _scheduler_cannot_continue(name, callback, fit):
+    if isinstance(callback, LRScheduler) and fit.resumed:
+        return (
+            "LRScheduler creates a new schedule in each call and cannot continue the previous "
+            "one. Use a single fit instead of partial_fit or warm_start, or set "
+            "learning_rate_init between the calls."
+        )
+
+
+def _net_is_pickled(name, callback, fit):
+    if getattr(callback, "f_pickle", None):
+        return (
+            f"{name}(f_pickle={callback.f_pickle!r}) is not supported, because the net cannot be "
+            "used after the fit. Pickle the estimator, or use f_params."
+        )
+
+
+def _scoring_needs_validation_data(name, callback, fit):
+    if isinstance(callback, EpochScoring) and not (callback.on_train or fit.with_validation):
+        return (
+            f"{name}({callback.scoring!r}) needs validation data. Pass X_val and y_val to fit, or "
+            "set early_stopping=True or on_train=True."
+        )
+
+
+def _monitor_needs_validation_data(name, callback, fit):
+    watched = getattr(callback, "monitor", None)
+    if isinstance(watched, str) and watched.startswith("valid_") and not fit.with_validation:
+        instead = "train_loss_best" if watched.endswith("_best") else "train_loss"
+        return (
+            f"{name} monitors {watched!r}, but there are no validation data. Pass X_val and y_val "
+            f"to fit, or set early_stopping=True or monitor={instead!r}."
+        )
+
+
+# Each takes the name of a callback, the callback and the `Fit`. It returns an error message, or
+# None if the callback is supported.
+_CHECKS = [
+    _batches_are_needed,
+    _module_is_changed,
+    _learning_rate_is_set_twice,
+    _scheduler_cannot_continue,
+    _net_is_pickled,
+    _scoring_needs_validation_data,
+    _monitor_needs_validation_data,
+]
+
+
 def check_callbacks(callbacks, learning_rate, with_validation, resumed):
     """Check that skorch callbacks are supported in combination with the parameters.
 
@@ -61,60 +158,17 @@ def check_callbacks(callbacks, learning_rate, with_validation, resumed):
     ----------
     callbacks : list
         Callbacks, or tuples (name, callback), as in skorch.
-    learning_rate : str or None
-        The name of the learning rate schedule, or None if the learning rate is constant.
-    with_validation : bool
-        Whether the fit has validation data.
-    resumed : bool
-        Whether training continues from fitted weights.
+    learning_rate, with_validation, resumed
+        See `Fit`.
 
     Raises
     ------
     ValueError
         If a callback is not supported.
     """
+    fit = Fit(learning_rate, with_validation, resumed)
     for callback in map(_callback_of, callbacks):
-        name = type(callback).__name__
-        if _needs_batches(callback):
-            raise ValueError(
-                f"callbacks: {name} needs the loss and the predictions of single batches, which "
-                "are not available. Use callbacks that work per epoch, such as EpochScoring, "
-                "LRScheduler(step_every='epoch'), loggers with log_on_batch_end=False, or a "
-                "callback with the method on_epoch_end."
-            )
-        freezes = getattr(callback, "fn", None) in (freeze_parameter, unfreeze_parameter)
-        if isinstance(callback, InputShapeSetter) or (
-            isinstance(callback, ParamMapper) and freezes
-        ):
-            raise ValueError(
-                f"callbacks: {name} changes how a torch module is trained, which has no effect "
-                "on the solver. Remove it."
-            )
-        if isinstance(callback, LRScheduler) and learning_rate is not None:
-            raise ValueError(
-                f"callbacks: LRScheduler and learning_rate={learning_rate!r} would both set the "
-                "learning rate. Use learning_rate='constant', or remove LRScheduler."
-            )
-        if isinstance(callback, LRScheduler) and resumed:
-            raise ValueError(
-                "callbacks: LRScheduler creates a new schedule in each call and cannot continue "
-                "the previous one. Use a single fit instead of partial_fit or warm_start, or set "
-                "learning_rate_init between the calls."
-            )
-        if getattr(callback, "f_pickle", None):
-            raise ValueError(
-                f"callbacks: {name}(f_pickle={callback.f_pickle!r}) is not supported, because the "
-                "net cannot be used after the fit. Pickle the estimator, or use f_params."
-            )
-        if isinstance(callback, EpochScoring) and not (callback.on_train or with_validation):
-            raise ValueError(
-                f"callbacks: {name}({callback.scoring!r}) needs validation data. Pass X_val and "
-                "y_val to fit, or set early_stopping=True or on_train=True."
-            )
-        watched = getattr(callback, "monitor", None)
-        if isinstance(watched, str) and watched.startswith("valid_") and not with_validation:
-            instead = "train_loss_best" if watched.endswith("_best") else "train_loss"
-            raise ValueError(
-                f"callbacks: {name} monitors {watched!r}, but there are no validation data. Pass "
-                f"X_val and y_val to fit, or set early_stopping=True or monitor={instead!r}."
-            )
+        for check in _CHECKS:
+            message = check(type(callback).__name__, callback, fit)
+            if message:
+                raise ValueError(f"callbacks: {message}")

@@ -6,7 +6,7 @@ from numbers import Integral
 import numpy as np
 from skorch.callbacks import Callback
 
-from torchmlp.nesting import unwrap
+from torchmlp.meta_estimators import unwrap
 
 
 @dataclass(frozen=True)
@@ -115,19 +115,20 @@ class Snapshots(Callback):
         first = _snapshot(net, with_gradient=False)
         if net.inputs.incremental and _same_weights(getattr(self, "snapshots_", ()), first):
             return
-        self.snapshots_, self._stride_ = [first], self.every
+        self.snapshots_ = [first]
+        self._stride_ = self.every
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Take a snapshot. Replace the previous one unless it is due every `every` epochs."""
         kept = self.snapshots_
-        if not self._stays(kept[-1]):
+        if not self._is_due(kept[-1]):
             kept.pop()
         kept.append(_snapshot(net, with_gradient=True))
         if len(kept) > self.max_snapshots:
             self._stride_ *= 2
-            kept[:-1] = filter(self._stays, kept[:-1])
+            kept[:-1] = filter(self._is_due, kept[:-1])
 
-    def _stays(self, snapshot):
+    def _is_due(self, snapshot):
         return (snapshot.epoch - self.snapshots_[0].epoch) % self._stride_ == 0
 
 

@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from torchmlp._sklearn_compat import accepts, private_state, set_private_state
+from torchmlp.constraints import uses_lbfgs
 from torchmlp.encoding import ClassEncoder, ValueEncoder
+from torchmlp.fitted_attributes import UNDEFINED_FOR_LBFGS, fitted_attributes, progress_of
 from torchmlp.training.activations import Apply, per_layer, resolve_activations
-from torchmlp.training.fit_state import Progress
-from torchmlp.training.losses import regressor_loss
 from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS
 
 _OURS_ONLY = ("validation_loss_curve_", "n_parameters_", "device_")
@@ -134,8 +134,8 @@ class ExportMixin:
         theirs: Any = MLPClassifier() if is_classifier(self) else MLPRegressor()
         for name in ("activation", "loss"):
             value = getattr(self, name)
-            known = accepts(theirs, name, value) or (name, value) == ("loss", "log_loss")
-            if not known:
+            # The loss of MLPClassifier is an attribute, but not a parameter.
+            if not (accepts(theirs, name, value) or value == getattr(theirs, name)):
                 raise ValueError(
                     f"{name}={value!r} has no counterpart in scikit-learn's "
                     f"{type(theirs).__name__}. Use to_torch() instead."
@@ -188,17 +188,20 @@ class ExportMixin:
         ours.set_params(**model.get_params())
         _copy_fitted(model, ours)
         ours._no_improvement_count, binarizer = private_state(model)
-        progress = Progress()
-        for loss in getattr(model, "loss_curve_", []):  # lbfgs has none
+        if binarizer is None:
+            encoder: Any = ValueEncoder(ours.out_activation_)
+        else:
+            encoder = ClassEncoder(binarizer)
+        progress = progress_of(ours)
+        for loss in progress.loss_curve:
             progress.begin_epoch()
             progress.record_loss("train_loss", float(loss))
-        ours._saved_state, ours._history = None, progress.history
-        ours.validation_loss_curve_, ours.device_ = None, "cpu"
-        ours.n_parameters_ = sum(array.size for array in ours.coefs_ + ours.intercepts_)
-        if binarizer is None:
-            ours._encoder = ValueEncoder(regressor_loss(model.loss))
-        else:
-            ours._encoder = ClassEncoder.of(binarizer)
+        arrays = ours.coefs_, ours.intercepts_
+        attributes = fitted_attributes(*arrays, ours.out_activation_, "cpu", encoder, progress)
+        if uses_lbfgs(model):
+            for name in ("loss_curve_", *UNDEFINED_FOR_LBFGS):
+                del attributes[name]
+        vars(ours).update(attributes, _saved_state=None)
         return ours
 
 

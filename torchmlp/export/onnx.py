@@ -53,8 +53,8 @@ def to_onnx(model, X, *, target_opset=None, **options):
         If the model is not fitted.
     ValueError
         If an activation is a callable, if the transformer of a TransformedTargetRegressor is not
-        supported, if the features of X differ from those seen in `fit`, or if a column has an empty
-        name.
+        supported, if the features of X differ from those seen in `fit`, if a DataFrame or list has
+        no rows, or if a column has an empty name.
 
     Examples
     --------
@@ -85,6 +85,7 @@ def to_onnx(model, X, *, target_opset=None, **options):
     except ModuleNotFoundError as error:
         raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
     check_is_fitted(model)
+    _check_rows(X)
     validate_data(model, X=X, reset=False, skip_check_array=True)
     register(_subclasses(ExportMixin))
     register_transformed_target()
@@ -95,6 +96,16 @@ def to_onnx(model, X, *, target_opset=None, **options):
     if hasattr(row, "columns"):
         name_inputs(onx.graph, list(row.columns))
     return onx
+
+
+def _check_rows(X):
+    """Check that the types of the graph's inputs can be read from the values in X."""
+    types_are_read_from_values = hasattr(X, "iloc") or isinstance(X, (list, tuple))
+    if types_are_read_from_values and not len(X):
+        raise ValueError(
+            f"X has no rows, but the inputs of an ONNX graph get their types from the first row of "
+            f"a {type(X).__name__}. Pass at least one row."
+        )
 
 
 def _first_row(X):

@@ -15,7 +15,7 @@ def name_inputs(graph, names):
     names : list of str
         The new names, one per input.
     """
-    values = _values(graph)
+    values = _named_values(graph)
     new = dict(zip((value.name for value in graph.input), names, strict=True))
     known = {*names, *values}
     for name in sorted(values.intersection(names).difference(new)):
@@ -32,11 +32,11 @@ def _subgraphs(graph):
             yield from [attribute.g] if attribute.HasField("g") else attribute.graphs
 
 
-def _values(graph):
+def _named_values(graph):
     """Return the names of all values of a graph and its subgraphs."""
     names = {value.name for value in (*graph.input, *graph.initializer)}
     names.update(name for node in graph.node for name in node.output)
-    return names.union(*map(_values, _subgraphs(graph)))
+    return names.union(*map(_named_values, _subgraphs(graph)))
 
 
 def _rename(graph, new):

@@ -258,8 +258,10 @@ class TrainingAnimation(PlayerMixin):
         """
         frame = len(self.epochs) - 1 if epoch is None else self._frame_of(epoch)
         self.axes_ = grid_of_axes(ax, 2, 2, figsize=FIGSIZE, width_ratios=WIDTHS)
-        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
-        self.lines_, self.scatters_ = [], []
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
+        self.lines_ = []
+        self.scatters_ = []
         self.image_ = self.colorbar_ = self.legend_ = None
         if len(self.grid) == 1:
             self._draw_curves(data_kw, prediction_kw)

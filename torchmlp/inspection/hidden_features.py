@@ -252,7 +252,8 @@ class HiddenFeaturesDisplay:
             self._draw_curves(ax, line_kw, output_kw)
         else:
             self._draw_images(ax, scale, image_kw)
-        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
         return self
 
     def _draw_curves(self, ax, line_kw, output_kw):

@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import is_classifier
 
+from torchmlp.constraints import uses_lbfgs
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import (
     NEUTRAL,
@@ -34,10 +35,15 @@ def loss_curves(estimators):
         raise ValueError("estimator={} is empty. Pass at least one fitted estimator.")
     models = {str(name): find_model(estimator).mlp for name, estimator in estimators.items()}
     for name, mlp in models.items():
-        if not len(getattr(mlp, "loss_curve_", [])):
+        if not hasattr(mlp, "loss_curve_"):
             raise ValueError(
                 f"estimator {name!r} has no loss_curve_: scikit-learn does not set it for "
                 "solver='lbfgs'. Use solver='adam' or 'sgd', or torchmlp's estimator."
+            )
+        if not len(mlp.loss_curve_):
+            raise ValueError(
+                f"estimator {name!r} has an empty loss_curve_: its training was stopped before the "
+                "first epoch or iteration was completed. Increase time_limit and fit again."
             )
 
     def curves(attribute):
@@ -45,7 +51,7 @@ def loss_curves(estimators):
         return {name: np.asarray(curve) for name, curve in by_name.items() if curve is not None}
 
     scores = curves("validation_scores_")
-    solvers = {"iteration" if mlp.solver == "lbfgs" else "epoch" for mlp in models.values()}
+    solvers = {"iteration" if uses_lbfgs(mlp) else "epoch" for mlp in models.values()}
     return {
         "loss": curves("loss_curve_"),
         "validation_loss": curves("validation_loss_curve_"),
@@ -213,7 +219,8 @@ class LossCurveDisplay:
         scores = self.validation_score or {}
         ratios = {"height_ratios": (2, 1)} if scores else {}
         self.axes_ = grid_of_axes(ax, 2 if scores else 1, 1, **ratios)
-        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
         colors = dict(zip(self.loss, distinct_colors(len(self.loss)), strict=True))
 
         def draw(ax, curves, **style):

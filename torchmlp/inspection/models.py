@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp.classifier import TorchMLPClassifier
-from torchmlp.nesting import unwrap
+from torchmlp.meta_estimators import unwrap
 from torchmlp.regressor import TorchMLPRegressor
 
 _TORCHMLP_CLASSES: dict[type, Any] = {

@@ -161,8 +161,10 @@ class WeightsDisplay:
         n_layers, n_columns = len(self.weights.counts), len(columns)
         size = (3.1 * n_columns + 0.5, 1.35 * n_layers + 0.9)
         self.axes_ = grid_of_axes(ax, n_layers * n_columns, n_columns, figsize=size)
-        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
-        self.images_, self.texts_ = [], []
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
+        self.images_ = []
+        self.texts_ = []
         for row, panels in enumerate(self.axes_.reshape(n_layers, n_columns)):
             panels[0].set_ylabel(f"layer {row + 1}")
             for name, panel in zip(columns, panels, strict=True):

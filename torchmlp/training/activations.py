@@ -193,7 +193,7 @@ def resolve_activations(activation, n_hidden):
     """
     check_activations(activation, n_hidden)
     return [
-        differentiated(f) if callable(f) else ACTIVATIONS[f]
+        autograd_activation(f) if callable(f) else ACTIVATIONS[f]
         for f in per_layer(activation, n_hidden)
     ]
 
@@ -231,7 +231,7 @@ def per_layer(value, n_hidden):
     return list(value) if isinstance(value, (list, tuple)) else [value] * n_hidden
 
 
-def differentiated(function):
+def autograd_activation(function):
     """Return the `Activation` of a callable, with its derivative by autograd."""
 
     def apply(z, out):

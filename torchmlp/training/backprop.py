@@ -35,10 +35,10 @@ def bind_backward(layers, gradient, workspace, decay):
     """
     calls, deltas = [], workspace.deltas
     for i in range(len(layers) - 1, -1, -1):
-        calls += intercepts_gradient(deltas[i], workspace.shares, gradient[i].intercepts)
+        calls += intercepts_gradient(deltas[i], workspace.row_scales, gradient[i].intercepts)
         if i:
             below, coefs = workspace.hidden[i - 1], layers[i].coefs
-            calls += below.outflow.coefs_gradient(
+            calls += below.output.coefs_gradient(
                 deltas[i], coefs, decay, workspace.scale, gradient[i].coefs
             )
             calls += input_gradient(deltas[i], coefs, deltas[i - 1])
@@ -78,10 +78,14 @@ class Backprop:
         max_grad_norm=None,
         on_grad_computed=(),
     ):
-        self.weights, self.gradient = weights, gradient
+        self.weights = weights
+        self.gradient = gradient
+        self.layout = layout
+        self.loss = loss
+        self.alpha = alpha
+        self.generators = generators
+        self.max_grad_norm = max_grad_norm
         self.on_grad_computed = on_grad_computed
-        self.layout, self.loss, self.alpha = layout, loss, alpha
-        self.generators, self.max_grad_norm = generators, max_grad_norm
         # Weights and gradient for the matrix products: the originals, or copies in lower precision.
         self._operands = weights.like(layout.product_dtype) if layout.mixed else weights
         self._operands_gradient = self._operands.like() if layout.mixed else self.gradient
@@ -90,7 +94,8 @@ class Backprop:
         self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._penalised = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
         self._alphas: torch.Tensor | None = None  # alpha of each coefficient, see `_bind_decay`
-        self._layers, self._gradients = self._operands.layers, self._operands_gradient.layers
+        self._layers = self._operands.layers
+        self._gradients = self._operands_gradient.layers
 
     def bind(self, batch):
         """Set the calls of a batch: outputs, then gradient and penalty."""
@@ -129,7 +134,9 @@ class Backprop:
         if self.layout.mixed:
             calls.append(partial(self.gradient.flat.copy_, self._operands_gradient.flat))
         if self._penalised:
-            calls += self.weights.bind_squared_norm(batch.penalty) + ([] if fused else self._bind_decay(batch))
+            calls += self.weights.bind_squared_norm(batch.penalty) + (
+                [] if fused else self._bind_decay(batch)
+            )
         calls += self.on_grad_computed
         if self.max_grad_norm is not None:
             calls.append(self._clip_gradient)

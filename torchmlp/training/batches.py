@@ -1,34 +1,14 @@
-"""Mini-batches of the training data, which are loaded in blocks of several batches."""
+"""Mini-batches of the training data, and blocks of several batches."""
 
-import mmap
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from torchmlp.training.device.transfer import (
-    Buffers,
-    Resident,
-    empty_targets,
-    gather,
-    shares_memory,
-    staging_for,
-)
-from torchmlp.training.products import DenseInput, SparseInput, as_tensor
+from torchmlp.training.device.transfer import gather
+from torchmlp.training.products import DenseInput, SparseInput
 from torchmlp.training.workspace import TrainingWorkspace
-
-# Maximum size of the rows and the outputs of a block: about the size of a CPU cache. On other
-# devices, it is larger, so that copies are fast and launches are few, but small compared to the
-# device memory.
-MAX_BLOCK_BYTES = 1 << 22
-MAX_DEVICE_BLOCK_BYTES = 1 << 26
-MAX_BLOCK_BATCHES = 256
-# Maximum number of multiply-adds in the forward passes of a block, which take some tenths of a
-# second. `time_limit` is checked after each block.
-MAX_BLOCK_WORK = 1 << 32
-MAX_DEVICE_BLOCK_WORK = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -124,6 +104,7 @@ class Block:
         Number of rows of each batch.
     source : Source
     layout : Layout
+    workspaces : WorkspaceCache
     buffers : Buffers
         If its X is None, the matrix products read the data in place.
     staging : InPlace
@@ -141,30 +122,33 @@ class Block:
         Whether the calls of its batches have not been bound yet.
     """
 
-    def __init__(self, sizes, source, layout, buffers, staging, resident=None):
-        self.source, self.sizes, self.buffers = source, np.array(sizes), buffers
-        self.staging, self.resident = staging, resident
+    def __init__(self, sizes, source, layout, workspaces, buffers, staging, resident=None):
+        self.source = source
+        self.sizes = np.array(sizes)
+        self.buffers = buffers
+        self.staging = staging
+        self.resident = resident
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
         self.n_rows = self.n_weighted_rows = sum(sizes)
         self.is_new = True
         self.penalties = layout.empty(len(sizes)).zero_()
         self.batches = [
-            self._batch(i, slice(start, stop), layout)
+            self._batch(i, slice(start, stop), layout, workspaces)
             # Python ints, because torch is slow with NumPy ints.
             for i, (start, stop) in enumerate(
                 zip(self.starts.tolist(), self.stops.tolist(), strict=True)
             )
         ]
         # Outputs in column-major order are concatenated along the columns, which is faster.
-        columns = [batch.outputs.t() for batch in self.batches]
-        self._by_columns = columns if columns[0].is_contiguous() else None
+        transposed = [batch.outputs.t() for batch in self.batches]
+        self._transposed_outputs = transposed if transposed[0].is_contiguous() else None
 
-    def _batch(self, i, rows, layout):
+    def _batch(self, i, rows, layout, workspaces):
         n_rows, buffers = rows.stop - rows.start, self.buffers
         weighted = buffers.row_weights is not None
         # Sample weights are already divided by their sum over the batch.
-        workspace = layout.workspace(n_rows, 1.0 if weighted else 1.0 / n_rows)
+        workspace = workspaces.get(n_rows, 1.0 if weighted else 1.0 / n_rows)
         return Batch(
             inputs=self._inputs(rows),
             y=buffers.y[rows],
@@ -187,23 +171,23 @@ class Block:
         """The outputs of all rows, of shape (n_rows, n_outputs)."""
         if len(self.batches) == 1:
             return self.batches[0].outputs
-        if self._by_columns is None:
+        if self._transposed_outputs is None:
             return torch.cat([batch.outputs for batch in self.batches])
-        return torch.cat(self._by_columns, 1).t()
+        return torch.cat(self._transposed_outputs, 1).t()
 
-    def load(self, rows, part):
+    def load(self, rows, positions):
         """Load rows into the buffers.
 
         Parameters
         ----------
         rows : int array of shape (n_rows,) or slice
             Indices of the samples of this block.
-        part : slice
+        positions : slice
             Positions of these samples in the epoch.
         """
-        host = self.staging.open()
+        host = self.staging.acquire()
         if self.resident is not None:
-            self.resident.load(part, self.buffers)
+            self.resident.load(positions, self.buffers)
         else:
             gather(self.source.y, rows, host.y)
             if host.X is not None:
@@ -211,14 +195,14 @@ class Block:
             else:
                 self._use_in_place(self.source.X[rows])
         if host.row_weights is not None:
-            self._share_weights(self.source.sample_weight[rows], host)
+            self._normalize_weights(self.source.sample_weight[rows], host)
         self.staging.send()
 
     def _use_in_place(self, X):
         for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
             batch.inputs.replace(X[start:stop])
 
-    def _share_weights(self, weights, host):
+    def _normalize_weights(self, weights, host):
         sums = np.add.reduceat(weights, self.starts)
         # Zeros instead of 0 / 0 in a batch without any weight, which is skipped. The inverse of a
         # tiny sum overflows.
@@ -227,139 +211,11 @@ class Block:
             inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
         inverse = np.minimum(inverse, largest / max(self.sizes))
         totals = np.repeat(sums, self.sizes)
-        shares = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
-        host.row_weights.copy_(torch.from_numpy(shares[:, None]))
-        host.loss_weights.copy_(torch.from_numpy(shares * np.repeat(self.sizes, self.sizes)))
+        normalized = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+        host.row_weights.copy_(torch.from_numpy(normalized[:, None]))
+        host.loss_weights.copy_(torch.from_numpy(normalized * np.repeat(self.sizes, self.sizes)))
         host.inverse_weights.copy_(torch.from_numpy(inverse))
         host.penalty_weights.copy_(torch.from_numpy(inverse * self.sizes))
         for batch, has_weight in zip(self.batches, (sums > 0).tolist(), strict=True):
             batch.skipped = not has_weight
         self.n_weighted_rows = int(self.sizes[sums > 0].sum())
-
-
-def _is_memory_mapped(array):
-    while array is not None:
-        if isinstance(array, (np.memmap, mmap.mmap)):
-            return True
-        array = getattr(array, "base", None)
-    return False
-
-
-class BatchLoader:
-    """Yields the samples of a data set in blocks of batches, once per epoch.
-
-    On the CPU, rows are gathered into buffers, or used in place. On another device, all rows are
-    copied before the first epoch if they fit into its memory. Otherwise each block is transferred
-    separately, on CUDA while the previous block is used for training.
-
-    Parameters
-    ----------
-    data : Dataset
-    batch_size : int
-    layout : Layout
-    shuffle : bool
-        Whether each epoch has a new order.
-    """
-
-    def __init__(self, data, batch_size, layout, shuffle):
-        self.n_rows, self.batch_size, self.layout = len(data), batch_size, layout
-        # With a single batch, the order does not matter.
-        self.ordered = not shuffle or batch_size >= self.n_rows
-        self.data, self.on_host = data, shares_memory(layout.device)
-        self.gathers = not self._usable_in_place()
-        self.block_rows = batch_size * self._batches_per_block()
-        self._one_block = self.ordered and self.block_rows >= self.n_rows
-        stays = not self.on_host and (self._one_block or Resident.fits(data, layout))
-        self.resident = Resident(data, layout) if stays else None
-        X = data.X
-        if isinstance(X, np.ndarray) and not (self.ordered or stays or _is_memory_mapped(X)):
-            # Rows of a column-major array are slow to gather: ten times, for 50 columns.
-            X = np.ascontiguousarray(X)
-        X = as_tensor(X) if isinstance(X, np.ndarray) else X
-        self.source = Source(X, as_tensor(data.y), data.sample_weight)
-        self.staging = staging_for(layout.device)
-        waits = not self.on_host and (not stays or data.sample_weight is not None)
-        self.n_turns = 2 if waits else 1  # the next block is loaded during training
-        self._blocks = {}
-
-    def blocks(self, order=None):
-        """Yield the blocks of an epoch, with data.
-
-        Parameters
-        ----------
-        order : int array of shape (n_rows,) or None
-            Permutation of the rows. None means the order of the data.
-        """
-        if self._one_block and self._blocks:
-            yield from self._blocks.values()
-            return
-        order = None if self.ordered else order
-        if self.resident is not None:
-            self.resident.begin_epoch(order)
-        for i, start in enumerate(range(0, self.n_rows, self.block_rows)):
-            part = slice(start, min(start + self.block_rows, self.n_rows))
-            block = self._block(part.stop - part.start, i % self.n_turns)
-            block.load(self._rows(part, order), part)
-            yield block
-            block.staging.trained()
-
-    def _batches_per_block(self):
-        X, layout = self.data.X, self.layout
-        row_bytes = layout.layer_units[-1] * layout.dtype.itemsize
-        if self.gathers:
-            row_bytes += X.shape[1] * layout.product_dtype.itemsize
-        elif not isinstance(X, np.ndarray):
-            row_bytes += X.data.nbytes // X.shape[0]
-        row_work = sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
-        max_bytes = MAX_BLOCK_BYTES if self.on_host else MAX_DEVICE_BLOCK_BYTES
-        max_work = MAX_BLOCK_WORK if self.on_host else MAX_DEVICE_BLOCK_WORK
-        n_rows = min(max_bytes // row_bytes, max_work // row_work)
-        return min(max(n_rows // self.batch_size, 1), MAX_BLOCK_BATCHES)
-
-    def _usable_in_place(self):
-        """Return whether matrix products can use slices of X, or rows of a CSR matrix, in place."""
-        X, layout = self.data.X, self.layout
-        if not self.on_host:
-            return False
-        if not isinstance(X, np.ndarray):
-            return not layout.mixed
-        return (
-            self.ordered
-            and self.data.rows is None
-            and as_tensor(X[:1]).dtype == layout.product_dtype
-        )
-
-    def _rows(self, part, order):
-        if self.data.rows is None:
-            return part if order is None else order[part]
-        return self.data.rows[part if order is None else order[part]]
-
-    def _block(self, n_rows, turn):
-        key = n_rows, turn
-        if key not in self._blocks:
-            full, rest = divmod(n_rows, self.batch_size)
-            sizes = [self.batch_size] * full + [rest] * (rest > 0)
-            buffers = self._buffers(n_rows, len(sizes))
-            written = buffers if self.resident is None else buffers._replace(X=None, y=None)
-            self._blocks[key] = Block(
-                sizes, self.source, self.layout, buffers, self.staging(written), self.resident
-            )
-        return self._blocks[key]
-
-    def _buffers(self, n_rows, n_batches):
-        data, layout = self.data, self.layout
-        if self.resident is not None and self._one_block:
-            X, y = self.resident.X, self.resident.y
-        else:
-            X = layout.empty_operand(n_rows, data.X.shape[1]) if self.gathers else None
-            y = empty_targets(data.y, n_rows, layout)
-        if data.sample_weight is None:
-            return Buffers(X, y)
-        return Buffers(
-            X,
-            y,
-            layout.empty(n_rows, 1),
-            layout.empty(n_rows),
-            layout.empty(n_batches),
-            layout.empty(n_batches),
-        )

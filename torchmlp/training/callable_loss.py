@@ -14,7 +14,8 @@ class CallableLoss:
     """
 
     def __init__(self, function):
-        self.function, self._checked = function, False
+        self.function = function
+        self._checked = False
 
     def per_sample(self, outputs, y):
         """Return the loss of each row.

@@ -7,7 +7,7 @@ import numpy as np
 LARGE_RMS = 10.0  # limit of the root mean square, which is 1 for standardized values
 
 
-def remedy(inputs):
+def divergence_advice(inputs):
     """Return advice for a fit that diverged, as one or more sentences.
 
     The advice names X and y if they have large values, that is, if their root mean square exceeds

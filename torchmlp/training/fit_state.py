@@ -55,6 +55,11 @@ class Settings:
     device: Any
     dtype: str
 
+    @property
+    def uses_lbfgs(self):
+        """Whether the solver is L-BFGS. The other solvers train on mini-batches."""
+        return self.solver == "lbfgs"
+
     def __post_init__(self):
         """Convert NumPy scalars to Python numbers: int8 or float32 would overflow or round."""
         for setting in fields(self):
@@ -94,12 +99,12 @@ class FitInputs:
     data: Dataset
     layout: Layout
     batch_size: int
-    validation: Dataset | None = None
-    score: Callable | None = None
-    make_model: Callable[[Any, Any], Any] | None = None
-    inverse_transform: Callable[[np.ndarray], np.ndarray] | None = None
-    incremental: bool = False
-    resumable: bool = False
+    validation: Dataset | None
+    score: Callable | None
+    make_model: Callable[[Any, Any], Any]
+    inverse_transform: Callable[[np.ndarray], np.ndarray]
+    incremental: bool
+    resumable: bool
 
     @property
     def monitors_score(self):
@@ -158,7 +163,8 @@ class Progress:
     @property
     def row(self):
         """The row of the history for the current epoch."""
-        return list.__getitem__(self.history, -1)  # skorch's `History.__getitem__` copies all rows
+        # With skorch callbacks, `history` is a `History`, whose `__getitem__` copies all rows.
+        return list.__getitem__(self.history, -1)
 
     def begin_epoch(self):
         """Append a row to the history."""

@@ -16,12 +16,12 @@ def bind_hidden(layers, workspace):
     -------
     list of Call
     """
-    calls, inflow = [], None
+    calls, previous = [], None
     for weights, layer in zip(layers, workspace.hidden, strict=False):
-        if inflow is not None:
-            calls += inflow.affine(weights.coefs, weights.intercepts, layer.z)
+        if previous is not None:
+            calls += previous.affine(weights.coefs, weights.intercepts, layer.z)
         calls += layer.activate()
-        inflow = layer.outflow
+        previous = layer.output
     return calls
 
 
@@ -49,5 +49,5 @@ def bind_forward(layers, inputs, workspace, hidden_calls, out):
     return [
         *inputs.affine(first.coefs, first.intercepts, workspace.hidden[0].z),
         *hidden_calls,
-        *workspace.hidden[-1].outflow.affine(last.coefs, last.intercepts, out),
+        *workspace.hidden[-1].output.affine(last.coefs, last.intercepts, out),
     ]

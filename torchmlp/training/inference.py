@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from torchmlp.training.forward import bind_forward, bind_hidden
-from torchmlp.training.parameters import Layer, by_columns
+from torchmlp.training.parameters import Layer, is_column_major
 from torchmlp.training.products import DenseInput, SparseInput, as_tensor
 from torchmlp.training.threads import n_threads_for, one_thread
 from torchmlp.training.workspace import Layout, Workspace
@@ -58,7 +58,7 @@ def raw_outputs(X, layers, activations):
     def copy(rows, hidden, out):
         torch.from_numpy(raw[rows]).copy_(out)
 
-    _propagate(X, layers, activations, copy)
+    _forward_in_blocks(X, layers, activations, copy)
     return raw
 
 
@@ -72,7 +72,7 @@ def largest_outputs(X, layers, activations):
     def largest(rows, hidden, out):
         torch.from_numpy(codes[rows]).copy_(out.argmax(1))
 
-    _propagate(X, layers, activations, largest)
+    _forward_in_blocks(X, layers, activations, largest)
     return codes
 
 
@@ -92,11 +92,11 @@ def hidden_values(X, layers, activations):
         for array, layer in zip(values, hidden, strict=True):
             torch.from_numpy(array[rows]).copy_(layer.values)
 
-    _propagate(X, layers, activations, copy)
+    _forward_in_blocks(X, layers, activations, copy)
     return values
 
 
-def _propagate(X, layers, activations, visit):
+def _forward_in_blocks(X, layers, activations, handle_block):
     """Compute the forward pass for all rows of X in blocks, on several threads if that is faster.
 
     Each thread takes the next block and computes it alone. Multithreaded matrix products would be
@@ -107,7 +107,7 @@ def _propagate(X, layers, activations, visit):
     ----------
     X, layers, activations
         See `raw_outputs`.
-    visit : callable (rows, hidden, out) -> None
+    handle_block : callable (rows, hidden, out) -> None
         Called for each block with the slice of its rows, its `HiddenLayer` objects and its raw
         outputs. The memory of the last two is reused for the next block, so values must be copied.
     """
@@ -128,7 +128,7 @@ def _propagate(X, layers, activations, visit):
                 block.inputs.replace(_operand(X[rows], layout))
             for call in block.calls:
                 call()
-            visit(rows, block.hidden, block.out)
+            handle_block(rows, block.hidden, block.out)
 
     if n_workers == 1:
         work(starts)
@@ -196,12 +196,15 @@ def _n_workers(n_rows, layout):
 
 def _in_memory_order(layers, sparse_input):
     """Return layers in the memory order of `Parameters`, copied if necessary."""
-    return [
-        Layer(coefs.t().contiguous().t(), intercepts)
-        if by_columns(len(coefs), len(intercepts), coefs.dtype) and not (sparse_input and i == 0)
-        else Layer(coefs, intercepts)
-        for i, (coefs, intercepts) in enumerate(layers)
-    ]
+
+    def in_order(i, layer):
+        fan_in, fan_out = layer.coefs.shape
+        sparse_product = sparse_input and i == 0
+        if sparse_product or not is_column_major(fan_in, fan_out, layer.coefs.dtype):
+            return layer
+        return Layer(layer.coefs.t().contiguous().t(), layer.intercepts)
+
+    return [in_order(i, layer) for i, layer in enumerate(layers)]
 
 
 def _layout(X, layers, activations):

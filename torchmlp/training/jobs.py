@@ -2,9 +2,12 @@
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from sklearn import get_config
 
 from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.loop import Monitor, train
@@ -26,6 +29,10 @@ class Job:
         What `torchmlp.training.loop.train` returned.
     error : BaseException or None
         What it raised.
+    warnings : list of warnings.WarningMessage
+        Warnings of the user's scorer, which are issued when the fit continues in its own thread.
+    config : dict
+        Configuration of scikit-learn in the thread of the fit.
     """
 
     inputs: FitInputs
@@ -33,6 +40,8 @@ class Job:
     monitors: Sequence[Monitor] = ()
     result: Any = None
     error: BaseException | None = None
+    warnings: list = field(default_factory=list)
+    config: dict = field(default_factory=get_config)
 
     def train(self, monitors=()):
         """Train this fit alone, with additional monitors."""
@@ -92,6 +101,8 @@ def run(job):
     if submit is None or job.runs_user_code:
         return train(job.inputs, job.state, job.monitors)
     submit(job)
+    for caught in job.warnings:
+        warnings.warn_explicit(caught.message, caught.category, caught.filename, caught.lineno)
     if job.error is not None:
         raise job.error
     return job.result

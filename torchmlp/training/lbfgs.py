@@ -5,8 +5,9 @@ import scipy.optimize
 import torch
 
 from torchmlp.training.backprop import Backprop
-from torchmlp.training.batches import BatchLoader
+from torchmlp.training.loaders import loader_for
 from torchmlp.training.threads import one_blas_thread
+from torchmlp.training.workspace import TrainingWorkspace
 
 STOPPED_BY_CALLBACK = 99  # status of `scipy.optimize.minimize`
 
@@ -28,18 +29,20 @@ class Objective:
 
     def __init__(self, inputs, state, on_block_end=None):
         settings, data, layout = inputs.settings, inputs.data, inputs.layout
-        self.state, self.on_block_end = state, on_block_end
-        self.n_rows, self.n_evaluations = len(data), 0
+        self.state = state
+        self.on_block_end = on_block_end
+        self.n_rows = len(data)
+        self.n_evaluations = 0
         self.backprop = Backprop(
             state.weights, state.gradient, layout, settings.loss, settings.alpha
         )
-        (self.block,) = BatchLoader(data, self.n_rows, layout, shuffle=False).blocks()
+        (self.block,) = loader_for(data, self.n_rows, layout, shuffle=False).blocks()
         (self.batch,) = self.block.batches
         if settings.loss.averages_outputs:
             # `Loss.gradient` is that of the sum over the outputs, as scikit-learn uses it for the
             # stochastic solvers. The line search of L-BFGS needs the gradient of their mean.
             scale = self.batch.workspace.scale / layout.layer_units[-1]
-            self.batch.workspace = layout.workspace(self.n_rows, scale)
+            self.batch.workspace = TrainingWorkspace(self.n_rows, layout, scale)
         self.backprop.bind(self.batch)
 
     @torch.inference_mode()  # faster, as in `EpochTrainer`

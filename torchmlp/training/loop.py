@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training import lbfgs
-from torchmlp.training.divergence import remedy
+from torchmlp.training.divergence import divergence_advice
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
 from torchmlp.training.stochastic import EpochTrainer
@@ -104,13 +104,14 @@ class Loop:
     """The training loop of one fit."""
 
     def __init__(self, inputs, state, monitors):
-        self.inputs, self.state = inputs, state
+        self.inputs = inputs
+        self.state = state
         self.hooks = _hooks(monitors, inputs, state)
         # None if no monitor needs it, so that the device is not synchronized after each block.
         watched = self.hooks["on_block_end"]
-        self.on_block_end = partial(self._notify, "on_block_end") if watched else None
+        self.on_block_end = partial(self._call_hooks, "on_block_end") if watched else None
 
-    def _notify(self, name):
+    def _call_hooks(self, name):
         """Call a hook of all monitors. Return whether one of them stops training."""
         stops = [hook() for hook in self.hooks[name]]
         return any(stops)
@@ -118,14 +119,14 @@ class Loop:
     def begin(self):
         state = self.state
         if self.inputs.monitors_score:
-            state.keep_best()
+            self.keep_best()
             if state.progress.best_validation_score is not None:
                 # A warm start may have other validation data: score the weights again, and reset
                 # the count.
                 _, score = evaluate(self.inputs, state)
                 state.progress.best_validation_score = score if math.isfinite(score) else -math.inf
                 state.progress.no_improvement_count = 0
-        self._notify("on_train_begin")
+        self._call_hooks("on_train_begin")
 
     def run_epochs(self):
         """Train epoch by epoch with a stochastic solver."""
@@ -161,7 +162,7 @@ class Loop:
 
     def before_epoch(self):
         self.state.progress.begin_epoch()
-        self._notify("on_epoch_begin")
+        self._call_hooks("on_epoch_begin")
 
     def after_epoch(self, loss, n_rows):
         """Record and validate an epoch, and call the monitors. Return whether to stop training."""
@@ -170,10 +171,11 @@ class Loop:
         if verbose:
             print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
         is_best = self._compare_with_best()
-        stop = self._notify("on_epoch_end")
+        stop = self._call_hooks("on_epoch_end")
         if is_best:
             self.keep_best()  # after the monitors, which may change the weights
-        return self._rule_stops() or stop  # _rule_stops also updates the learning rate
+        state.schedule.epoch_ends(progress.n_iter, progress.t)
+        return self._check_stopping_criteria() or stop
 
     def evaluate(self):
         """Return the validation loss, and the validation score or None. See `evaluate`."""
@@ -198,10 +200,9 @@ class Loop:
             progress.compare_loss(settings.tol)
         return False
 
-    def _rule_stops(self):
-        """Update the learning rate. Return whether a stopping criterion of scikit-learn is met."""
+    def _check_stopping_criteria(self):
+        """Return whether training diverged, or a stopping criterion of scikit-learn is met."""
         state, progress, schedule = self.state, self.state.progress, self.state.schedule
-        schedule.epoch_ends(progress.n_iter, progress.t)
         if state.diverged():
             if self.inputs.monitors_score:
                 kept = "the weights with the best validation score are kept."
@@ -233,22 +234,31 @@ class Loop:
         state, progress = self.state, self.state.progress
         state.restore_best()
         progress.discard_unfinished_epoch()
-        self._notify("on_train_end")
-        if self.inputs.monitors_score and progress.best_validation_score == -math.inf:
-            message = "No validation score was finite; the initial weights are kept."
-            state.pending_warnings.append((f"{message} {remedy(self.inputs)}", ConvergenceWarning))
-        elif not self.inputs.monitors_score and self._loss_exploded():
-            message = (
-                f"Training diverged: the loss was {progress.loss_curve[-progress.n_iter]:.3g} in "
-                f"the first epoch and is {progress.loss:.3g} in the last."
-            )
-            state.pending_warnings.append((f"{message} {remedy(self.inputs)}", ConvergenceWarning))
+        self._call_hooks("on_train_end")
+        if message := self._divergence_message():
+            advice = divergence_advice(self.inputs)
+            state.pending_warnings.append((f"{message} {advice}", ConvergenceWarning))
         if not state.weights_are_finite():
+            advice = divergence_advice(self.inputs)
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may contain large "
                 "values and need to be preprocessed. Training diverged in epoch "
-                f"{len(progress.loss_curve)} (loss {progress.loss}). {remedy(self.inputs)}"
+                f"{len(progress.loss_curve)} (loss {progress.loss}). {advice}"
             )
+
+    def _divergence_message(self):
+        """Return a warning for a fit that diverged but has finite weights, or an empty string."""
+        progress = self.state.progress
+        if self.inputs.monitors_score:
+            if progress.best_validation_score == -math.inf:
+                return "No validation score was finite; the initial weights are kept."
+        elif self._loss_exploded():
+            first = progress.loss_curve[-progress.n_iter]
+            return (
+                f"Training diverged: the loss was {first:.3g} in the first epoch and is "
+                f"{progress.loss:.3g} in the last."
+            )
+        return ""
 
     def _loss_exploded(self):
         """Return whether the last loss is not finite, or much larger than the first."""

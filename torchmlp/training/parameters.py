@@ -11,7 +11,7 @@ import torch
 MIN_WIDE_COLUMNS = 64  # matrices with fewer columns are narrow
 
 
-def by_columns(n_rows, n_columns, dtype):
+def is_column_major(n_rows, n_columns, dtype):
     """Return whether a matrix is stored in column-major order, for faster products.
 
     This applies to matrices with few columns: with ten columns, a product in row-major order takes
@@ -22,8 +22,8 @@ def by_columns(n_rows, n_columns, dtype):
 
 
 def as_matrix(flat, n_rows, n_columns, stack=()):
-    """View a vector as a matrix, or a stack of matrices, in the order that `by_columns` selects."""
-    if by_columns(n_rows, n_columns, flat.dtype):
+    """View a vector as a matrix, or a stack of them, in the order of `is_column_major`."""
+    if is_column_major(n_rows, n_columns, flat.dtype):
         return flat.view(*stack, n_columns, n_rows).mT
     return flat.view(*stack, n_rows, n_columns)
 
@@ -64,7 +64,8 @@ class Parameters:
     """
 
     def __init__(self, layer_units, dtype, device, sparse_input=False, stack=()):
-        self.layer_units, self.sparse_input = tuple(layer_units), sparse_input
+        self.layer_units = tuple(layer_units)
+        self.sparse_input = sparse_input
         self.stack = tuple(stack)
         shapes, n_members = list(pairwise(self.layer_units)), math.prod(self.stack)
         sizes = [n_members * fan_in * fan_out for fan_in, fan_out in shapes]
@@ -155,7 +156,7 @@ class Parameters:
         """
         return [view.t() for layer in self.layers for view in layer]
 
-    def by_rows(self, vector):
+    def to_row_major(self, vector):
         """Convert a vector with the layout of `flat` to an array with row-major matrices.
 
         The saved state uses this order, because the memory order of a later fit may be different:
@@ -164,12 +165,12 @@ class Parameters:
         views = self.views_of(vector.detach().cpu().clone())
         return torch.cat([view.reshape(-1) for view in views]).numpy()
 
-    def from_rows(self, array):
-        """Inverse of `by_rows`. The vector that is returned is on the CPU."""
-        by_rows = torch.from_numpy(np.array(array))
-        vector = torch.empty_like(by_rows)
+    def from_row_major(self, array):
+        """Inverse of `to_row_major`. The vector that is returned is on the CPU."""
+        row_major = torch.from_numpy(np.array(array))
+        vector = torch.empty_like(row_major)
         views = self.views_of(vector)
-        for view, piece in zip(views, by_rows.split([v.numel() for v in views]), strict=True):
+        for view, piece in zip(views, row_major.split([v.numel() for v in views]), strict=True):
             view.copy_(piece.view(view.shape))
         return vector
 

@@ -77,18 +77,18 @@ class SparseInput:
         torch.mul(coefs, decay, out=out).add_(product, alpha=scale)
 
 
-def intercepts_gradient(delta, shares, out):
-    """Bind out = shares @ delta, the weighted sum of the rows of delta.
+def intercepts_gradient(delta, row_scales, out):
+    """Bind out = row_scales @ delta, the weighted sum of the rows of delta.
 
     Parameters
     ----------
     delta : tensor of shape (*stack, n_rows, n_units)
-    shares : tensor of shape (*stack, n_rows)
+    row_scales : tensor of shape (*stack, n_rows)
     out : tensor of shape (*stack, n_units)
     """
     if delta.ndim == 3:
-        return [partial(torch.bmm, shares.unsqueeze(1), delta, out=out.unsqueeze(1))]
-    return [partial(torch.mv, delta.mT, shares, out=out)]
+        return [partial(torch.bmm, row_scales.unsqueeze(1), delta, out=out.unsqueeze(1))]
+    return [partial(torch.mv, delta.mT, row_scales, out=out)]
 
 
 def input_gradient(delta, coefs, out):

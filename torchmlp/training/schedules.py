@@ -39,7 +39,9 @@ class Schedule:
     planned = False
 
     def __init__(self, initial, power_t=0.5, n_epochs=200, rate=None):
-        self.initial, self.power_t, self.n_epochs = initial, power_t, n_epochs
+        self.initial = initial
+        self.power_t = power_t
+        self.n_epochs = n_epochs
         self.rate = self.rate_of(0) if rate is None else rate
 
     def rate_of(self, epoch):

@@ -45,9 +45,7 @@ def train_jobs(jobs, n_workers, cancelled):
     units = list(_units(jobs, n_workers, cancelled.is_set))
     pending, pool = deque(units), _pool(n_workers)
     is_single = len(units) == 1
-    workers = [
-        pool.submit(_work, pending, is_single) for _ in range(min(n_workers, len(units)))
-    ]
+    workers = [pool.submit(_work, pending, is_single) for _ in range(min(n_workers, len(units)))]
     try:
         for worker in workers:
             worker.result()

@@ -35,7 +35,8 @@ class Solver:
     t: Any = 0
 
     def __init__(self, settings, weights, gradient):
-        self.weights, self.gradient = weights, gradient
+        self.weights = weights
+        self.gradient = gradient
 
     @property
     def vectors(self):
@@ -100,10 +101,10 @@ class SGD(Solver):
             self.weights.flat.add_(velocity)
 
     def state_dict(self):
-        return {"velocity": self.weights.by_rows(self.velocity)}
+        return {"velocity": self.weights.to_row_major(self.velocity)}
 
     def load_state_dict(self, state_dict):
-        self.velocity.copy_(self.weights.from_rows(state_dict["velocity"]))
+        self.velocity.copy_(self.weights.from_row_major(state_dict["velocity"]))
 
 
 class Adam(Solver):
@@ -118,7 +119,8 @@ class Adam(Solver):
 
     def __init__(self, settings, weights, gradient):
         super().__init__(settings, weights, gradient)
-        self.beta_1, self.beta_2 = settings.beta_1, settings.beta_2
+        self.beta_1 = settings.beta_1
+        self.beta_2 = settings.beta_2
         self.epsilon = settings.epsilon
         self.moment_1 = torch.zeros_like(weights.flat)
         self.moment_2 = torch.zeros_like(weights.flat)
@@ -173,14 +175,14 @@ class Adam(Solver):
     def state_dict(self):
         return {
             "t": self.t,
-            "moment_1": self.weights.by_rows(self.moment_1),
-            "moment_2": self.weights.by_rows(self.moment_2),
+            "moment_1": self.weights.to_row_major(self.moment_1),
+            "moment_2": self.weights.to_row_major(self.moment_2),
         }
 
     def load_state_dict(self, state_dict):
         self.t = state_dict["t"]
-        self.moment_1.copy_(self.weights.from_rows(state_dict["moment_1"]))
-        self.moment_2.copy_(self.weights.from_rows(state_dict["moment_2"]))
+        self.moment_1.copy_(self.weights.from_row_major(state_dict["moment_1"]))
+        self.moment_2.copy_(self.weights.from_row_major(state_dict["moment_2"]))
 
 
 class AdamW(Adam):
@@ -226,7 +228,7 @@ class TorchSolver(Solver):
         self.params = [torch.nn.Parameter(view) for view in weights.torch_views()]
         self.optimizers = _make_optimizers(settings.solver, self.params, rate)
         self.name = " and ".join(map(_describe, self.optimizers))
-        self._rate_factors = [group["lr"] / rate for group in self._groups()]
+        self._rate_ratios = [group["lr"] / rate for group in self._groups()]
         self._gradients = gradient.torch_views()
 
     def _groups(self):
@@ -234,7 +236,7 @@ class TorchSolver(Solver):
 
     @torch.inference_mode(False)
     def update(self, rate):
-        for group, factor in zip(self._groups(), self._rate_factors, strict=True):
+        for group, factor in zip(self._groups(), self._rate_ratios, strict=True):
             group["lr"] = rate * factor
         for parameter, view in zip(self.params, self._gradients, strict=True):
             parameter.grad = view
@@ -243,21 +245,21 @@ class TorchSolver(Solver):
 
     def state_dict(self):
         return {
-            "optimizers": [without_tensors(o.state_dict()) for o in self.optimizers],
+            "optimizers": [tensors_to_numpy(o.state_dict()) for o in self.optimizers],
             "dtype": str(self.weights.flat.dtype),
         }
 
     def load_state_dict(self, state_dict):
         dtype = state_dict["dtype"]
         for optimizer, arrays in zip(self.optimizers, state_dict["optimizers"], strict=True):
-            loaded = with_tensors(arrays)
+            loaded = numpy_to_tensors(arrays)
             optimizer.load_state_dict(loaded)
             params = [p for group in optimizer.param_groups for p in group["params"]]
             for i, parameter in enumerate(params):
                 own = optimizer.state[parameter]
                 for key, value in loaded["state"].get(i, {}).items():
                     if isinstance(value, torch.Tensor):
-                        own[key] = _as_made(value, parameter, dtype).to(own[key].device)
+                        own[key] = _like_new_state(value, parameter, dtype).to(own[key].device)
 
 
 SOLVERS: dict[str, type[Solver]] = {solver.name: solver for solver in (Adam, AdamW, SGD)}
@@ -269,7 +271,7 @@ def make_solver(settings, weights, gradient):
     return kind(settings, weights, gradient)
 
 
-def _as_made(value, parameter, stored_dtype):
+def _like_new_state(value, parameter, stored_dtype):
     """Return a tensor of a saved state with the dtype and memory order of a new state.
 
     `Optimizer.load_state_dict` casts it to the dtype of the parameter, even if the optimizer uses
@@ -340,12 +342,12 @@ def _check_optimizer(optimizer, factory):
         )
 
 
-def without_tensors(state):
+def tensors_to_numpy(state):
     """Return the state of a solver with NumPy arrays instead of tensors."""
     return _converted(state, torch.Tensor, lambda tensor: tensor.detach().cpu().numpy().copy())
 
 
-def with_tensors(state):
+def numpy_to_tensors(state):
     """Return the state of a solver with tensors instead of NumPy arrays."""
     return _converted(state, np.ndarray, lambda array: torch.from_numpy(np.array(array)))
 

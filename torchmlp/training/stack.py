@@ -50,7 +50,8 @@ def stack_key(inputs):
         inputs.batch_size,
         _shape(data),
         None if validation is None else _shape(validation),
-        isinstance(validation and validation.X, np.ndarray),
+        validation is None or isinstance(validation.X, np.ndarray),
+        None if inputs.score is None else inputs.score.stack_key,
     )
 
 
@@ -178,7 +179,10 @@ class _Network:
 
     def _copy_members(self, previous):
         stay = [m for m in self.members if m.network is not None]
-        steps = [m.state.solver.t if m.network is None else previous.step_of(m.index) for m in self.members]
+        steps = [
+            m.state.solver.t if m.network is None else previous.step_of(m.index)
+            for m in self.members
+        ]
         if stay:
             old = torch.tensor([m.index for m in stay])
             new = torch.tensor([i for i, m in enumerate(self.members) if m.network is not None])

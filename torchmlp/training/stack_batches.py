@@ -7,6 +7,7 @@ from torchmlp.training.batches import Batch
 from torchmlp.training.device.transfer import empty_targets, upload
 from torchmlp.training.parameters import as_matrix
 from torchmlp.training.products import DenseInput, as_tensor
+from torchmlp.training.workspace import WorkspaceCache
 
 BLOCK_BYTES = 1 << 22  # rows of a block: about the size of a CPU cache
 DEVICE_BLOCK_BYTES = 1 << 28
@@ -61,9 +62,10 @@ class _Batches:
     data : StackData
     layout : Layout
         The layout of the stack.
+    workspaces : WorkspaceCache
     """
 
-    def __init__(self, n_batches, n_rows, data, layout):
+    def __init__(self, n_batches, n_rows, data, layout, workspaces):
         (n_members,) = layout.stack
         self.n_batches, self.n_rows, self.n_members = n_batches, n_rows, n_members
         self.data, n_all = data, n_batches * n_members * n_rows
@@ -83,16 +85,16 @@ class _Batches:
             self.penalty_weights = torch.zeros_like(self.penalties)
         self.n_weighted_rows = n_batches * n_rows
         self.is_new = True  # whether the calls of its batches have not been bound yet
-        self.batches = [self._batch(i, layout) for i in range(n_batches)]
+        self.batches = [self._batch(i, layout, workspaces) for i in range(n_batches)]
 
     @staticmethod
     def _zeros(layout, *shape):
         return torch.zeros(shape, dtype=layout.dtype, device=layout.device)
 
-    def _batch(self, i, layout):
+    def _batch(self, i, layout, workspaces):
         shape = self.n_members, self.n_rows, -1
         part = slice(i * self.n_members * self.n_rows, (i + 1) * self.n_members * self.n_rows)
-        workspace = layout.workspace(self.n_rows, 1.0 if self.weighted else 1.0 / self.n_rows)
+        workspace = workspaces.get(self.n_rows, 1.0 if self.weighted else 1.0 / self.n_rows)
         return Batch(
             inputs=DenseInput(self.X[part].view(shape)),
             y=self.y[part].view(shape),
@@ -179,6 +181,7 @@ class StackLoader:
         on_cpu = layout.device.type == "cpu"
         limit = BLOCK_BYTES if on_cpu else DEVICE_BLOCK_BYTES
         self.block_batches = max(1, limit // (row_bytes * batch_size * len(places)))
+        self._workspaces = WorkspaceCache(layout)
         self._blocks = {}
         self._loaded = False
 
@@ -202,7 +205,9 @@ class StackLoader:
             stop = start + n_batches * n_rows
             key = (n_batches, n_rows)
             if key not in self._blocks:
-                self._blocks[key] = _Batches(n_batches, n_rows, self.data, self.layout)
+                self._blocks[key] = _Batches(
+                    n_batches, n_rows, self.data, self.layout, self._workspaces
+                )
             block = self._blocks[key]
             if is_new or len(sizes) > len(self._blocks) or not self._loaded:
                 block.load(orders[:, start:stop] + self.offsets)

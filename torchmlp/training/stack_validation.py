@@ -1,9 +1,11 @@
 """Validation loss and score of all networks of a stack."""
 
 import threading
+import warnings
 
 import numpy as np
 import torch
+from sklearn import config_context
 
 from torchmlp.training.forward import bind_forward, bind_hidden
 from torchmlp.training.losses import row_losses
@@ -64,18 +66,39 @@ class StackValidation:
             loss, raw.reshape(-1, raw.shape[-1]), self.y.reshape(n_members * n_rows, -1)
         ).reshape(n_members, n_rows)
         losses = np.average(losses, axis=1, weights=self.sample_weight)
-        for i, member in enumerate(self.members):
-            if not member.is_done:
-                member.evaluation = float(losses[i]), self._score(member, raw[i], float(losses[i]))
+        scores = self._scores(raw, losses)
+        for member, loss, score in zip(self.members, losses.tolist(), scores, strict=True):
+            member.evaluation = loss, score
+
+    def _scores(self, raw, losses):
+        score = self.members[0].inputs.score
+        if score is None:
+            return [None] * len(self.members)
+        if hasattr(score, "of_stack"):
+            return score.of_stack(self.y, raw, self.sample_weight, losses).tolist()
+        return [
+            None if member.is_done else self._score(member, raw[i], float(losses[i]))
+            for i, member in enumerate(self.members)
+        ]
 
     def _score(self, member, raw, loss):
+        """Call the scorer of a member. Its error ends the member only."""
         inputs = member.inputs
-        if not inputs.monitors_score:
-            return None
 
         def model():
             member.read(1)
             return inputs.make_model(inputs, member.state)
 
-        with _scorer_lock:
-            return inputs.score(raw, loss, model)
+        try:
+            with (
+                _scorer_lock,
+                config_context(**member.job.config),
+                warnings.catch_warnings(record=True) as caught,
+            ):
+                warnings.simplefilter("always")
+                score = inputs.score(raw, loss, model)
+            member.job.warnings += caught
+            return score
+        except Exception as error:
+            member.fail(error)
+            return None

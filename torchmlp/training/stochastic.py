@@ -3,9 +3,9 @@
 import torch
 
 from torchmlp.training.backprop import Backprop
-from torchmlp.training.batches import BatchLoader
 from torchmlp.training.device.cuda_graphs import graphs_for
 from torchmlp.training.device.placement import synchronize
+from torchmlp.training.loaders import loader_for
 
 
 class EpochTrainer:
@@ -39,7 +39,7 @@ class EpochTrainer:
             max_grad_norm=settings.max_grad_norm,
             on_grad_computed=hooks["on_grad_computed"],
         )
-        self.loader = BatchLoader(inputs.data, inputs.batch_size, layout, settings.shuffle)
+        self.loader = loader_for(inputs.data, inputs.batch_size, layout, settings.shuffle)
         self._total = layout.empty()
         self.graphs = None
         # A graph repeats the same launches: nothing may be decided on the host between them.

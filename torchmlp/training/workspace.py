@@ -1,7 +1,7 @@
-"""Memory for the values and derivatives of a network, allocated once per batch size."""
+"""Shapes of a network, and memory for its values and derivatives, once per batch size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from torchmlp.training.products import DenseInput
 
 @dataclass(frozen=True)
 class Layout:
-    """Layer sizes, dtypes, device and activations of a network. Allocates its tensors.
+    """Layer sizes, dtypes, device and activations of a network, which determine its tensors.
 
     Attributes
     ----------
@@ -40,7 +40,6 @@ class Layout:
     activations: Sequence[Activation]
     dropout: Sequence[float]
     stack: tuple[int, ...] = ()
-    _workspaces: dict = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def mixed(self):
@@ -67,18 +66,11 @@ class Layout:
 
     def stacked(self, n_members):
         """Return the layout of a stack of networks with this layout."""
-        return replace(self, stack=(n_members,), _workspaces={})
+        return replace(self, stack=(n_members,))
 
     def without_dropout(self):
         """Return the layout for predictions."""
-        return replace(self, dropout=[0.0] * len(self.dropout), _workspaces={})
-
-    def workspace(self, n_rows, scale):
-        """Return the `TrainingWorkspace` for a batch size. It is allocated in the first call."""
-        key = n_rows, scale
-        if key not in self._workspaces:
-            self._workspaces[key] = TrainingWorkspace(n_rows, self, scale)
-        return self._workspaces[key]
+        return replace(self, dropout=[0.0] * len(self.dropout))
 
 
 class HiddenLayer:
@@ -92,18 +84,19 @@ class HiddenLayer:
     mask : tensor of shape (*stack, n_rows, n_units) or None
         Dropout mask: 0 for a dropped unit and 1 / (1 - dropout) for the others (inverted dropout;
         Srivastava et al., Journal of Machine Learning Research 15, 2014). None without dropout.
-    outflow : DenseInput
-        Input of the next layer.
+    output : DenseInput
+        Values after dropout, as the input of the next layer.
     """
 
-    __slots__ = ("activation", "dropout", "mask", "outflow", "values", "z")
+    __slots__ = ("activation", "dropout", "mask", "output", "values", "z")
 
     def __init__(self, n_rows, n_units, activation, layout, dropout=0.0):
-        self.activation, self.dropout = activation, dropout
+        self.activation = activation
+        self.dropout = dropout
         self.values = layout.empty_product(n_rows, n_units)
         self.z = torch.empty_like(self.values) if activation.needs_input else self.values
         self.mask: Any = torch.empty_like(self.values) if dropout else None
-        self.outflow = DenseInput(torch.empty_like(self.values) if dropout else self.values)
+        self.output = DenseInput(torch.empty_like(self.values) if dropout else self.values)
 
     def draw_mask(self, generators):
         """Bind the operations that draw the dropout mask.
@@ -129,11 +122,11 @@ class HiddenLayer:
         """Bind the activation function and the dropout mask."""
         calls = self.activation.forward(self.z, self.values)
         if self.dropout:
-            calls = [*calls, partial(torch.mul, self.values, self.mask, out=self.outflow.rows)]
+            calls = [*calls, partial(torch.mul, self.values, self.mask, out=self.output.rows)]
         return calls
 
     def backpropagate(self, delta):
-        """Bind the backward pass from the derivative with respect to `outflow` to that of z."""
+        """Bind the operations that turn delta, the gradient for `output`, into that for z."""
         masked = [partial(delta.mul_, self.mask)] if self.dropout else []
         return masked + self.activation.backward(delta, self.z)
 
@@ -164,7 +157,7 @@ class TrainingWorkspace(Workspace):
         Derivative of the loss with respect to the values of each layer before its activation.
     scale : float
         Factor for sums over the rows: 1 / n_rows, or 1 if the rows are weighted already.
-    shares : tensor of shape (*stack, n_rows)
+    row_scales : tensor of shape (*stack, n_rows)
         A vector filled with `scale`.
     inverse_n_rows : tensor of shape (*stack,)
         1 / n_rows.
@@ -176,6 +169,26 @@ class TrainingWorkspace(Workspace):
         super().__init__(n_rows, layout)
         self.deltas = [layout.empty_product(n_rows, n) for n in layout.layer_units[1:]]
         self.scale = scale
-        self.shares = layout.empty_operand(n_rows).fill_(scale)
+        self.row_scales = layout.empty_operand(n_rows).fill_(scale)
         self.inverse_n_rows = layout.empty().fill_(1.0 / n_rows)
         self.raw = layout.empty_product(n_rows, layout.layer_units[-1]) if layout.mixed else None
+
+
+class WorkspaceCache:
+    """The training workspaces of a fit. Each is allocated when it is needed for the first time.
+
+    Parameters
+    ----------
+    layout : Layout
+    """
+
+    def __init__(self, layout):
+        self._layout = layout
+        self._workspaces = {}
+
+    def get(self, n_rows, scale):
+        """Return the `TrainingWorkspace` for a batch size and a scale."""
+        key = n_rows, scale
+        if key not in self._workspaces:
+            self._workspaces[key] = TrainingWorkspace(n_rows, self._layout, scale)
+        return self._workspaces[key]

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, ProgressBar
 from tape import Tape, TapeCapturer, treat_the_cpu_as_a_device
 
-from torchmlp.training import batches
+from torchmlp.training import loaders
 from torchmlp.training.device import cuda_graphs, transfer
 from torchmlp.training.stochastic import EpochTrainer
 
@@ -52,7 +52,7 @@ def apart(request, monkeypatch):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 3)
 
 
 def _mlp(task="multiclass", **parameters):
@@ -119,7 +119,7 @@ def test_time_limit_ends_an_epoch_of_replayed_blocks(apart, small_blocks, captur
 
 
 def test_blocks_of_one_size_share_a_capture(capturers, monkeypatch):
-    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 3)
     mlp, X, y = _mlp()
     fit_quietly(mlp, X, y)
     # Blocks of 96, 96 and 58 rows: two to capture, and what is left of 6 epochs to replay.
@@ -259,7 +259,7 @@ def test_streamed_rows_on_cuda_equal_resident_rows(weighted, small_blocks, monke
 def test_host_does_not_wait_inside_an_epoch(
     parameters, streamed, weighted, small_blocks, monkeypatch
 ):
-    blocks = batches.BatchLoader.blocks
+    blocks = loaders.BatchLoader.blocks
 
     def guarded(*args):
         torch.cuda.set_sync_debug_mode("error")
@@ -268,7 +268,7 @@ def test_host_does_not_wait_inside_an_epoch(
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(batches.BatchLoader, "blocks", guarded)
+    monkeypatch.setattr(loaders.BatchLoader, "blocks", guarded)
     if streamed:
         monkeypatch.setattr(transfer, "free_memory", lambda device: 0)
     _fit_on_cuda(parameters, some_weights(250) if weighted else None)

@@ -11,9 +11,10 @@ from helpers import TASKS, assert_identical, assert_same_weights, fit_quietly, s
 from sklearn.base import clone
 from tape import treat_the_cpu_as_a_device
 
-from torchmlp.training import batches
-from torchmlp.training.batches import BatchLoader, Dataset
+from torchmlp.training import loaders
+from torchmlp.training.batches import Dataset
 from torchmlp.training.device import transfer
+from torchmlp.training.loaders import loader_for
 from torchmlp.training.workspace import Layout
 
 WAYS = ["resident", "streamed"]
@@ -38,7 +39,7 @@ def test_resident_and_streamed_rows_give_the_same_fit(way, task, parameters, wei
     (_, ours), X, y, _ = TASKS[task]
     weights = some_weights(len(X)) if weighted else None
     mlp = ours(**{"random_state": 0, "max_iter": 4, "batch_size": 32, **parameters})
-    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 3)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 3)
     expected = fit_quietly(clone(mlp), X, y, weights)
     treat_the_cpu_as_a_device(way, monkeypatch)
     monkeypatch.setattr(transfer, "MAX_CHUNK_BYTES", 1 << 14)
@@ -54,7 +55,7 @@ def _loader(shuffle, weighted=False, batch_size=4, n_rows=30):
     layout = Layout((2, 1), torch.float64, torch.float64, cpu, (), ())
     X = np.arange(2.0 * n_rows).reshape(n_rows, 2)
     weights = np.ones(n_rows) if weighted else None
-    return BatchLoader(Dataset(X, X[:, :1].copy(), weights), batch_size, layout, shuffle)
+    return loader_for(Dataset(X, X[:, :1].copy(), weights), batch_size, layout, shuffle)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -62,7 +63,7 @@ def _loader(shuffle, weighted=False, batch_size=4, n_rows=30):
 @pytest.mark.parametrize("way", WAYS)
 def test_rows_come_in_the_order_of_the_epoch(way, shuffle, weighted, monkeypatch):
     treat_the_cpu_as_a_device(way, monkeypatch)
-    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 2)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 2)
     loader = _loader(shuffle, weighted)
     for seed in range(2):
         order = np.random.RandomState(seed).permutation(30)
@@ -82,28 +83,28 @@ class Recorder(transfer.Copied):
 
     entries: ClassVar[list] = []
 
-    def open(self):
+    def acquire(self):
         self.entries.append(("write", self))
-        return super().open()
+        return super().acquire()
 
     def send(self):
         self.entries.append(("send", self))
         super().send()
 
-    def trained(self):
-        self.entries.append(("trained", self))
+    def release(self):
+        self.entries.append(("release", self))
 
 
 def test_block_is_written_while_another_one_trains(monkeypatch):
     treat_the_cpu_as_a_device("streamed", monkeypatch)
-    monkeypatch.setattr(batches, "staging_for", lambda device: Recorder)
-    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 2)
+    monkeypatch.setattr(loaders, "staging_for", lambda device: Recorder)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 2)
     monkeypatch.setattr(Recorder, "entries", [])
     loader = _loader(shuffle=True, n_rows=32)
     for block in loader.blocks(np.arange(32)):
         Recorder.entries.append(("train", block.staging))
     what, whose = zip(*Recorder.entries, strict=True)
-    assert what == ("write", "send", "train", "trained") * 4
+    assert what == ("write", "send", "train", "release") * 4
     first, second = whose[0], whose[4]
     assert first is not second
     assert whose == (*[first] * 4, *[second] * 4) * 2
@@ -115,7 +116,7 @@ def test_block_is_written_while_another_one_trains(monkeypatch):
 )
 def test_blocks_alternate_only_where_the_host_writes_them(way, weighted, n_blocks, monkeypatch):
     treat_the_cpu_as_a_device(way, monkeypatch)
-    monkeypatch.setattr(batches, "MAX_BLOCK_BATCHES", 2)
+    monkeypatch.setattr(loaders, "MAX_BLOCK_BATCHES", 2)
     loader = _loader(True, weighted, n_rows=32)
     assert len({id(block) for block in loader.blocks(np.arange(32))}) == n_blocks
 

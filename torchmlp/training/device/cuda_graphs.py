@@ -20,7 +20,8 @@ class CudaCapturer:
     """
 
     def __init__(self, device, generator):
-        self.device, self.generator = device, generator
+        self.device = device
+        self.generator = generator
         self.stream = borrow_stream(device, self)
         # The graphs of a fit share a memory pool, because they run one after the other and do not
         # keep memory of the pool in use between replays.
@@ -65,7 +66,8 @@ class FactorsInMemory:
     """
 
     def __init__(self, solver, factors):
-        self.update, self._factors = solver.update, iter(factors)
+        self.update = solver.update
+        self._factors = iter(factors)
 
     def factors(self, rate):
         """Return the factors of the next step."""
@@ -89,9 +91,11 @@ class BlockGraphs:
     """
 
     def __init__(self, capturer, pending_warnings):
-        self.capturer, self.pending_warnings = capturer, pending_warnings
+        self.capturer = capturer
+        self.pending_warnings = pending_warnings
         self.failed = False
-        self._factors, self._replays = {}, {}
+        self._factors = {}
+        self._replays = {}
 
     def train(self, steps, block, solver, rate):
         """Train on a block.

@@ -164,15 +164,15 @@ class InPlace:
     def __init__(self, buffers):
         self.host = buffers
 
-    def open(self):
-        """Return the host buffers. Wait until they can be overwritten."""
+    def acquire(self):
+        """Wait until the host buffers can be overwritten, and return them."""
         return self.host
 
     def send(self):
         """Transfer the host buffers to the device."""
 
-    def trained(self):
-        """Mark the end of the training on the current content of the buffers."""
+    def release(self):
+        """Mark the end of the training on the buffers, which can then be overwritten."""
 
 
 class Copied(InPlace):
@@ -180,15 +180,15 @@ class Copied(InPlace):
 
     def __init__(self, buffers):
         self.buffers = buffers
-        self.host = Buffers(*(None if b is None else self._twin(b) for b in buffers))
+        self.host = Buffers(*(None if b is None else self._host_buffer(b) for b in buffers))
 
-    def _twin(self, buffer):
+    def _host_buffer(self, buffer):
         return torch.empty_like(buffer, device="cpu")
 
     def _copy(self, non_blocking=False):
-        for buffer, twin in zip(self.buffers, self.host, strict=True):
+        for buffer, host_buffer in zip(self.buffers, self.host, strict=True):
             if buffer is not None:
-                buffer.copy_(twin, non_blocking=non_blocking)
+                buffer.copy_(host_buffer, non_blocking=non_blocking)
 
     def send(self):
         self._copy()
@@ -209,13 +209,14 @@ class Streamed(Copied):
     def __init__(self, buffers, stream):
         super().__init__(buffers)
         self.stream = stream
-        self.copied, self.free = torch.cuda.Event(), torch.cuda.Event()
-        self.trained()  # earlier work on the same memory may still be running
+        self.copied = torch.cuda.Event()
+        self.free = torch.cuda.Event()
+        self.release()  # earlier work on the same memory may still be running
 
-    def _twin(self, buffer):
+    def _host_buffer(self, buffer):
         return torch.empty_like(buffer, device="cpu", pin_memory=True)
 
-    def open(self):
+    def acquire(self):
         self.copied.synchronize()
         return self.host
 
@@ -227,7 +228,7 @@ class Streamed(Copied):
             self.copied.record(self.stream)
         current.wait_event(self.copied)
 
-    def trained(self):
+    def release(self):
         self.free.record(torch.cuda.current_stream(self.stream.device))
 
 

@@ -1,4 +1,4 @@
-"""Tests for torchmlp.nesting: networks inside Pipeline, search and TransformedTargetRegressor."""
+"""Tests for torchmlp.meta_estimators: pipelines, searches and TransformedTargetRegressor."""
 
 import matplotlib.pyplot as plt
 import numpy as np

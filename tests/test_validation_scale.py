@@ -29,7 +29,7 @@ from sklearn.preprocessing import (
 )
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.scales import SAMPLE_ROWS, column_on_other_scale
+from torchmlp.validation_scale import SAMPLE_ROWS, column_on_other_scale
 
 RNG = np.random.RandomState(0)
 
@@ -218,7 +218,7 @@ def test_the_warning_points_at_the_caller_and_leaves_the_model():
         warnings.simplefilter("always")
         mlp.fit(training, Y_TRAIN, X_val=X_VAL, y_val=Y_VAL)
     files = {re.sub(r".*/", "", w.filename) for w in caught if "scale" in str(w.message)}
-    assert files == {"test_scales.py"}
+    assert files == {"test_validation_scale.py"}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         with pytest.raises(UserWarning, match="different scale"):

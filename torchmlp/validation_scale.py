@@ -5,10 +5,11 @@ import math
 import numpy as np
 import scipy.sparse as sp
 
-SAMPLE_ROWS, SAMPLE_VALUES = 500, 1 << 17
+SAMPLE_ROWS = 500
+SAMPLE_VALUES = 1 << 17
 FALSE_ALARMS = 1e-6  # accepted probability of a false warning for a random split
 
-_REMEDIES = {
+_SCALE_REMEDIES = {
     "X": (
         "A Pipeline transforms X_val only with Pipeline(..., transform_input=['X_val']), "
         "sklearn.set_config(enable_metadata_routing=True) and set_fit_request(X_val=True, "
@@ -33,7 +34,7 @@ def scale_warnings(data, validation_data):
     list of (str, type of Warning)
     """
     warnings = []
-    for name, remedy in _REMEDIES.items():
+    for name, remedy in _SCALE_REMEDIES.items():
         training, validation = getattr(data, name), getattr(validation_data, name)
         if training.dtype.kind != "f":  # class indices
             continue
@@ -60,7 +61,7 @@ def column_on_other_scale(training, validation):
 
     1. In some column, more than half of the validation values exceed the maximum, or are below the
        minimum, of the training values by more than the range of the training values.
-    2. The columns that are standardised in the training data (mean about 0, standard deviation
+    2. The columns that are standardized in the training data (mean about 0, standard deviation
        about 1) have a different distribution in the validation data. The distance of a column is
        ``sum(abs(p - q)) / 2``, where p and q are the proportions of the training and validation
        values in each of the four intervals bounded by the quartiles of the training values. The
@@ -92,7 +93,7 @@ def column_on_other_scale(training, validation):
     with np.errstate(over="ignore", invalid="ignore"):
         ordered = np.sort(training, axis=0)
         column = _outside(ordered, validation)
-        return _not_standardised(ordered, validation) if column is None else column
+        return _not_standardized(ordered, validation) if column is None else column
 
 
 def _sample(rows):
@@ -123,7 +124,7 @@ def _outside(ordered, validation):
     return int(columns[np.argmax(distance / width[columns])])
 
 
-def _not_standardised(ordered, validation):
+def _not_standardized(ordered, validation):
     """Return the standardized column whose distribution differs most, or None."""
     mean, deviation = ordered.mean(axis=0), ordered.std(axis=0)
     columns = np.flatnonzero((abs(mean) < 0.25) & (deviation > 0.5) & (deviation < 2))
