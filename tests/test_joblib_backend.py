@@ -1,4 +1,4 @@
-"""Tests for the joblib backend: the same results as without it, from unchanged scikit-learn code."""
+"""Tests for the joblib backend: unchanged scikit-learn code gives the same results."""
 
 import threading
 import warnings
@@ -19,7 +19,7 @@ from sklearn.ensemble import (
 )
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import RFECV, SequentialFeatureSelector
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -176,7 +176,7 @@ def _assert_equal(got, expected):
 def _assert_same(function, **options):
     """Assert that a function returns and warns the same with the backend and without it."""
     expected, expected_warnings = _recorded(function)
-    filters, n_threads = warnings.filters[:], threading.active_count()
+    filters = warnings.filters[:]
     with parallel_config(backend="torchmlp", **options):
         got, got_warnings = _recorded(function)
     _assert_equal(got, expected)

@@ -1,4 +1,4 @@
-"""Property test: random groups of fits give the same results with the joblib backend and serially."""
+"""Property test: fits with random parameters give the same results together and one by one."""
 
 import os
 import warnings

@@ -8,8 +8,8 @@ fits, many of them as one stack of networks, and resumes the tasks. Nested `Para
 one scheduler, so that the fits of all levels are trained together.
 """
 
-import ctypes
 import contextlib
+import ctypes
 import heapq
 import itertools
 import signal

@@ -6,9 +6,9 @@ from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
-from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.training.loop import Monitor
 from torchmlp.training.stack import stack_bytes, stack_key, step_work, train_stack
+from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 
 # Above this number of multiply-adds of a step, a stack is not faster than its networks one by one.
 MAX_STEP_WORK = 1 << 21
@@ -81,32 +81,25 @@ def _units(jobs, n_workers, is_cancelled):
     """Yield functions that train one fit or one stack."""
     groups = defaultdict(list)
     for job in jobs:
-        key = stack_key(job.inputs)
-        if key is not None and step_work(job.inputs) > MAX_STEP_WORK:
-            key = None
-        groups[key or id(job)].append(job)
+        stacks = step_work(job.inputs) <= MAX_STEP_WORK
+        groups[(stacks and stack_key(job.inputs)) or id(job)].append(job)
     for group in groups.values():
         if len(group) < MIN_STACK:
             yield from (partial(_train_alone, job, is_cancelled) for job in group)
             continue
-        limit = STACK_BYTES // stack_bytes(group[0].inputs)
+        limit = max(MIN_STACK, min(STACK_BYTES // stack_bytes(group[0].inputs), MAX_STACK))
         n_parts = min(n_workers, len(group) // MIN_STACK)
         for part in range(n_parts):
-            members = deque(group[part::n_parts])
-            n_places = min(len(members), max(MIN_STACK, min(limit, MAX_STACK)))
-            yield partial(_train_stack, members, n_places, is_cancelled)
+            members = group[part::n_parts]
+            yield partial(_train_stack, members, min(len(members), limit), is_cancelled)
 
 
-def _train_alone(job, is_cancelled, is_single):
+def _train_alone(job, is_cancelled, uses_all_threads):
     inputs = job.inputs
-    number = n_threads_for(inputs.largest_product, inputs.layout.dtype) if is_single else 1
+    number = n_threads_for(inputs.largest_product, inputs.layout.dtype) if uses_all_threads else 1
     with n_threads(number):
         job.train([_Cancellation(is_cancelled)])
 
 
-def _train_stack(jobs, n_places, is_cancelled, is_single):
-    try:
-        train_stack(jobs, n_places, is_cancelled)
-    except Exception as error:  # an error of the stack itself, such as a lack of memory
-        for job in jobs:
-            job.error = job.error or error
+def _train_stack(jobs, n_places, is_cancelled, uses_all_threads):
+    train_stack(jobs, n_places, is_cancelled)

@@ -1,5 +1,6 @@
 """Training of several fits as one stack of networks of one shape."""
 
+from collections import deque
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -15,6 +16,9 @@ from torchmlp.training.stack_validation import StackValidation
 
 # Settings that the networks of a stack have in common. They may differ in the others.
 SHARED_SETTINGS = "loss", "solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"
+
+# A network is rebuilt without the members that have ended when they are more than one in this many.
+MIN_DONE_SHARE = 8
 
 
 def stack_key(inputs):
@@ -124,6 +128,14 @@ class _MemberLoop(Loop):
         except Exception as error:
             self.fail(error)
 
+    def begins(self):
+        """Begin the fit. Return False if this raises an error."""
+        try:
+            self.begin()
+        except Exception as error:
+            self.fail(error)
+        return not self.is_done
+
     def fail(self, error):
         """End the fit with an error, which does not affect the others."""
         self.job.error, self.is_done = error, True
@@ -208,25 +220,30 @@ class _Network:
         return self._tensor(value) if isinstance(value, np.ndarray) else value
 
     @torch.inference_mode()
-    def run_epoch(self):
+    def run_epoch(self, is_cancelled):
         """Train all members on every batch once.
 
         Returns
         -------
-        losses, n_rows : lists with one entry per member
+        losses : list of float
+            The mean loss of each member, see `EpochTrainer.run_epoch`.
+        n_rows : int
+            Number of samples that each member has seen.
         """
-        shuffles = False
+        same_order = True
         for member in self.members:
             settings, state = member.inputs.settings, member.state
             if settings.shuffle and not member.is_done:
                 state.shuffle()
                 if member.inputs.batch_size < self._orders.shape[1]:
                     self._orders[member.index] = state.order
-                    shuffles = True
+                    same_order = False
         rate = _common([member.state.schedule.rate for member in self.members])
         n_rows = n_weighted = 0
         self._total.zero_()
-        for block in self.loader.blocks(self._orders, shuffles):
+        for block in self.loader.blocks(self._orders, same_order):
+            if is_cancelled():
+                raise _Cancelled
             if block.is_new:
                 for batch in block.batches:
                     self.backprop.bind(batch)
@@ -236,8 +253,7 @@ class _Network:
             block.add_losses(self.backprop.loss, self.alpha, self._total)
             n_rows += block.n_batches * block.n_rows
             n_weighted = n_weighted + block.n_weighted_rows
-        losses = self._total.double().cpu().numpy() / n_weighted
-        return losses.tolist(), n_rows
+        return (np.array(self._total.tolist()) / n_weighted).tolist(), n_rows
 
     def _step(self, batch, rate):
         skipped = [(i, self._copy(i)) for i in batch.skipped]
@@ -272,8 +288,12 @@ def _common(values):
     return first if all(v == first for v in values) else np.array(values, dtype=float)
 
 
-def train_stack(jobs, n_places, is_cancelled=lambda: False):
-    """Train fits as one stack. Fits that end make room for those that wait.
+class _Cancelled(Exception):
+    """Raised between two blocks of batches if training is cancelled."""
+
+
+class _Stack:
+    """Fits that are trained together. Those that end make room for those that wait.
 
     Parameters
     ----------
@@ -282,51 +302,71 @@ def train_stack(jobs, n_places, is_cancelled=lambda: False):
     n_places : int
         Maximum number of fits in the stack.
     is_cancelled : callable () -> bool
-        Called after each epoch. If it returns True, training stops.
     """
-    members, network, data = [], None, None
-    free = list(range(n_places))[::-1]
-    while True:
-        n_done = sum(member.is_done for member in members)
-        waits = bool(jobs)
-        if n_done == len(members) or n_done > (len(members) // 8) or (n_done and waits):
-            free += [m.place for m in members if m.is_done]
-            members = [m for m in members if not m.is_done]
-            while free and (job := _next(jobs)) is not None:
-                if data is None:
-                    data = StackData(n_places, job.inputs.data, job.inputs.layout)
-                member = _begin(job, free[-1])
-                if member is not None:
-                    data.store(free.pop(), job.inputs.data)
-                    members.append(member)
-            if not members:
+
+    def __init__(self, jobs, n_places, is_cancelled):
+        self.jobs = jobs
+        self.is_cancelled = is_cancelled
+        self.free_places = list(range(n_places))
+        self.data = StackData(n_places, jobs[0].inputs.data, jobs[0].inputs.layout)
+        self.members: list[_MemberLoop] = []
+        self.network: _Network | None = None
+
+    def run(self):
+        while True:
+            if self._should_rebuild():
+                self._rebuild()
+            if not self.members:
                 return
-            network = _Network(members, data, network)
-        if is_cancelled():
-            return
-        for member in members:
+            self._run_epoch()
+
+    def _should_rebuild(self):
+        """Return whether enough members have ended to make a smaller, or refilled, network."""
+        n_done = sum(member.is_done for member in self.members)
+        limit = 0 if self.jobs else len(self.members) // MIN_DONE_SHARE
+        return not self.members or n_done == len(self.members) or n_done > limit
+
+    def _rebuild(self):
+        self.free_places += [member.place for member in self.members if member.is_done]
+        self.members = [member for member in self.members if not member.is_done]
+        while self.jobs and self.free_places:
+            member = _MemberLoop(self.jobs.popleft(), self.free_places[-1])
+            if member.begins():
+                self.data.store(self.free_places.pop(), member.inputs.data)
+                self.members.append(member)
+        if self.members:
+            self.network = _Network(self.members, self.data, self.network)
+
+    def _run_epoch(self):
+        for member in self.members:
             if not member.is_done:
                 member.before_epoch()
-        losses, n_rows = network.run_epoch()
-        if network.validation is not None:
-            network.validation.evaluate()
-        for member, loss in zip(members, losses, strict=True):
+        losses, n_rows = self.network.run_epoch(self.is_cancelled)
+        if self.network.validation is not None:
+            self.network.validation.evaluate()
+        for member, loss in zip(self.members, losses, strict=True):
             if not member.is_done:
                 member.end_epoch(loss, n_rows)
 
 
-def _next(jobs):
-    try:
-        return jobs.popleft()
-    except IndexError:
-        return None
+def train_stack(jobs, n_places, is_cancelled):
+    """Train fits as one stack of networks.
 
-
-def _begin(job, place):
-    member = _MemberLoop(job, place)
+    Parameters
+    ----------
+    jobs : list of Job
+        Fits with the same `stack_key`. Each receives its result or its error.
+    n_places : int
+        Maximum number of fits in the stack. The others wait until fits of the stack have ended.
+    is_cancelled : callable () -> bool
+        If it returns True after a block of batches, training ends. The jobs are then incomplete.
+    """
+    stack = _Stack(deque(jobs), n_places, is_cancelled)
     try:
-        member.begin()
-    except Exception as error:
-        member.fail(error)
-        return None
-    return member
+        stack.run()
+    except _Cancelled:
+        return
+    except Exception as error:  # such as a lack of memory for the stack
+        unfinished = [member.job for member in stack.members if not member.is_done]
+        for job in unfinished + list(stack.jobs):
+            job.error = error

@@ -9,8 +9,8 @@ from torchmlp.training.parameters import as_matrix
 from torchmlp.training.products import DenseInput, as_tensor
 from torchmlp.training.workspace import WorkspaceCache
 
-BLOCK_BYTES = 1 << 22  # rows of a block: about the size of a CPU cache
-DEVICE_BLOCK_BYTES = 1 << 28
+MAX_BLOCK_BYTES = 1 << 22  # rows and outputs of a block: about the size of a CPU cache
+MAX_DEVICE_BLOCK_BYTES = 1 << 28
 
 
 class StackData:
@@ -52,8 +52,10 @@ class StackData:
             self.sample_weight[place] = data.sample_weight[rows]
 
 
-class _Batches:
-    """Consecutive batches of one size, whose buffers follow each other.
+class StackBlock:
+    """Consecutive batches of one size for all networks of a stack. See `Block`.
+
+    The rows are ordered by batch, then by network, so that the rows of a batch are contiguous.
 
     Parameters
     ----------
@@ -67,11 +69,13 @@ class _Batches:
 
     def __init__(self, n_batches, n_rows, data, layout, workspaces):
         (n_members,) = layout.stack
-        self.n_batches, self.n_rows, self.n_members = n_batches, n_rows, n_members
-        self.data, n_all = data, n_batches * n_members * n_rows
-        self.X, self.y = (
-            t.new_empty(n_all, t.shape[-1], device=layout.device) for t in (data.X, data.y)
-        )
+        self.n_batches = n_batches
+        self.n_rows = n_rows
+        self.n_members = n_members
+        self.data = data
+        n_all = n_batches * n_members * n_rows
+        self.X = data.X.new_empty(n_all, data.X.shape[-1])
+        self.y = data.y.new_empty(n_all, data.y.shape[-1])
         n_outputs = layout.layer_units[-1]
         flat = torch.empty(n_all * n_outputs, dtype=layout.dtype, device=layout.device)
         # The outputs of all batches, as one stack of n_batches * n_members matrices.
@@ -175,42 +179,40 @@ class StackLoader:
     """
 
     def __init__(self, data, places, batch_size, layout):
-        self.data, self.batch_size, self.layout = data, batch_size, layout
+        self.data = data
+        self.layout = layout
         self.offsets = np.array(places)[:, None] * data.n_rows
         row_bytes = data.X[0, 0].nbytes + layout.layer_units[-1] * layout.dtype.itemsize
-        on_cpu = layout.device.type == "cpu"
-        limit = BLOCK_BYTES if on_cpu else DEVICE_BLOCK_BYTES
-        self.block_batches = max(1, limit // (row_bytes * batch_size * len(places)))
+        limit = MAX_BLOCK_BYTES if layout.device.type == "cpu" else MAX_DEVICE_BLOCK_BYTES
+        n_batches = max(1, limit // (row_bytes * batch_size * len(places)))
+        n_full, n_rest = divmod(data.n_rows, batch_size)
+        # Number of batches and of rows per batch of each block.
+        self.sizes = [
+            (min(n_batches, n_full - first), batch_size) for first in range(0, n_full, n_batches)
+        ]
+        if n_rest:
+            self.sizes.append((1, n_rest))
         self._workspaces = WorkspaceCache(layout)
         self._blocks = {}
-        self._loaded = False
 
-    def blocks(self, orders, is_new):
+    def blocks(self, orders, same_order):
         """Yield the blocks of an epoch, with data.
 
         Parameters
         ----------
         orders : int array of shape (n_members, n_rows)
             The order of the rows for each network.
-        is_new : bool
-            Whether the order differs from that of the last epoch.
+        same_order : bool
+            Whether the order is that of the previous epoch.
         """
-        n_full, n_rest = divmod(self.data.n_rows, self.batch_size)
-        sizes = [
-            (min(self.block_batches, n_full - first), self.batch_size)
-            for first in range(0, n_full, self.block_batches)
-        ] + [(1, n_rest)] * (n_rest > 0)
+        keeps_data = same_order and len(set(self.sizes)) == len(self.sizes)
         start = 0
-        for i, (n_batches, n_rows) in enumerate(sizes):
-            stop = start + n_batches * n_rows
-            key = (n_batches, n_rows)
-            if key not in self._blocks:
-                self._blocks[key] = _Batches(
-                    n_batches, n_rows, self.data, self.layout, self._workspaces
-                )
-            block = self._blocks[key]
-            if is_new or len(sizes) > len(self._blocks) or not self._loaded:
-                block.load(orders[:, start:stop] + self.offsets)
-            yield block
+        for size in self.sizes:
+            stop = start + size[0] * size[1]
+            is_new = size not in self._blocks
+            if is_new:
+                self._blocks[size] = StackBlock(*size, self.data, self.layout, self._workspaces)
+            if is_new or not keeps_data:
+                self._blocks[size].load(orders[:, start:stop] + self.offsets)
+            yield self._blocks[size]
             start = stop
-        self._loaded = True
