@@ -1,10 +1,16 @@
 """Tests for the joblib backend: unchanged scikit-learn code gives the same results."""
 
+import subprocess
+import sys
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import sklearn
+import torch
 from joblib import parallel_config
 from scipy.stats import loguniform
 from sklearn.calibration import CalibratedClassifierCV
@@ -12,6 +18,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
+    RandomForestClassifier,
     StackingClassifier,
     StackingRegressor,
     VotingClassifier,
@@ -19,7 +26,7 @@ from sklearn.ensemble import (
 )
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import RFECV, SequentialFeatureSelector
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -33,10 +40,12 @@ from sklearn.model_selection import (
 )
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.parallel import Parallel, delayed
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.callbacks import Snapshots
 
 IRIS = load_iris(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
@@ -44,7 +53,8 @@ GRID = {"alpha": [1e-4, 0.1, 1.0], "learning_rate_init": [0.001, 0.01]}
 
 
 def _classifier(**parameters):
-    return TorchMLPClassifier((6,), **{"max_iter": 15, "random_state": 0, **parameters})
+    defaults = {"hidden_layer_sizes": (6,), "max_iter": 15, "random_state": 0}
+    return TorchMLPClassifier(**{**defaults, **parameters})
 
 
 def _regressor(**parameters):
@@ -173,6 +183,10 @@ def _assert_equal(got, expected):
         np.testing.assert_array_equal(got, expected)
 
 
+def _task_threads():
+    return [thread for thread in threading.enumerate() if thread.name == "torchmlp-task"]
+
+
 def _assert_same(function, **options):
     """Assert that a function returns and warns the same with the backend and without it."""
     expected, expected_warnings = _recorded(function)
@@ -182,9 +196,179 @@ def _assert_same(function, **options):
     _assert_equal(got, expected)
     assert got_warnings == expected_warnings
     assert warnings.filters == filters
-    assert not [t for t in threading.enumerate() if t.name == "torchmlp-task"]
+    assert not _task_threads()
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_results_and_warnings_are_those_of_a_serial_run(task):
     _assert_same(TASKS[task])
+
+
+def _mixed_search(error_score=np.nan):
+    grid = {"alpha": [0.1, -1.0, 1.0], "learning_rate_init": [0.01, 1e12]}
+    search = GridSearchCV(_classifier(), grid, cv=3, error_score=error_score, refit=False)
+    results = search.fit(*IRIS).cv_results_
+    return results["mean_test_score"], results["rank_test_score"]
+
+
+def test_fits_that_fail_or_diverge_do_not_affect_the_others():
+    _assert_same(_mixed_search)
+
+
+def test_errors_have_the_traceback_of_their_fit():
+    with (
+        warnings.catch_warnings(action="ignore"),
+        parallel_config(backend="torchmlp"),
+        pytest.raises(ValueError, match="alpha") as caught,
+    ):
+        _mixed_search(error_score="raise")
+    assert "_validate_params" in [entry.name for entry in caught.traceback]
+    assert not _task_threads()
+
+
+SEPARATE = {
+    "lbfgs": {"solver": "lbfgs"},
+    "activation": {"activation": torch.nn.functional.relu6},
+    "torch optimizer": {"solver": torch.optim.RMSprop},
+    "callbacks": {"callbacks": [("snapshots", Snapshots())]},
+    "time limit": {"time_limit": 1e6},
+    "wide": {"hidden_layer_sizes": (700, 700), "max_iter": 2},
+    "dropout": {"dropout": 0.3},
+    "scorer": {"early_stopping": True, "scoring": "f1_macro"},
+    "loss": {"early_stopping": True, "scoring": "loss"},
+    "clipping": {"max_grad_norm": 0.1},
+    "float32": {"dtype": "float32"},
+}
+
+
+@pytest.mark.parametrize("parameters", SEPARATE.values(), ids=SEPARATE)
+def test_every_kind_of_fit(parameters):
+    _assert_same(lambda: cross_val_score(_classifier(**parameters), *IRIS, scoring="neg_log_loss"))
+
+
+def test_sparse_input():
+    X = sp.csr_array(IRIS[0])
+    _assert_same(lambda: cross_val_score(_classifier(), X, IRIS[1]))
+
+
+def test_limits_of_memory_and_number_of_fits():
+    for options in {"max_fits": 3}, {"max_memory": 1}, {"n_jobs": 1}, {"n_jobs": 3}:
+        _assert_same(TASKS["nested"], **options)
+
+
+def test_sample_weight_and_validation_data_are_routed():
+    weights = np.random.RandomState(0).rand(len(IRIS[1]))
+    parameters = {"sample_weight": weights, "X_val": IRIS[0][::3], "y_val": IRIS[1][::3]}
+
+    def search():
+        # Metadata of the length of X are split into folds, and others are passed as they are.
+        with sklearn.config_context(enable_metadata_routing=True):
+            model = _classifier(early_stopping=True)
+            model.set_fit_request(sample_weight=True, X_val=True, y_val=True)
+            model.set_score_request(sample_weight=True)
+            grid = {"alpha": [0.01, 0.1, 1.0]}
+            return (
+                GridSearchCV(model, grid, cv=3)
+                .fit(*IRIS, **parameters)
+                .cv_results_["mean_test_score"]
+            )
+
+    _assert_same(search)
+    assert not sklearn.get_config()["enable_metadata_routing"]
+
+
+def _fit_several_times(times, threads=False):
+    models = [_classifier(random_state=i) for i in range(times)]
+    if threads:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda model: model.fit(*IRIS), models))
+    else:
+        for model in models:
+            model.fit(*IRIS)
+    return [model.predict_proba(IRIS[0]) for model in models]
+
+
+def test_tasks_fit_any_number_of_times():
+    def run():
+        tasks = [delayed(_fit_several_times)(times) for times in (0, 1, 2, 3, 0, 5)]
+        return Parallel()([*tasks, delayed(_fit_several_times)(3, threads=True)])
+
+    _assert_same(run)
+
+
+def test_other_estimators_beside_ours():
+    steps = {"model": [_classifier(), LogisticRegression(), RandomForestClassifier(5, n_jobs=2)]}
+    for model in steps["model"]:
+        model.set_params(random_state=0)
+    pipeline = Pipeline([("scale", StandardScaler()), ("model", LogisticRegression())])
+    _assert_same(
+        lambda: GridSearchCV(pipeline, steps, cv=3).fit(*IRIS).cv_results_["rank_test_score"]
+    )
+
+
+def test_two_searches_in_two_threads():
+    expected = _recorded(lambda: [_fit_several_times(1), _fit_several_times(2)])[0]
+
+    def run(times):
+        with parallel_config(backend="torchmlp"):
+            return Parallel()(delayed(_fit_several_times)(times) for _ in range(3))[0]
+
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(run, [1, 2]))
+    _assert_equal(got, expected)
+
+
+def test_warnings_filters_of_a_task_belong_to_it():
+    def task(i):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warnings.warn(f"first {i}", stacklevel=1)
+            _classifier(max_iter=2).fit(*IRIS)
+            warnings.warn(f"second {i}", stacklevel=1)
+        return [str(w.message) for w in caught]
+
+    with parallel_config(backend="torchmlp"):
+        messages = Parallel()(delayed(task)(i) for i in range(5))
+    reached = "Stochastic Optimizer: Maximum iterations (2) reached and the optimization"
+    for i, (first, own, second) in enumerate(messages):
+        assert (first, second) == (f"first {i}", f"second {i}")
+        assert own.startswith(reached)
+
+
+INTERRUPTED = """
+import os, signal, threading, time, warnings
+import torch
+from joblib import parallel_config
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from torchmlp import TorchMLPClassifier
+
+def interrupt():
+    global sent
+    sent = time.monotonic()
+    os.kill(os.getpid(), signal.SIGINT)
+
+filters, n_threads = warnings.filters[:], torch.get_num_threads()
+model = TorchMLPClassifier((10,), max_iter=10**6, n_iter_no_change=10**6, {parameters})
+search = GridSearchCV(model, {{"alpha": [0.1, 0.2, 0.3, 0.4, 0.5]}}, cv=3)
+threading.Timer(2.0, interrupt).start()
+try:
+    with parallel_config(backend="torchmlp"):
+        cross_val_score(search, *load_iris(return_X_y=True), cv=3)
+except KeyboardInterrupt:
+    assert time.monotonic() - sent < 1.0, time.monotonic() - sent
+    assert not [t for t in threading.enumerate() if t.name == "torchmlp-task"]
+    assert warnings.filters == filters
+    assert torch.get_num_threads() == n_threads
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("parameters", ["", "solver='lbfgs', tol=0, max_fun=10**9", "verbose=1"])
+def test_an_interrupt_ends_all_fits(parameters):
+    code = INTERRUPTED.format(parameters=parameters)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.endswith("interrupted\n"), done.stderr[-2000:]

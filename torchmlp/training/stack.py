@@ -110,7 +110,8 @@ class _MemberLoop(Loop):
         return self.evaluation
 
     def keep_best(self):
-        self.read(1)
+        if self.network is not None:  # otherwise it is not yet trained
+            self.read(1)
         super().keep_best()
 
     def end_epoch(self, loss, n_rows):
