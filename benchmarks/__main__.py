@@ -15,6 +15,7 @@ from benchmarks import (
     predictions,
     products,
     report,
+    searches,
 )
 from benchmarks.machine import ROOT, machine, summary, versions
 from benchmarks.measure import Plan
@@ -29,9 +30,10 @@ SECTIONS = {
     "predictions": predictions,
     "memory": memory,
     "imports": imports,
+    "searches": searches,
     "devices": devices,
 }
-NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports"}, {"devices"}
+NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports", "searches"}, {"devices"}
 BUSY = 0.5  # load average above which a warning is printed
 
 

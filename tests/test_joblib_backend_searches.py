@@ -127,12 +127,17 @@ def _assert_equal(got, expected, perturbed):
     if isinstance(expected, str):
         assert got == expected
         return
-    mine, theirs, others = map(_numbers, (got, expected, perturbed()))
+    mine, theirs = _numbers(got), _numbers(expected)
     assert mine[1] == theirs[1]
+    same_shape = mine[0].shape == theirs[0].shape
+    if same_shape and np.allclose(mine[0], theirs[0], rtol=1e-9, atol=1e-9, equal_nan=True):
+        return
+    others = _numbers(perturbed())
     if others[0].shape != theirs[0].shape:
         return  # the number of epochs depends on the rounding errors
-    assert mine[0].shape == theirs[0].shape
-    sensitivity = np.abs(others[0] - theirs[0]).max()
+    assert same_shape
+    with np.errstate(all="ignore"):
+        sensitivity = np.abs(others[0] - theirs[0]).max()
     if np.isfinite(sensitivity):
         np.testing.assert_allclose(mine[0], theirs[0], rtol=1e-9, atol=1e-9 + 1e3 * sensitivity)
 
