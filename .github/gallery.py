@@ -59,10 +59,14 @@ def regions():
     X = iris.data[:, 2:]
     clf = TorchMLPClassifier((6,), max_iter=300, **ONE_CYCLE)
     clf.fit(X, iris.target_names[iris.target])
-    display = DecisionRegionDisplay.from_estimator(clf, X, feature_names=iris.feature_names[2:])
-    colors = [["#0072B2", "#E69F00", "#009E73"][label] for label in iris.target]
-    display.ax_.scatter(*X.T, s=12, c=colors, edgecolors="k", linewidths=0.5)
-    return display
+    return DecisionRegionDisplay.from_estimator(
+        clf,
+        X,
+        iris.target_names[iris.target],
+        layer=0,
+        feature_names=iris.feature_names[2:],
+        data_kw={"s": 14},
+    )
 
 
 def weights():

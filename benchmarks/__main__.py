@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks import (
     bfloat16,
+    deployment,
     devices,
     fits,
     imports,
@@ -22,7 +23,6 @@ from benchmarks.measure import Plan
 from torchmlp.training.device.placement import resolve_device
 
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
 SECTIONS = {
     "fits": fits,
     "products": products,
@@ -31,9 +31,16 @@ SECTIONS = {
     "memory": memory,
     "imports": imports,
     "searches": searches,
+    "deployment": deployment,
     "devices": devices,
 }
-NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports", "searches"}, {"devices"}
+# Section -> page with its table, and columns of the table.
+PAGES = {
+    "fits": (ROOT / "docs" / "benchmarks.md", list(fits.RATIOS)),
+    "searches": (ROOT / "docs" / "guide" / "many_fits.md", None),
+    "deployment": (ROOT / "docs" / "guide" / "deployment.md", None),
+}
+NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports", "deployment", "searches"}, {"devices"}
 BUSY = 0.5  # load average above which a warning is printed
 
 
@@ -67,11 +74,12 @@ def sections_of(plan):
     return [name for name in SECTIONS if name not in excluded]
 
 
-def rewrite_readme(folder):
-    """Update the table of the README from the saved results of the fits."""
-    text = README.read_text(encoding="utf-8")
-    contents = report.load(folder / "fits.json")
-    README.write_text(report.rewritten(text, contents), encoding="utf-8")
+def rewrite_pages(folder):
+    """Update the tables of the documentation from the saved results."""
+    for section, (page, columns) in PAGES.items():
+        contents = report.load(folder / f"{section}.json")
+        text = report.rewritten(page.read_text(encoding="utf-8"), contents, columns)
+        page.write_text(text, encoding="utf-8")
 
 
 def main(arguments=None):
@@ -81,7 +89,9 @@ def main(arguments=None):
     parser.add_argument("--device", default="cpu", help="device of torch: cpu or cuda")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, help="sections to run")
     parser.add_argument("--out", type=Path, help="folder of the results")
-    parser.add_argument("--readme", action="store_true", help="only update the table of the README")
+    parser.add_argument(
+        "--docs", action="store_true", help="only update the tables of the documentation"
+    )
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -91,10 +101,11 @@ def main(arguments=None):
         parser.error(str(error))
     plan = Plan(options.rounds, options.device, options.quick)
     folder = options.out or results_of(plan)
-    if options.readme and not (folder / "fits.json").exists():
-        parser.error(f"{folder} has no fits.json")
-    if options.readme:
-        rewrite_readme(folder)
+    if options.docs:
+        for section in PAGES:
+            if not (folder / f"{section}.json").exists():
+                parser.error(f"{folder} has no {section}.json")
+        rewrite_pages(folder)
         return
     print(f"Medians of at most {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
     described = machine(plan.device)

@@ -14,8 +14,8 @@ RATIOS = {
     "plain torch / ours f32": ("plain torch f32", "torchmlp f32"),
     "skorch / ours f32": ("skorch f32", "torchmlp f32"),
 }
-# Not in the README: the default batches of skorch, of 128 rows, result in a different number of
-# steps, and pytabkit is an optional dependency.
+# Not in the documentation: the default batches of skorch, of 128 rows, result in a different number
+# of steps, and pytabkit is an optional dependency.
 EXTRA_RATIOS = {
     "skorch defaults / ours f32": ("skorch defaults f32", "torchmlp f32"),
     "pytabkit / ours f32": ("pytabkit f32", "torchmlp f32"),

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import ROOT
+from benchmarks.process import status
 
 
 def available():
@@ -46,13 +47,6 @@ def ones(n_bytes):
     return lambda: np.ones(n_bytes, dtype=np.uint8).sum()
 
 
-def _status(key):
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(key):
-            return 1024 * int(line.split()[1])
-    raise KeyError(key)
-
-
 def _release_free_memory():
     """Return freed memory to the system, since glibc keeps it for later allocations."""
     gc.collect()
@@ -64,9 +58,9 @@ def _release_free_memory():
 def _measure(call):
     _release_free_memory()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _status("VmRSS")
+    before = status("VmRSS")
     call()
-    return max(0, _status("VmHWM") - before)
+    return max(0, status("VmHWM") - before)
 
 
 def _main(target, arguments):

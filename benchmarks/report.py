@@ -6,11 +6,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from benchmarks.fits import RATIOS
 from benchmarks.machine import summary, versions
 from benchmarks.measure import Ratio
 
-BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 MEAN = "geometric mean (smallest\N{EN DASH}largest)"
 DIGITS = 4  # significant digits of the saved numbers
 
@@ -137,21 +135,28 @@ def caption(contents):
     )
 
 
-def readme_block(contents):
-    """Return the block of the README with the table of the fits, including its markers."""
-    return f"{BEGIN}\n\n{table(contents, list(RATIOS))}\n\n{caption(contents)}\n\n{END}"
+def page_block(contents, columns=None):
+    """Return the block of a documentation page with the table of a section, with its markers."""
+    begin, end = markers(contents["section"])
+    return f"{begin}\n\n{table(contents, columns)}\n\n{caption(contents)}\n\n{end}"
 
 
-def rewritten(readme, contents):
-    """Return the text of the README with an updated block.
+def markers(section):
+    """Return the comments before and after the table of a section in a documentation page."""
+    return f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+
+
+def rewritten(page, contents, columns=None):
+    """Return the text of a documentation page with an updated block.
 
     Raises
     ------
     ValueError
-        If the README has no block.
+        If the page has no block for the section.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"The README has no block between {BEGIN!r} and {END!r}.")
-    return before + readme_block(contents) + after
+    begin, end = markers(contents["section"])
+    before, found_begin, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found_begin and found_end):
+        raise ValueError(f"The page has no block between {begin!r} and {end!r}.")
+    return before + page_block(contents, columns) + after

@@ -1,5 +1,6 @@
 """Tests for the benchmarks, with problems that take a moment."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.datasets import load_iris
 from benchmarks import (
     __main__,
     bfloat16,
+    deployment,
     devices,
     fits,
     imports,
@@ -220,6 +222,36 @@ def test_imports():
     assert row.seconds["together"] == row.seconds["others"] + row.seconds["torchmlp"]
 
 
+def test_first_prediction_of_a_stored_model(tmp_path):
+    if not probe.available():
+        pytest.skip("the memory of a process can be measured on Linux only")
+    paths = deployment.files(tmp_path)
+    forms = ("to_sklearn(), pickle", "ONNX, onnxruntime")  # importing torch would take longer
+    found = [deployment.measure(paths[form]) for form in forms]
+    X = predictions.random_rows(1, predictions.N_FEATURES, "float32")
+    label = pickle.loads(paths["pickle"].read_bytes()).predict(X)[0]
+    assert [measured.label for measured in found] == [label, label]
+    assert all(measured.seconds > 200 * measured.latency > 0 for measured in found)
+    assert all(measured.n_bytes > 10 << 20 for measured in found)
+
+
+def test_deployment(monkeypatch):
+    seconds = {"model.pickle": 2.0, "model.joblib": 3.0, "sklearn.pickle": 1.0, "model.onnx": 0.5}
+    monkeypatch.setattr(probe, "available", lambda: True)
+    monkeypatch.setattr(
+        deployment,
+        "measure",
+        lambda path: deployment.Measured(0, seconds[path.name], 3 << 20, 2e-6),
+    )
+    rows = list(deployment.rows(ONCE, n_warm=0))
+    assert [row.ratios[deployment.RATIO].median for row in rows] == [1.0, 1.5, 0.5, 0.25]
+    for row in rows:
+        assert {*row.ratios, *row.figures} == set(deployment.columns(ONCE))
+        assert row.figures[deployment.MEMORY] == 3.0
+        assert row.figures[deployment.LATENCY] == pytest.approx(2.0)
+        assert 1 < row.figures[deployment.SIZE] < 100
+
+
 def test_devices():
     assert list(devices.row(tiny(), ONCE).ratios) == devices.columns(ONCE) == ["cpu / cpu"]
     assert devices.columns(Plan(device="cuda")) == ["cpu / cuda"]
@@ -253,20 +285,23 @@ def test_picture(contents, tmp_path, name, begins):
     assert (tmp_path / name).read_bytes().startswith(begins)
 
 
-def test_command_prints_saves_and_rewrites_the_readme(monkeypatch, capsys, tmp_path):
+def test_command_prints_saves_and_rewrites_the_pages(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("benchmarks.problems.PROBLEMS", [tiny(), tiny("lbfgs", name="second")])
-    monkeypatch.setattr(__main__, "README", tmp_path / "README.md")
-    old = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    __main__.README.write_text(old, encoding="utf-8")
-    __main__.main(["--rounds", "1", "--only", "fits", "devices", "--out", str(tmp_path)])
+    pages = {"fits": list(fits.RATIOS), "devices": None}
+    begin, end = report.markers("fits")
+    for section in pages:
+        (tmp_path / section).write_text("\n".join(["a", *report.markers(section), "b\n"]), "utf-8")
+    monkeypatch.setattr(__main__, "PAGES", {s: (tmp_path / s, c) for s, c in pages.items()})
+    __main__.main(["--rounds", "1", "--only", *pages, "--out", str(tmp_path)])
     printed = capsys.readouterr().out
-    saved = {name: report.load(tmp_path / f"{name}.json") for name in ("fits", "devices")}
+    saved = {name: report.load(tmp_path / f"{name}.json") for name in pages}
     assert all(report.table(contents) in printed for contents in saved.values())
     assert (tmp_path / "fits.png").stat().st_size > 0
-    assert __main__.README.read_text(encoding="utf-8") == old
-    __main__.main(["--readme", "--out", str(tmp_path)])
-    new = f"before\n{report.readme_block(saved['fits'])}\nafter\n"
-    assert __main__.README.read_text(encoding="utf-8") == new
+    assert (tmp_path / "fits").read_text("utf-8") == f"a\n{begin}\n{end}\nb\n"
+    __main__.main(["--docs", "--out", str(tmp_path)])
+    for section, columns in pages.items():
+        new = f"a\n{report.page_block(saved[section], columns)}\nb\n"
+        assert (tmp_path / section).read_text("utf-8") == new
     with pytest.raises(ValueError, match="no block between"):
         report.rewritten("nothing", saved["fits"])
 
@@ -294,12 +329,21 @@ def test_folders_of_the_results():
     assert folders == [Path(), Path("quick"), Path("cuda-1"), Path("cuda-1/quick")]
 
 
-def test_readme_has_the_table_of_the_results():
+@pytest.mark.parametrize("section", __main__.PAGES)
+def test_pages_have_the_tables_of_the_results(section):
+    page, columns = __main__.PAGES[section]
+    contents = report.load(__main__.RESULTS / f"{section}.json")
+    assert report.page_block(contents, columns) in page.read_text(encoding="utf-8")
+
+
+def test_readme_has_the_geometric_means_of_the_results():
     readme = (__main__.ROOT / "README.md").read_text(encoding="utf-8")
-    path = __main__.RESULTS / "fits.json"
-    assert path.exists() == (report.BEGIN in readme)
-    if path.exists():
-        assert report.readme_block(report.load(path)) in readme
+    means = report.load(__main__.RESULTS / "fits.json")["geometric means"]
+    double, single = (
+        means[f"scikit-learn {dtype} / ours {dtype}"]["median"] for dtype in ("f64", "f32")
+    )
+    assert f"{double:.1f} times as fast as scikit-learn in float64" in " ".join(readme.split())
+    assert f"{single:.1f} times in float32" in " ".join(readme.split())
 
 
 @pytest.mark.parametrize(
@@ -307,7 +351,7 @@ def test_readme_has_the_table_of_the_results():
     [
         (["--rounds", "0"], "--rounds must be at least 1"),
         (["--device", "cuda:77"], "device='cuda:77' is not available"),
-        (["--readme", "--out", "nowhere"], "nowhere has no fits.json"),
+        (["--docs", "--out", "nowhere"], "nowhere has no fits.json"),
     ],
 )
 def test_invalid_arguments_raise(arguments, message, capsys):

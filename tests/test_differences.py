@@ -1,7 +1,8 @@
 """Tests for the differences from scikit-learn's MLP: each test fails with scikit-learn's class.
 
 `both` runs a test with our class and, as a strict expected failure, with scikit-learn's. A test
-that starts to pass with scikit-learn's class fails, and its row in the README can be removed.
+that starts to pass with scikit-learn's class fails, and its row in
+docs/guide/reproducibility.md can be removed.
 """
 
 import pickle

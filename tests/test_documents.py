@@ -7,6 +7,7 @@ import io
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from helpers import OURS
 from numpydoc.docscrape import NumpyDocString
@@ -24,43 +25,40 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TOLERATED = {"ES01", "EX01", "SA01", "SA04", "GL01", "RT02", "RT03"}
 
 
-def test_code_of_the_readme_runs():
-    blocks = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-    namespace, printed = {}, ""
-    n_run = 0
-    for language, block in blocks:
-        if language == "python":
-            with contextlib.redirect_stdout(io.StringIO()) as out:
-                exec(compile(block, "README.md", "exec"), namespace)
-            printed, n_run = out.getvalue(), n_run + 1
-        elif language == "text" and printed:
-            assert printed == block
-            printed = ""
-    assert n_run >= 3
+@pytest.mark.parametrize(
+    "block", re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+)
+def test_each_example_of_the_readme_runs_alone(block):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
+    plt.close("all")
+    expected = re.findall(r"^print\(.*\)  # (.+)$", block, re.MULTILINE)
+    assert printed.getvalue().splitlines() == expected
 
 
-def test_table_of_differences_matches_the_tests():
+def test_readme_is_short_and_has_five_examples():
+    assert len(README.splitlines()) <= 150
+    assert README.count("```python") == 5
+    assert README.index("pip install torchmlp") < README.index("make demo")
+
+
+def test_every_difference_has_a_test_and_a_row_in_the_documentation():
     source = (Path(__file__).parent / "test_differences.py").read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    against_theirs = {
+    against_theirs = [
         function.name
         for function in functions
         if any("both(" in ast.unparse(mark) for mark in function.decorator_list)
-    }
-    table = README.partition("## Where scikit-learn is wrong")[2].partition("Consequences")[0]
-    assert set(re.findall(r"\| `(test_\w+)` \|", table)) == against_theirs
-
-
-def test_tests_named_in_the_readme_exist():
-    sources = [p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*.py")]
-    for name in re.findall(r"`(test_\w+)`", README):
-        assert any(f"def {name}(" in source for source in sources), name
-    for path in re.findall(r"`(tests/[^`]+)`", README):
-        assert (ROOT / path).exists(), path
+    ]
+    page = (ROOT / "docs" / "guide" / "reproducibility.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- differences: begin -->")[2].partition("<!-- differences: end")[0]
+    assert len(table.strip().splitlines()) - 2 == len(against_theirs)
 
 
 def test_files_linked_in_the_readme_exist():
-    for link in re.findall(r"\]\(([^)]+)\)", README):
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert any(link.startswith("docs/") for link in links)
+    for link in links:
         assert link.startswith("https://") or (ROOT / link).exists(), link
 
 

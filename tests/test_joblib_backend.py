@@ -5,6 +5,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -46,6 +47,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks import Snapshots
+from torchmlp.training import scheduling
 
 IRIS = load_iris(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
@@ -254,6 +256,33 @@ def test_sparse_input():
 def test_limits_of_memory_and_number_of_fits():
     for options in {"max_fits": 3}, {"max_memory": 1}, {"n_jobs": 1}, {"n_jobs": 3}:
         _assert_same(TASKS["nested"], **options)
+
+
+def test_fits_that_wait_take_the_places_of_those_that_ended(monkeypatch):
+    monkeypatch.setattr(scheduling, "MIN_STACK", 2)
+    monkeypatch.setattr(scheduling, "MAX_STACK", 3)
+    tolerances = {"tol": list(np.geomspace(1e-4, 0.3, 9)), "early_stopping": [False, True]}
+    for solver in "adam", "sgd", "adamw":
+        model = _classifier(solver=solver, max_iter=60, n_iter_no_change=2)
+        _assert_same(partial(_models_of_search, model, tolerances))
+
+
+def _models_of_search(model, grid):
+    scorer = _Recorder()
+    GridSearchCV(model, grid, cv=2, scoring=scorer, refit=False).fit(*IRIS)
+    assert len(scorer.models) == 36
+    return [(m.n_iter_, m.t_, m.loss_curve_, m.coefs_, m.intercepts_) for m in scorer.models]
+
+
+class _Recorder:
+    """A scorer that keeps the models that it scores."""
+
+    def __init__(self):
+        self.models = []
+
+    def __call__(self, estimator, X, y):
+        self.models.append(estimator)
+        return estimator.score(X, y)
 
 
 def test_sample_weight_and_validation_data_are_routed():

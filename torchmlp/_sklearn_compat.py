@@ -1,6 +1,9 @@
 """Private API of scikit-learn that torchmlp uses. Other modules do not import private names."""
 
+import functools
 import inspect
+import sys
+from importlib.metadata import metadata
 
 from sklearn.base import _fit_context
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -14,6 +17,7 @@ from sklearn.utils.validation import _check_y as check_y
 __all__ = [
     "CLASSIFIER_CONSTRAINTS",
     "REGRESSOR_CONSTRAINTS",
+    "DocumentationLink",
     "Interval",
     "ParameterChecks",
     "StrOptions",
@@ -63,6 +67,32 @@ class ParameterChecks:
             super()._validate_params()
         except ValueError as error:
             raise type(error)(f"{error}{self._suggestion()}") from None
+
+
+@functools.cache
+def _documentation_url():
+    """Return the address of the documentation in the metadata of the package, or ""."""
+    urls = metadata("torchmlp").get_all("Project-URL", [])
+    return dict(url.split(", ", 1) for url in urls).get("Documentation", "")
+
+
+class DocumentationLink:
+    """Mixin that links the HTML representation of an estimator to its page of the documentation."""
+
+    _doc_link_module = "torchmlp"
+
+    @property
+    def _doc_link_template(self):
+        url = _documentation_url()
+        return url and url + "/api/generated/{public_name}.html"
+
+    def _doc_link_url_param_generator(self):
+        """Return the name of the page: the class, in the first package that exports it."""
+        cls = type(self)
+        parts = cls.__module__.split(".")
+        packages = (".".join(parts[:depth]) for depth in range(1, len(parts)))
+        exported = (p for p in packages if getattr(sys.modules[p], cls.__name__, None) is cls)
+        return {"public_name": f"{next(exported, cls.__module__)}.{cls.__name__}"}
 
 
 def accepts(estimator, name, value):

@@ -15,7 +15,12 @@ from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from torchmlp._sklearn_compat import ParameterChecks, check_lbfgs_result, fit_context
+from torchmlp._sklearn_compat import (
+    DocumentationLink,
+    ParameterChecks,
+    check_lbfgs_result,
+    fit_context,
+)
 from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
 from torchmlp.constraints import (
     check_combinations,
@@ -72,7 +77,13 @@ class FitCall:
 
 
 class BaseTorchMLP(
-    PredictionMixin, ExportMixin, ParameterChecks, CallbackSupportMixin, BaseEstimator, ABC
+    PredictionMixin,
+    ExportMixin,
+    ParameterChecks,
+    DocumentationLink,
+    CallbackSupportMixin,
+    BaseEstimator,
+    ABC,
 ):
     """Base class of the multilayer perceptrons. Use the derived classes instead."""
 

@@ -195,7 +195,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     loss_, best_loss_ : float or None
         Training loss of the last epoch, with the L2 term, and the lowest one. `best_loss_` is None
-        with ``early_stopping=True``, and not defined for 'lbfgs' without early stopping.
+        with ``early_stopping=True``, and not defined for 'lbfgs' without early stopping. If no
+        iteration of 'lbfgs' was completed, `loss_` is the loss of the initial weights.
 
     loss_curve_ : list of float
         Training loss of each epoch, or of each iteration of 'lbfgs'.
@@ -223,7 +224,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     n_features_in_ : int
         Number of features.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features. Defined only when X has feature names that are all strings.
 
     n_iter_ : int
@@ -413,6 +414,18 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         ValueError
             As in `fit`, or if y has classes that were not passed in the first call. The estimator
             is then left unchanged.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> clf = TorchMLPClassifier(learning_rate_init=0.01, random_state=0)
+        >>> for start in range(0, len(X), 200):
+        ...     rows = slice(start, start + 200)
+        ...     clf = clf.partial_fit(X[rows], y[rows], classes=range(10))
+        >>> clf.t_ == len(X)
+        True
         """
         return self._fit(FitCall(X, y, sample_weight, classes, incremental=True))
 

@@ -75,6 +75,15 @@ class PredictionMixin:
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The predicted class labels or target values.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.predict(X[[0, 50, 100]])
+        array([0, 1, 2])
         """
         return self._compute(self._predict_rows, X)
 
@@ -146,6 +155,18 @@ class ProbabilityMixin:
         See Also
         --------
         predict_logits : Raw outputs for a loss with probabilities.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5,), solver="lbfgs", loss="hinge", random_state=0).fit(X, y)
+        >>> scores = clf.decision_function(X)
+        >>> scores.shape
+        (150, 3)
+        >>> bool((scores.argmax(axis=1) == clf.predict(X)).all())
+        True
         """
         return self._scores(X)
 
@@ -208,6 +229,15 @@ class ProbabilityMixin:
         probabilities : ndarray of shape (n_samples, n_classes)
             Columns are in the order of `classes_`. For a multilabel target, the probability of each
             label.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.predict_proba(X[:1]).round(2)
+        array([[1., 0., 0.]])
         """
         outputs = activate_outputs(self._compute(raw_outputs, X), self.out_activation_)
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
@@ -226,6 +256,15 @@ class ProbabilityMixin:
         -------
         log_probabilities : ndarray of shape (n_samples, n_classes)
             Columns are in the order of `classes_`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> bool((clf.predict_log_proba(X).argmax(axis=1) == clf.predict(X)).all())
+        True
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
@@ -251,6 +290,15 @@ class ScoreMixin:
         -------
         score : float
             The best possible score is 1.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> clf.score(X, y)
+        0.98...
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
         return super().score(X, y, sample_weight)

@@ -200,7 +200,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     ----------
     loss_, best_loss_ : float or None
         Training loss of the last epoch, with the L2 term, and the lowest one. `best_loss_` is None
-        with ``early_stopping=True``, and not defined for 'lbfgs' without early stopping.
+        with ``early_stopping=True``, and not defined for 'lbfgs' without early stopping. If no
+        iteration of 'lbfgs' was completed, `loss_` is the loss of the initial weights.
 
     loss_curve_ : list of float
         Training loss of each epoch, or of each iteration of 'lbfgs'.
@@ -228,7 +229,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     n_features_in_ : int
         Number of features.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features. Defined only when X has feature names that are all strings.
 
     n_iter_ : int
@@ -389,5 +390,16 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
             If ``solver='lbfgs'``, which does not support `partial_fit`.
         ValueError
             As in `fit`. The estimator is then left unchanged.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from torchmlp import TorchMLPRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> regressor = TorchMLPRegressor(random_state=0)
+        >>> for start in range(0, len(X), 100):
+        ...     regressor = regressor.partial_fit(X[start : start + 100], y[start : start + 100])
+        >>> regressor.t_ == len(X)
+        True
         """
         return self._fit(FitCall(X, y, sample_weight, incremental=True))

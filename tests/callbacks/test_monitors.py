@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import TASKS, assert_identical, call_at_every_step, fit_quietly, iris
+from helpers import TASKS, assert_identical, call_at_every_step, fit_quietly, iris, weights_of
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
@@ -274,8 +274,20 @@ def test_lbfgs_keeps_the_initial_weights_if_no_iteration_is_finished(clock):
     mlp = _mlp(solver="lbfgs", time_limit=1)
     got = _fit_until("time_limit=1.0 seconds reached in iteration 1,", mlp, X_REG, Y_REG)
     assert got.n_iter_ == len(got.loss_curve_) == 0
-    initial = _mlp(solver="sgd", learning_rate_init=1e-300, max_iter=1)
+    initial = _mlp(solver="sgd", learning_rate_init=1e-300, max_iter=1, batch_size=len(Y_REG))
     assert_identical(got, fit_quietly(initial, X_REG, Y_REG))
+    assert got.loss_ == pytest.approx(initial.loss_, rel=1e-12)
+
+
+def test_loss_of_an_unfinished_first_iteration_is_that_of_the_warm_start(clock):
+    mlp = fit_quietly(_mlp(solver="lbfgs", warm_start=True, max_iter=3), X_REG, Y_REG)
+    weights, targets = weights_of(mlp), 2 * Y_REG
+    _fit_until("No iteration was completed", mlp.set_params(time_limit=1), X_REG, targets)
+    for now, before in zip(weights_of(mlp), weights, strict=True):
+        np.testing.assert_array_equal(now, before)
+    penalty = mlp.alpha / 2 * sum(np.sum(coefs**2) for coefs in mlp.coefs_) / len(targets)
+    loss = np.mean((mlp.predict(X_REG) - targets) ** 2) / 2 + penalty
+    assert mlp.loss_ == pytest.approx(loss, rel=1e-12)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

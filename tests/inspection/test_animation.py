@@ -1,5 +1,7 @@
 """Tests for torchmlp.inspection.animation."""
 
+import base64
+import io
 import re
 
 import matplotlib.pyplot as plt
@@ -170,18 +172,85 @@ def test_gif_has_every_frame(sine, tmp_path):
         assert gif.n_frames == len(find_snapshots(sine)) == 5
         assert gif.info["duration"] == 200
         assert gif.size == (360, 152)
+        gif.seek(4)
+        assert gif.info["duration"] == 1500  # a pause at the end
     display.save(str(tmp_path / "again.GIF"), dpi=20, loss_kw={"color": "k"})
     assert plt.get_fignums() == open_before
 
 
-def test_player_has_every_frame(sine):
+def test_gif_keeps_the_colors_of_classes_and_background(tmp_path):
+    display = TrainingAnimation.from_estimator(classifier(max_iter=2), X2, y)
+    display.save(tmp_path / "iris.gif", dpi=100)
+    with Image.open(tmp_path / "iris.gif") as gif:
+        gif.seek(2)
+        pixels = np.asarray(gif.convert("RGB")).reshape(-1, 3) / 255
+    assert (pixels[0] == 1).all()
+    for color in OKABE_ITO[:4]:  # three classes and the dot
+        assert np.abs(pixels - to_rgba(color)[:3]).max(axis=1).min() < 0.03
+
+
+def test_gif_has_the_chosen_epochs(sine, tmp_path):
+    display = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0])
+    display.save(tmp_path / "sine.gif", dpi=20, epochs=[0, 2, 4])
+    with Image.open(tmp_path / "sine.gif") as gif:
+        assert gif.n_frames == 3
+
+
+def images_of(html, image_format="webp"):
+    """Return the images in an HTML player, in the order of the frames."""
+    urls = re.findall(rf"data:image/{image_format};base64,([A-Za-z0-9+/=]+)", html)
+    last, *frames = (Image.open(io.BytesIO(base64.b64decode(url))) for url in urls)
+    return [*frames, last]  # the last frame is shown if there is no JavaScript
+
+
+@pytest.mark.parametrize("image_format", ["webp", "jpeg", "png"])
+def test_player_has_every_frame(sine, image_format):
     display = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0])
     open_before = plt.get_fignums()
-    with plt.rc_context({"animation.embed_limit": 0.001, "savefig.dpi": 30}):
-        html = display.to_jshtml(fps=4)
-    assert len(re.findall(r"frames\[\d+\] = \"data:image/png", html)) == 5
-    assert ", 250," in html  # milliseconds
+    html = display.to_jshtml(fps=4, dpi=30, image_format=image_format)
+    images = images_of(html, image_format)
+    assert [image.size for image in images] == [(270, 114)] * 5
+    assert "interval = 250.0, endPause = 1500" in html  # milliseconds
     assert plt.get_fignums() == open_before
+    with pytest.raises(ValueError, match=r"image_format='bmp' must be one of \('webp', 'jpeg'"):
+        display.to_jshtml(image_format="bmp")
+
+
+def test_player_has_the_chosen_epochs(sine):
+    display = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0])
+    every = images_of(display.to_jshtml(dpi=30, image_format="png"), "png")
+    some = images_of(display.to_jshtml(dpi=30, image_format="png", epochs=[1, 4]), "png")
+    assert [image.tobytes() for image in some] == [every[1].tobytes(), every[4].tobytes()]
+    with pytest.raises(ValueError, match="epoch=5 has no snapshot"):
+        display.to_jshtml(epochs=[1, 5])
+    with pytest.raises(ValueError, match=r"epochs=\[\] is empty. Pass at least one epoch"):
+        display.to_jshtml(epochs=[])
+
+
+def test_player_needs_no_network(sine):
+    html = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0]).to_jshtml(dpi=20)
+    without_images = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", html)
+    assert not re.search(r"https?:|//[a-z]|<link|@import|url\(", without_images.replace("// A", ""))
+    assert re.findall(r"<button[^>]*>(\w+)</button>", html) == ["Play", "Back", "Next"]
+
+
+def test_files_are_small(tmp_path):
+    display = TrainingAnimation.from_estimator(classifier(), X2, y)
+    assert len(display.to_jshtml()) < 40_000 * len(display.epochs)
+    display.save(tmp_path / "iris.gif")
+    assert (tmp_path / "iris.gif").stat().st_size < 40_000 * len(display.epochs)
+
+
+def test_notebook_shows_the_player_instead_of_the_figure(sine, monkeypatch):
+    monkeypatch.setattr("torchmlp.inspection.player._MAX_NOTEBOOK_FRAMES", 3)
+    display = TrainingAnimation.from_estimator(sine, LINE, WAVES[:, 0])
+    html = display._repr_html_()
+    assert html.startswith('<div class="torchmlp-player"')
+    assert len(images_of(html)) == 3
+    assert plt.get_fignums() == []
+    figure, axes = plt.subplots(1, 3)
+    display.plot(axes[:2])._repr_html_()
+    assert plt.get_fignums() == [figure.number]  # it has other axes
 
 
 def test_failed_save_closes_its_figure(sine, tmp_path):

@@ -12,7 +12,7 @@ from torchmlp.inspection import (
 
 
 def test_regions_and_contours_follow_the_probabilities(clf):
-    display = DecisionRegionDisplay.from_estimator(clf, X2, levels=(0.6, 0.8), layer=None)
+    display = DecisionRegionDisplay.from_estimator(clf, X2, levels=(0.6, 0.8))
     assert (display.boundaries_, len(display.surface_)) == ({}, 3)
     assert display.contours_
     for name, contour in display.contours_.items():
@@ -30,7 +30,7 @@ def test_regions_and_contours_follow_the_probabilities(clf):
 
 
 def test_boundaries_are_where_a_unit_is_zero(clf):
-    display = DecisionRegionDisplay.from_estimator(clf, X2)
+    display = DecisionRegionDisplay.from_estimator(clf, X2, layer=0)
     assert display.boundaries_
     for unit, contour in display.boundaries_.items():
         vertices = contour.get_paths()[0].vertices
@@ -42,6 +42,44 @@ def test_boundaries_are_where_a_unit_is_zero(clf):
     below = clf.hidden_activations(contour.get_paths()[0].vertices)[0]
     z = below @ clf.coefs_[1][:, unit] + clf.intercepts_[1][unit]
     np.testing.assert_allclose(z, 0, atol=1e-3)
+
+
+def test_boundaries_are_drawn_only_if_a_layer_is_given(clf):
+    assert DecisionRegionDisplay.from_estimator(clf, X2).boundaries_ == {}
+    display = DecisionRegionDisplay.from_estimator(clf, X2, layer=0, boundary_kw={"zorder": 7})
+    assert {line.zorder for line in display.boundaries_.values()} == {7}
+
+
+def test_samples_have_the_colors_of_their_classes(clf):
+    display = DecisionRegionDisplay.from_estimator(clf, X2, y, data_kw={"s": 7})
+    for k, (scatter, color) in enumerate(zip(display.scatters_, display.colors_, strict=True)):
+        np.testing.assert_array_equal(scatter.get_offsets(), X2[y == k])
+        assert tuple(scatter.get_facecolor()[0]) == to_rgba(color)
+        assert tuple(scatter.get_edgecolor()[0]) != to_rgba(color)
+        np.testing.assert_array_equal(scatter.get_sizes(), 7)
+    assert display.legend_.legend_handles[0].get_label() == "0"
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["0", "1", "2"]
+    assert [text.get_text() for text in display.plot(legend=True).legend_.get_texts()] == [*"012"]
+    shapes = {scatter.get_paths()[0].vertices.tobytes() for scatter in display.scatters_}
+    assert len(shapes) == 3
+
+
+def test_samples_are_drawn_only_if_y_is_given(clf):
+    display = DecisionRegionDisplay.from_estimator(clf, X2)
+    assert (display.X, display.y, display.scatters_) == (None, None, [])
+    assert len(display.legend_.get_patches()) == 3
+
+
+def test_some_classes_without_samples(clf):
+    display = DecisionRegionDisplay.from_estimator(clf, X2[y > 0], y[y > 0])
+    assert [len(scatter.get_offsets()) for scatter in display.scatters_] == [0, 50, 50]
+
+
+def test_invalid_y_raises(clf):
+    with pytest.raises(ValueError, match=r"y has classes \[3\] that .* classes are \[0, 1, 2\]"):
+        DecisionRegionDisplay.from_estimator(clf, X2, np.where(y == 2, 3, y))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        DecisionRegionDisplay.from_estimator(clf, X2, y[:-1])
 
 
 def test_estimators_without_regions_raise(clf, reg):

@@ -24,17 +24,12 @@ from torchmlp.inspection import (
     WeightsDisplay,
 )
 
-
-def _a_line(display):
-    return next(iter(display.boundaries_.values()))
-
-
 # display -> (what from_estimator takes after the estimator, a style, how to see it)
 DISPLAYS = {
     LossCurveDisplay: ((), {"line_kw": {"lw": 7}}, lambda d: d.lines_["training"].get_linewidth()),
     NetworkDisplay: ((), {"edge_kw": {"lw": 7}}, lambda d: d.edges_[0].get_linewidth()[0]),
     HiddenFeaturesDisplay: ((X2,), {"image_kw": {"zorder": 7}}, lambda d: d.images_[0].zorder),
-    DecisionRegionDisplay: ((X2,), {"boundary_kw": {"zorder": 7}}, lambda d: _a_line(d).zorder),
+    DecisionRegionDisplay: ((X2, y), {"data_kw": {"zorder": 7}}, lambda d: d.scatters_[0].zorder),
     TrainingAnimation: ((X2, y), {"loss_kw": {"lw": 7}}, lambda d: d.past_line_.get_linewidth()),
     WeightsDisplay: ((X2,), {"image_kw": {"zorder": 7}}, lambda d: d.images_[0].zorder),
 }
@@ -154,4 +149,6 @@ def test_legends_and_labels_are_optional(clf):
     regions = DecisionRegionDisplay.from_estimator(clf, X2, legend=False, contour_labels=False)
     assert regions.legend_ is regions.ax_.get_legend() is None
     assert not regions.ax_.texts
+    samples = DecisionRegionDisplay.from_estimator(clf, X2, y, legend=False)
+    assert samples.legend_ is samples.ax_.get_legend() is None
     assert DecisionRegionDisplay.from_estimator(clf, X2).ax_.texts

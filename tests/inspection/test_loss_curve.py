@@ -55,3 +55,21 @@ def test_missing_loss_curve_raises():
         LossCurveDisplay.from_estimator({"lbfgs one": theirs})
     with pytest.raises(ValueError, match="Pass at least one"):
         LossCurveDisplay.from_estimator({})
+
+
+@pytest.mark.parametrize(("high", "labels"), [(0.9, "0.1 0.2 0.5 1"), (900.0, "0.1 1 10 100 1000")])
+def test_logarithmic_axis_has_plain_numbers(high, labels):
+    curve = np.geomspace(high, 0.08, 20)
+    display = LossCurveDisplay(loss={"training": curve}).plot(yscale="log")
+    display.figure_.draw_without_rendering()
+    axis, (low, high) = display.ax_.yaxis, display.ax_.get_ylim()
+    shown = [t.get_text() for t in axis.get_ticklabels(which="both") if low <= t._y <= high]
+    assert " ".join(filter(None, shown)) == labels
+
+
+def test_colors_of_the_networks(clf):
+    display = LossCurveDisplay.from_estimator({"a": clf, "b": clf}, colors=["k", "r"])
+    for lines in (display.lines_, display.validation_lines_, display.score_lines_):
+        assert [line.get_color() for line in lines.values()] == ["k", "r"]
+    with pytest.raises(ValueError, match=r"colors=\['k'\] has length 1, but there are 2 networks"):
+        display.plot(colors=["k"])

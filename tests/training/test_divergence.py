@@ -71,7 +71,7 @@ def test_codes_of_classes_are_not_large_values():
 
 @pytest.mark.parametrize(("scale", "advice"), [(1e8, "Scale X, for"), (1.0, "or increase alpha=")])
 def test_lbfgs_has_no_rate_to_lower(scale, advice):
-    settings = SimpleNamespace(solver="lbfgs", alpha=0.1, loss=REGRESSOR_LOSSES["squared_error"])
+    settings = SimpleNamespace(uses_lbfgs=True, alpha=0.1, loss=REGRESSOR_LOSSES["squared_error"])
     inputs = SimpleNamespace(data=Dataset(X * scale, Y[:, None]), settings=settings)
     message = divergence_advice(inputs)
     assert advice in message

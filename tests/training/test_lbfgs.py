@@ -1,8 +1,11 @@
 """Tests for torchmlp.training.lbfgs."""
 
-from helpers import call_at_every_step, fit_quietly, iris
+import pytest
+import torch
+from helpers import TASKS, call_at_every_step, fit_quietly, iris
+from sklearn.base import clone
 
-from torchmlp import TorchMLPClassifier
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training import threads
 
 X, y = iris()
@@ -28,3 +31,17 @@ def test_lbfgs_computes_on_one_blas_thread(monkeypatch):
     fit_quietly(TorchMLPClassifier(solver="lbfgs", max_iter=3, random_state=0), X, y)
     assert seen == {1}
     assert _blas_threads() == found
+
+
+def test_loss_of_a_failed_first_line_search_is_that_of_the_initial_weights():
+    _, rows, targets, _ = TASKS["regression"]
+    mlp = TorchMLPRegressor(
+        lambda raw, y: (torch.log(raw + 1.8) - y).square().sum(1),  # finite near the start only
+        batch_size=len(targets),
+        max_iter=1,
+        random_state=0,
+    )
+    initial = fit_quietly(clone(mlp).set_params(learning_rate_init=1e-300), rows, targets)
+    fit_quietly(mlp.set_params(solver="lbfgs"), rows, targets)
+    assert mlp.n_iter_ == 0
+    assert mlp.loss_ == pytest.approx(initial.loss_)

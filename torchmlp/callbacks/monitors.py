@@ -123,12 +123,12 @@ class TimeLimit(Monitor):
         """Return whether the time limit is reached, and add a warning if it is."""
         self.is_over = time.monotonic() >= self.end
         if self.is_over:
-            unit = "iteration" if inputs.settings.solver == "lbfgs" else "epoch"
+            unit = "iteration" if inputs.settings.uses_lbfgs else "epoch"
             reached = (
                 f"time_limit={self.limit} seconds reached in {unit} {epoch}, and the "
                 "optimization hasn't converged yet."
             )
-            if inputs.settings.solver == "lbfgs" and state.progress.n_iter == 0:
+            if inputs.settings.uses_lbfgs and state.progress.n_iter == 0:
                 reached += " No iteration was completed: the initial weights are kept."
             state.pending_warnings.append((reached, ConvergenceWarning))
         return self.is_over

@@ -25,6 +25,21 @@ class Snapshot:
     coefs_gradient, intercepts_gradient : list of ndarrays or None
         Gradient of the loss of the last batch of the epoch, including the L2 regularization term
         (except for 'adamw') and after clipping, in the same shapes. None in the first snapshot.
+
+    See Also
+    --------
+    Snapshots : The callback that records snapshots.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from torchmlp import TorchMLPClassifier
+    >>> from torchmlp.callbacks import Snapshots, find_snapshots
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = TorchMLPClassifier((5,), tol=0.5, callbacks=[Snapshots()], random_state=0)
+    >>> last = find_snapshots(clf.fit(X, y))[-1]
+    >>> last.epoch, last.loss == clf.loss_, last.coefs_gradient[0].shape
+    (12, True, (4, 5))
     """
 
     epoch: int
@@ -165,6 +180,20 @@ def recorded_snapshots(mlp):
     ------
     ValueError
         If the snapshots were recorded in another fit.
+
+    See Also
+    --------
+    find_snapshots : Also searches a Pipeline, a search or a TransformedTargetRegressor, and raises
+        an error if there are no snapshots.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from torchmlp import TorchMLPClassifier
+    >>> from torchmlp.callbacks import recorded_snapshots
+    >>> X, y = load_iris(return_X_y=True)
+    >>> recorded_snapshots(TorchMLPClassifier((5,), solver="lbfgs", random_state=0).fit(X, y))
+    []
     """
     items = [
         item[1] if isinstance(item, (list, tuple)) else item

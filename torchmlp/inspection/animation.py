@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from torchmlp.inspection.frames import training_frames
+from torchmlp.inspection.frames import class_samples, target_samples, training_frames
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.player import FIGSIZE, WIDTHS, PlayerMixin
+from torchmlp.inspection.samples import scatter_groups
 from torchmlp.inspection.style import (
     NEUTRAL,
     OKABE_ITO,
@@ -12,6 +13,7 @@ from torchmlp.inspection.style import (
     distinct_colors,
     grid_of_axes,
     image_extent,
+    label_log_axis,
     legend_beside,
     merge_style,
 )
@@ -25,7 +27,7 @@ class TrainingAnimation(PlayerMixin):
     With one feature, predictions are drawn as curves: the predicted values of a regressor, or the
     class probabilities of a classifier (for binary classification, only that of the second
     class). With two features, predictions are drawn as an image: the predicted values of a
-    regressor, or the most probable class of a classifier, whose colour is more opaque for higher
+    regressor, or the most probable class of a classifier, whose color is more opaque for higher
     probabilities. A dot marks the current epoch on the loss curve. Epoch 0 is the untrained
     network, which has no loss.
 
@@ -108,7 +110,8 @@ class TrainingAnimation(PlayerMixin):
 
     Notes
     -----
-    In a notebook, ``IPython.display.HTML(animation.to_jshtml())`` displays a player.
+    In a notebook, the animation is displayed as a player with at most 50 frames.
+    ``IPython.display.HTML(animation.to_jshtml())`` displays one with other settings.
 
     Examples
     --------
@@ -273,47 +276,26 @@ class TrainingAnimation(PlayerMixin):
         self._show(frame)
         return self
 
-    def _frame_of(self, epoch):
-        (frames,) = np.nonzero(np.asarray(self.epochs) == epoch)
-        if not len(frames):
-            raise ValueError(
-                f"epoch={epoch!r} has no snapshot. Use one of the epochs "
-                f"{', '.join(map(str, self.epochs))}."
-            )
-        return frames[0]
-
-    def _scatter(self, x0, x1, style, **defaults):
-        from matplotlib import rcParams
-        from matplotlib.collections import PathCollection
-
-        edge = {"edgecolor": rcParams["axes.facecolor"], "linewidth": 0.5, "s": 22}
-        options = merge_style(PathCollection, {**edge, **defaults}, style)
-        self.scatters_.append(self.ax_.scatter(x0, x1, **options))
-
     def _draw_curves(self, data_style, style):
+        from matplotlib import rcParams
         from matplotlib.lines import Line2D
 
-        n_curves = self.predictions.shape[1]
-        (x,) = self.grid
-        if self.class_names is None:
-            n_shown, names = n_curves, self._checked_output_names()
-            targets = [(self.X[:, 0], self.y[:, k]) for k in range(n_curves)]
-            self.ax_.set_ylim(*_padded_range(np.append(self.y, self.predictions[-1])))
-        else:
-            n_shown, names = (1 if n_curves == 2 else n_curves), self.class_names[-n_curves:]
-            heights = _class_heights(n_curves)
-            rows = [self.X[self.y == k, 0] for k in range(n_curves)]
-            targets = [(row, np.full(len(row), h)) for row, h in zip(rows, heights, strict=True)]
-            self.ax_.set_ylim(min(*heights, 0) - 0.06, max(heights) + 0.06)
+        is_regression = self.class_names is None
+        names = self._checked_output_names() if is_regression else self.class_names
+        n_curves = len(names)
+        samples = target_samples if is_regression else class_samples
+        points, ylim = samples(self.X[:, 0], self.y, self.predictions)
         colors = [_CURRENT_COLOR] if n_curves == 1 else distinct_colors(n_curves)
-        for (x0, x1), name, color in zip(targets, names, colors, strict=True):
-            fill = NEUTRAL if n_curves == 1 else color
-            self._scatter(x0, x1, data_style, facecolor=fill, label=name, alpha=0.8)
-        for color in colors[-n_shown:]:
+        fills = [NEUTRAL] if n_curves == 1 else colors
+        outline = {"edgecolor": rcParams["axes.facecolor"], "alpha": 0.8}
+        self.scatters_ = scatter_groups(self.ax_, points, names, fills, data_style, **outline)
+        (x,) = self.grid
+        is_binary = not is_regression and n_curves == 2
+        for color in colors[1:] if is_binary else colors:
             defaults = {"color": color, "linewidth": 2.2}
             self.lines_ += self.ax_.plot(x, x, **merge_style(Line2D, defaults, style))
         (name,) = checked_names("feature_names", self.feature_names, 1)
-        self.ax_.set(xlabel=name, ylabel=self._curve_label(), xlim=x[[0, -1]])
+        self.ax_.set(xlabel=name, ylabel=self._curve_label(), xlim=x[[0, -1]], ylim=ylim)
         if n_curves > 1:
             self.legend_ = legend_beside(self.ax_)
 
@@ -324,24 +306,26 @@ class TrainingAnimation(PlayerMixin):
 
     def _curve_label(self):
         if self.class_names is None:
-            return "prediction"
+            return "target and prediction"
         if len(self.class_names) == 2:
             return f"probability of {self.class_names[1]}"
         return "probability"
 
     def _draw_regions(self, data_style, style):
-        colors = distinct_colors(len(self.class_names))
+        names, colors = self.class_names, distinct_colors(len(self.class_names))
         self._draw_image(style)
-        for k, (name, color) in enumerate(zip(self.class_names, colors, strict=True)):
-            x0, x1 = self.X[self.y == k].T
-            self._scatter(x0, x1, data_style, facecolor=color, edgecolor="white", label=name)
+        groups = [self.X[self.y == k] for k in range(len(names))]
+        self.scatters_ = scatter_groups(self.ax_, groups, names, colors, data_style)
         self.legend_ = legend_beside(self.ax_)
 
     def _draw_map(self, data_style, style):
+        from matplotlib.collections import PathCollection
+
         image = self._draw_image({"vmin": self.y.min(), "vmax": self.y.max(), **(style or {})})
-        x0, x1 = self.X.T
-        scale = {"cmap": image.get_cmap(), "norm": image.norm}
-        self._scatter(x0, x1, data_style, c=self.y[:, 0], edgecolor="white", **scale)
+        scale = {"c": self.y[:, 0], "cmap": image.get_cmap(), "norm": image.norm}
+        defaults = {"edgecolor": "white", "linewidth": 0.5, "s": 20, **scale}
+        options = merge_style(PathCollection, defaults, data_style)
+        self.scatters_ = [self.ax_.scatter(*self.X.T, **options)]
         (name,) = self._checked_output_names()
         self.colorbar_ = self.figure_.colorbar(image, ax=self.ax_, label=name)
 
@@ -376,6 +360,8 @@ class TrainingAnimation(PlayerMixin):
         (self.dot_,) = ax.plot([], [], "o", color=_CURRENT_COLOR, markersize=7, clip_on=False)
         self.dot_.set_in_layout(False)  # has no position at epoch 0
         ax.set(yscale=yscale, xlabel="epoch", ylabel="loss", xlim=(0, len(self.loss)))
+        if yscale == "log":
+            label_log_axis(ax.yaxis)
 
     def _show(self, frame):
         """Update the artists to show another frame."""
@@ -388,19 +374,8 @@ class TrainingAnimation(PlayerMixin):
         self.dot_.set_data(np.arange(epoch)[-1:] + 1, self.loss[:epoch][-1:])
         self.ax_.set_title(f"epoch {epoch}")
 
+    def _own_axes(self):
+        return {*self.axes_, *([self.colorbar_.ax] if self.colorbar_ else [])}
+
     def _curves(self, frame):
         return self.predictions[frame][-len(self.lines_) :] if self.lines_ else []
-
-
-def _class_heights(n_classes):
-    """Return the y coordinate of the samples of each class: 0 and 1 if binary, else above 1."""
-    if n_classes == 2:
-        return np.array([0.0, 1.0])
-    return 1.06 + 0.05 * np.arange(n_classes)
-
-
-def _padded_range(values):
-    """Return the range of the values, extended at both ends."""
-    low, high = np.min(values), np.max(values)
-    margin = 0.08 * (high - low) or 0.5
-    return low - margin, high + margin

@@ -1,18 +1,20 @@
-"""DecisionRegionDisplay: class probabilities and the boundaries of hidden units."""
+"""DecisionRegionDisplay: class probabilities, samples and the boundaries of hidden units."""
 
 import numpy as np
 
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.regions import class_margins, decision_regions
-from torchmlp.inspection.style import axes_or_new_figure, distinct_colors, legend_beside
+from torchmlp.inspection.samples import scatter_groups
+from torchmlp.inspection.style import axes_or_new_figure, checked_colors, legend_beside
 
 
 class DecisionRegionDisplay:
-    """Decision regions of a classifier with two features, and the boundaries of hidden units.
+    """Decision regions of a classifier with two features.
 
-    The region where a class is the most probable is filled with its colour, which is more opaque
-    for higher probabilities. Contour lines connect points of equal probability. Dashed lines are
-    the boundaries of hidden units, where the pre-activation of a unit is zero. In the first
+    The region where a class is the most probable is filled with its color, which is more opaque
+    for higher probabilities. Contour lines connect points of equal probability. If `y` is given,
+    the samples are drawn in the colors of their classes. If a hidden layer is given, dashed lines
+    are the boundaries of its units, where the pre-activation of a unit is zero. In the first
     hidden layer they are straight lines, ``x @ w + b = 0``. For regressors, decision functions and
     other estimators, use :class:`sklearn.inspection.DecisionBoundaryDisplay`.
 
@@ -38,6 +40,12 @@ class DecisionRegionDisplay:
     feature_names : list of str, default=None
         Names of the features. By default, "x0" and "x1".
 
+    X : ndarray of shape (n_samples, 2), default=None
+        Samples to draw. If `None`, no samples are drawn.
+
+    y : ndarray of int of shape (n_samples,), default=None
+        Index of the class of each sample. Required if `X` is given.
+
     Attributes
     ----------
     ax_ : matplotlib Axes
@@ -58,11 +66,14 @@ class DecisionRegionDisplay:
     contours_ : dict of str to matplotlib QuadContourSet
         Contour lines of each class whose probability reaches a level, by class name.
 
+    scatters_ : list of matplotlib PathCollection
+        Samples of each class. Empty if there are no samples.
+
     boundaries_ : dict of int to matplotlib QuadContourSet
         Boundary of each hidden unit that changes sign on the grid, by index of the unit.
 
     legend_ : matplotlib Legend or None
-        Legend of the classes.
+        Legend of the classes. Its entries are samples, or regions if there are no samples.
 
     See Also
     --------
@@ -80,14 +91,23 @@ class DecisionRegionDisplay:
     >>> X, y = load_iris(return_X_y=True)
     >>> mlp = TorchMLPClassifier((4,), alpha=0.1, solver="lbfgs", random_state=0)
     >>> clf = make_pipeline(StandardScaler(), mlp).fit(X[:, 2:], y)
-    >>> display = DecisionRegionDisplay.from_estimator(clf, X[:, 2:])
-    >>> display.ax_.scatter(X[:, 2], X[:, 3], c=[display.colors_[k] for k in y], ec="k")
-    <...>
+    >>> display = DecisionRegionDisplay.from_estimator(clf, X[:, 2:], y)
+    >>> [len(scatter.get_offsets()) for scatter in display.scatters_]
+    [50, 50, 50]
     >>> plt.show()
     """
 
     def __init__(
-        self, *, x0, x1, probabilities, class_names, pre_activations=None, feature_names=None
+        self,
+        *,
+        x0,
+        x1,
+        probabilities,
+        class_names,
+        pre_activations=None,
+        feature_names=None,
+        X=None,
+        y=None,
     ):
         self.x0 = x0
         self.x1 = x1
@@ -95,14 +115,17 @@ class DecisionRegionDisplay:
         self.class_names = class_names
         self.pre_activations = pre_activations
         self.feature_names = feature_names
+        self.X = X
+        self.y = y
 
     @classmethod
     def from_estimator(
         cls,
         estimator,
         X,
+        y=None,
         *,
-        layer=0,
+        layer=None,
         grid_resolution=200,
         margin=0.1,
         feature_names=None,
@@ -118,9 +141,11 @@ class DecisionRegionDisplay:
             contains one. Features are the inputs of `estimator` as a whole.
         X : array-like of shape (n_samples, 2)
             Samples whose range determines the grid.
-        layer : int or None, default=0
-            Index of the hidden layer whose boundaries are drawn. If `None`, no boundaries are
-            drawn.
+        y : array-like of shape (n_samples,), default=None
+            Classes of the samples. If given, the samples are drawn.
+        layer : int, default=None
+            Index of the hidden layer whose boundaries are drawn, for example 0 for the first. If
+            `None`, no boundaries are drawn.
         grid_resolution : int, default=200
             Number of grid points along each feature.
         margin : float, default=0.1
@@ -146,11 +171,13 @@ class DecisionRegionDisplay:
             If the estimator is not a multilayer perceptron, or is a regressor.
         ValueError
             If the estimator is a multilabel classifier or has no `predict_proba`, X does not have
-            two features, or `layer` is out of range.
+            two features, y does not match X or contains unknown classes, or `layer` is out of
+            range.
         """
         found = decision_regions(
             find_model(estimator),
             X,
+            y,
             layer=layer,
             grid_resolution=grid_resolution,
             margin=margin,
@@ -171,8 +198,9 @@ class DecisionRegionDisplay:
         contour_kw=None,
         boundary_kw=None,
         text_kw=None,
+        data_kw=None,
     ):
-        """Draw the regions.
+        """Draw the regions, and the samples if there are any.
 
         Parameters
         ----------
@@ -182,7 +210,7 @@ class DecisionRegionDisplay:
             Probabilities at which contour lines are drawn and the opacity of the colour increases.
             The values must be increasing and between 0.5 and 1.
         colors : list of color, default=None
-            Colour of each class. If `None`, default colours are used.
+            Color of each class. If `None`, default colors are used.
         contour_labels : bool, default=True
             Whether to label the contour lines with their probabilities.
         legend : bool, default=True
@@ -198,6 +226,8 @@ class DecisionRegionDisplay:
         text_kw : dict, default=None
             Keyword arguments for the labels of the contour lines, passed to
             :meth:`matplotlib.axes.Axes.clabel`.
+        data_kw : dict, default=None
+            Keyword arguments for the samples, passed to :meth:`matplotlib.axes.Axes.scatter`.
 
         Returns
         -------
@@ -209,23 +239,18 @@ class DecisionRegionDisplay:
         ValueError
             If `levels` is invalid, or the length of `colors` is not the number of classes.
         """
-        n_classes = len(self.class_names)
         if not (np.diff([0.5, *levels, 1]) > 0).all():
             raise ValueError(f"levels={levels!r} must be increasing and between 0.5 and 1.")
-        if colors is not None and len(colors) != n_classes:
-            raise ValueError(
-                f"colors={colors!r} has length {len(colors)}, but there are {n_classes} classes. "
-                "Pass one colour per class, or None for the default colours."
-            )
         self.ax_ = axes_or_new_figure(ax)
         self.figure_ = self.ax_.figure
-        self.colors_ = distinct_colors(n_classes) if colors is None else list(colors)
+        self.colors_ = checked_colors(colors, len(self.class_names), "classes")
         self._draw_surface(levels, surface_kw)
         self._draw_contours(levels, contour_kw)
         if contour_labels:
             for line in self.contours_.values():
                 self.ax_.clabel(line, **{"fontsize": "x-small", "fmt": "%g", **(text_kw or {})})
         self._draw_boundaries(boundary_kw)
+        self._draw_samples(data_kw)
         names = checked_names("feature_names", self.feature_names, 2)
         self.ax_.set(xlabel=names[0], ylabel=names[1])
         self.legend_ = self._draw_legend() if legend else None
@@ -267,6 +292,14 @@ class DecisionRegionDisplay:
         lines = {i: self._contour(values, [0], options) for i, values in enumerate(units)}
         self.boundaries_ = {i: line for i, line in lines.items() if line}
 
+    def _draw_samples(self, style):
+        self.scatters_ = []
+        if self.X is not None:
+            groups = [self.X[self.y == k] for k in range(len(self.class_names))]
+            self.scatters_ = scatter_groups(
+                self.ax_, groups, self.class_names, self.colors_, style, zorder=1.5
+            )
+
     def _contour(self, values, levels, options):
         """Draw contour lines in the text colour, or return None if no level is in the range."""
         from matplotlib import rcParams
@@ -280,7 +313,7 @@ class DecisionRegionDisplay:
     def _draw_legend(self):
         from matplotlib.patches import Patch
 
-        handles = [
+        handles = self.scatters_ or [
             Patch(facecolor=color, alpha=0.7, label=name)
             for name, color in zip(self.class_names, self.colors_, strict=True)
         ]

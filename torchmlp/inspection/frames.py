@@ -7,6 +7,7 @@ from sklearn.utils import check_array, check_consistent_length
 from torchmlp.callbacks import find_snapshots
 from torchmlp.inspection.models import feature_axes, grid_points, on_grid, target_names
 from torchmlp.inspection.regions import check_class_probabilities
+from torchmlp.inspection.samples import class_indices
 
 
 def training_frames(model, X, y, *, grid_resolution, margin):
@@ -39,7 +40,8 @@ def training_frames(model, X, y, *, grid_resolution, margin):
     networks = [model.with_weights(snapshot) for snapshot in snapshots]
     class_names = output_names = None
     if is_classifier(mlp):
-        y = _class_indices(mlp, np.asarray(y))
+        check_class_probabilities(mlp)
+        y = class_indices(mlp, y)
         predicted = [network.predict_proba(inputs) for network in networks]
         class_names = list(map(str, mlp.classes_))
     else:
@@ -61,17 +63,6 @@ def training_frames(model, X, y, *, grid_resolution, margin):
     }
 
 
-def _class_indices(mlp, y):
-    check_class_probabilities(mlp)
-    unknown = np.setdiff1d(y, mlp.classes_)
-    if len(unknown):
-        raise ValueError(
-            f"y has classes {unknown.tolist()} that were not seen during fit. Pass y with the "
-            f"classes of the estimator: its classes are {mlp.classes_.tolist()}."
-        )
-    return np.searchsorted(mlp.classes_, y.ravel())
-
-
 def _target_columns(y, n_targets, n_features):
     if n_features == 2 and n_targets > 1:
         raise ValueError(
@@ -85,3 +76,53 @@ def _target_columns(y, n_targets, n_features):
             "per target."
         )
     return y
+
+
+def target_samples(x, y, predictions):
+    """Return the samples of each target as points, and the limits of the y axis.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_samples,)
+        Values of the only feature.
+    y : ndarray of shape (n_samples, n_targets)
+    predictions : ndarray of shape (n_frames, n_targets, n_points)
+
+    Returns
+    -------
+    points : list of ndarrays of shape (n_samples, 2)
+    limits : tuple of float
+        Range of the targets and the last predictions, with a margin.
+    """
+    values = np.append(y, predictions[-1])
+    low, high = values.min(), values.max()
+    margin = 0.08 * (high - low) or 0.5
+    return [np.column_stack([x, column]) for column in y.T], (low - margin, high + margin)
+
+
+def class_samples(x, y, predictions):
+    """Return the samples of each class as points, and the limits of the axis of probabilities.
+
+    Two classes are drawn at the probabilities 0 and 1, more classes in rows above 1.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n_samples,)
+        Values of the only feature.
+    y : ndarray of int of shape (n_samples,)
+        Class indices.
+    predictions : ndarray of shape (n_frames, n_classes, n_points)
+
+    Returns
+    -------
+    points : list of ndarrays of shape (n_samples_of_class, 2)
+    limits : tuple of float
+    """
+    n_classes = predictions.shape[1]
+    heights = [0.0, 1.0] if n_classes == 2 else list(1.06 + 0.05 * np.arange(n_classes))
+    rows = [x[y == k] for k in range(n_classes)]
+    points = [
+        np.column_stack([row, np.full(len(row), height)])
+        for row, height in zip(rows, heights, strict=True)
+    ]
+    return points, (-0.06, heights[-1] + 0.06)

@@ -23,8 +23,8 @@ class HiddenFeaturesDisplay:
     - With one feature: a curve of the activation of each unit. For the last hidden layer, a second
       axes shows the contribution of each unit to the output, its activation times its outgoing
       weight. The contributions and the intercept add up to the output.
-    - With two features: an image of the activation of each unit. Positive values are blue, negative
-      values are orange.
+    - With two features: an image of the activation of each unit. Positive values are green,
+      negative values are purple.
     - For images: the weights of each unit of the first hidden layer as an image, in the same
       colours.
 
@@ -288,7 +288,7 @@ class HiddenFeaturesDisplay:
         total = np.sum(self.contributions, axis=0) + self.intercept
         defaults = {"color": color, "linewidth": 2.5, "label": self.output_name}
         (self.output_line_,) = ax.plot(self.grid[0], total, **merge_style(Line2D, defaults, style))
-        ax.set_ylabel("value times weight")
+        ax.set_ylabel("contributions and their sum")
         legend_beside(ax)
 
     def _draw_images(self, ax, scale, style):

@@ -7,8 +7,9 @@ from torchmlp.constraints import uses_lbfgs
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import (
     NEUTRAL,
-    distinct_colors,
+    checked_colors,
     grid_of_axes,
+    label_log_axis,
     legend_beside,
     merge_style,
 )
@@ -193,7 +194,7 @@ class LossCurveDisplay:
         several = estimator if isinstance(estimator, dict) else {"training": estimator}
         return cls(**loss_curves(several)).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, yscale="linear", legend=True, line_kw=None):
+    def plot(self, ax=None, *, yscale="linear", colors=None, legend=True, line_kw=None):
         """Draw the curves.
 
         Parameters
@@ -204,6 +205,8 @@ class LossCurveDisplay:
             created.
         yscale : {"linear", "log"}, default="linear"
             Scale of the loss axis.
+        colors : list of color, default=None
+            Color of each network. If `None`, default colors are used.
         legend : bool, default=True
             Whether to draw a legend if there is more than one loss curve.
         line_kw : dict, default=None
@@ -213,15 +216,22 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
             The display.
+
+        Raises
+        ------
+        ValueError
+            If the length of `colors` is not the number of networks.
         """
         from matplotlib.lines import Line2D
 
+        colors = dict(
+            zip(self.loss, checked_colors(colors, len(self.loss), "networks"), strict=True)
+        )
         scores = self.validation_score or {}
         ratios = {"height_ratios": (2, 1)} if scores else {}
         self.axes_ = grid_of_axes(ax, 2 if scores else 1, 1, **ratios)
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
-        colors = dict(zip(self.loss, distinct_colors(len(self.loss)), strict=True))
 
         def draw(ax, curves, **style):
             lines = {}
@@ -238,6 +248,8 @@ class LossCurveDisplay:
         for line in self.score_lines_.values():
             line.set_markevery([int(np.argmax(line.get_ydata()))])
         self.ax_.set(yscale=yscale, ylabel="loss")
+        if yscale == "log":
+            label_log_axis(self.ax_.yaxis)
         if scores:
             self.axes_[1].sharex(self.ax_)
             self.ax_.tick_params(labelbottom=False)

@@ -21,7 +21,7 @@ from torchmlp.inspection.style import (
 class NetworkDisplay:
     """Diagram of a network with one neuron per unit and one edge per weight.
 
-    Positive weights are drawn as blue edges, negative weights as orange edges. Edges are wider and
+    Positive weights are drawn as green edges, negative weights as purple edges. Edges are wider and
     more opaque for larger absolute weights. The colour of a neuron shows its bias in the same
     way. Input neurons are grey.
 

@@ -4,15 +4,17 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from torchmlp.inspection.models import feature_axes, grid_points, on_grid
+from torchmlp.inspection.samples import labeled_samples
 
 
-def decision_regions(model, X, *, layer, grid_resolution, margin):
+def decision_regions(model, X, y=None, *, layer, grid_resolution, margin):
     """Return class probabilities and pre-activations on a grid over the range of two features.
 
     Parameters
     ----------
     model : Model
     X : array-like of shape (n_samples, 2)
+    y : array-like of shape (n_samples,) or None
     layer : int or None
     grid_resolution : int
     margin : float
@@ -28,7 +30,7 @@ def decision_regions(model, X, *, layer, grid_resolution, margin):
         If the network is not a classifier.
     ValueError
         If the network is a multilabel classifier or has no `predict_proba`, X does not have two
-        features, or `layer` is out of range.
+        features, y does not match X or contains unknown classes, or `layer` is out of range.
     """
     if not is_classifier(model.mlp):
         raise TypeError(
@@ -37,6 +39,7 @@ def decision_regions(model, X, *, layer, grid_resolution, margin):
         )
     check_class_probabilities(model.mlp)
     axes = feature_axes(X, (2,), grid_resolution, margin)
+    samples, classes = labeled_samples(model.mlp, X, y)
     points = grid_points(axes, X)
     probabilities = model.mlp.predict_proba(model.inputs(points))
     units = None if layer is None else on_grid(model.pre_activations(points, layer), axes)
@@ -46,6 +49,8 @@ def decision_regions(model, X, *, layer, grid_resolution, margin):
         "probabilities": on_grid(probabilities, axes),
         "class_names": [str(label) for label in model.mlp.classes_],
         "pre_activations": units,
+        "X": samples,
+        "y": classes,
     }
 
 

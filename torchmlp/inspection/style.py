@@ -16,7 +16,9 @@ OKABE_ITO = (
     "#F0E442",
     "#999999",
 )
-NEGATIVE, POSITIVE = "#E8710A", "#1C86D6"
+# The colors of signs are not in the palette, so that they are not confused with those of classes.
+# They differ in hue and lightness for color-blind readers, too.
+NEGATIVE, POSITIVE = "#AA3399", "#5E8C00"
 NEUTRAL = "#888888"
 LINE_STYLES = ("-", "--", ":", "-.")
 
@@ -28,6 +30,31 @@ def distinct_colors(n):
     if n <= len(OKABE_ITO):
         return list(OKABE_ITO[:n])
     return [mpl.colors.to_hex(color) for color in mpl.colormaps["turbo"](np.linspace(0, 1, n))]
+
+
+def checked_colors(colors, n, things):
+    """Return n colors as a list: those of the user, or the default colors if None.
+
+    Parameters
+    ----------
+    colors : list of color or None
+    n : int
+    things : str
+        What has the colors, for the error message.
+
+    Raises
+    ------
+    ValueError
+        If the number of colors is not n.
+    """
+    if colors is None:
+        return distinct_colors(n)
+    if len(colors) != n:
+        raise ValueError(
+            f"colors={colors!r} has length {len(colors)}, but there are {n} {things}. Pass {n} "
+            "colors, or None for the default colors."
+        )
+    return list(colors)
 
 
 def unit_styles(n):
@@ -43,7 +70,7 @@ def unit_styles(n):
 
 
 def sign_colormap(faintest=0.0, through=None):
-    """Return a diverging colormap from orange for negative values to blue for positive values.
+    """Return a diverging colormap from purple for negative values to green for positive values.
 
     Colours become transparent towards 0, so that the colormap works on any background.
 
@@ -162,6 +189,16 @@ def grid_columns(n, ax):
         return np.shape(ax)[1]
     square = math.ceil(math.sqrt(n))
     return min(range(square, 2 * square), key=lambda n_columns: -n % n_columns)
+
+
+def label_log_axis(axis):
+    """Label a logarithmic axis with plain numbers: powers of ten, and 2 and 5 in a short range."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def legend_beside(ax, handles=None, **style):

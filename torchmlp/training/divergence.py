@@ -35,7 +35,7 @@ def divergence_advice(inputs):
             else "Divide y by its mean."
         )
         advice.append(f"y has values up to {_largest(data.y):.3g}. {how}")
-    if settings.solver != "lbfgs":
+    if not settings.uses_lbfgs:
         advice.append(f"Lower learning_rate_init={settings.learning_rate_init}.")
     elif not advice:
         advice.append(f"Scale X and y, or increase alpha={settings.alpha}.")

@@ -49,11 +49,13 @@ class Objective:
     def __call__(self, flat):
         if self.n_evaluations and self.on_block_end is not None and self.on_block_end():
             raise _StopMinimization
-        self.n_evaluations += 1
         self.state.weights.flat.copy_(torch.from_numpy(flat))
         for call in self.batch.calls:
             call()
         loss = float(self.backprop.loss_of(self.block)) / self.n_rows
+        if not self.n_evaluations:  # these weights are kept if no iteration is completed
+            self.state.progress.loss = loss
+        self.n_evaluations += 1
         return loss, self.state.gradient.flat.cpu().numpy().astype(np.float64)
 
 
@@ -95,7 +97,6 @@ def minimize(inputs, state, iteration_ends, on_block_end=None):
                 callback=callback,
                 options=options,
             )
-        accepted, state.progress.loss = result.x, float(result.fun)
     except _StopMinimization:
         return None
     finally:  # undo the last evaluation, if it was rejected

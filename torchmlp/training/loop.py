@@ -92,7 +92,7 @@ def train(inputs, state, monitors=()):
             stack.callback(monitor.close)
         loop.begin()
         try:
-            run = loop.run_lbfgs if inputs.settings.solver == "lbfgs" else loop.run_epochs
+            run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
             result = run()
         except KeyboardInterrupt:
             state.pending_warnings.append(("Training interrupted by user.", UserWarning))
@@ -196,7 +196,7 @@ class Loop:
                 if settings.verbose:
                     print(f"Validation score: {score:f}")
                 return progress.compare_score(settings.tol)
-        if settings.solver != "lbfgs":  # L-BFGS has its own stopping criterion
+        if not settings.uses_lbfgs:  # L-BFGS has its own stopping criterion
             progress.compare_loss(settings.tol)
         return False
 
