@@ -41,7 +41,7 @@ class Job:
     result: Any = None
     error: BaseException | None = None
     warnings: list = field(default_factory=list)
-    config: dict = field(default_factory=get_config)
+    config: dict = field(default_factory=dict)
 
     def train(self, monitors=()):
         """Train this fit alone, with additional monitors."""
@@ -100,6 +100,7 @@ def run(job):
     submit = getattr(_local, "submit", None)
     if submit is None or job.runs_user_code:
         return train(job.inputs, job.state, job.monitors)
+    job.config = get_config()
     submit(job)
     for caught in job.warnings:
         warnings.warn_explicit(caught.message, caught.category, caught.filename, caught.lineno)

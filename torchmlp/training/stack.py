@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from torchmlp.training.backprop import Backprop
+from torchmlp.training.device.cuda_graphs import graphs_for
 from torchmlp.training.loop import Loop
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.solvers import SOLVERS, make_solver
@@ -78,9 +79,10 @@ def stack_bytes(inputs):
 class _MemberLoop(Loop):
     """The training loop of one fit in a stack. Its weights are those of a `_Network`."""
 
-    def __init__(self, job, place):
+    def __init__(self, job):
         super().__init__(job.inputs, job.state, ())
-        self.job, self.place, self.is_done = job, place, False
+        self.job = job
+        self.is_done = False
         self.network = self.index = self.evaluation = None
         self._vectors = [
             self.state.weights.views_of(vector)
@@ -124,6 +126,7 @@ class _MemberLoop(Loop):
                 if not stop:
                     self.reach_max_iter()
                 self.read()
+                self.state.pending_warnings += self.network.pending_warnings
                 self.end()
                 self.is_done = True
         except Exception as error:
@@ -172,6 +175,8 @@ class _Network:
         self._copy_members(previous)
         if first.settings.max_grad_norm is not None:
             norms = self._tensor([s.max_grad_norm for s in settings])
+        generators = [member.state.dropout_generator for member in members]
+        self.generators = generators if any(layout.dropout) else []
         self.alpha = 0.0 if self.solver.decoupled_weight_decay else self._number(alpha)
         self.backprop = Backprop(
             self.weights,
@@ -179,16 +184,29 @@ class _Network:
             layout,
             first.settings.loss,
             self.alpha,
-            generators=[member.state.dropout_generator for member in members],
+            generators=self.generators,
             max_grad_norm=None if first.settings.max_grad_norm is None else norms,
         )
-        places = [member.place for member in members]
-        self.loader = StackLoader(data, places, first.batch_size, layout)
+        data.store([member.inputs.data for member in members])
+        self.loader = StackLoader(data, first.batch_size, layout)
         self.validation = None
         if first.validation is not None:
             self.validation = StackValidation(members, self.weights, layout)
+        self.pending_warnings: list = []  # warnings of all members
+        self.graphs = self._graphs()
         self._orders = np.tile(np.arange(data.n_rows), (count, 1))
         self._total = layout.empty()
+
+    def _graphs(self):
+        """Return `BlockGraphs`, or None if the steps cannot be replayed."""
+        if self.members[0].inputs.data.sample_weight is not None:
+            return None
+        return graphs_for(self.layout.device, self.generators, self.pending_warnings)
+
+    def close(self):
+        """Release the resources of the device."""
+        if self.graphs is not None:
+            self.graphs.close()
 
     def _copy_members(self, previous):
         stay = [m for m in self.members if m.network is not None]
@@ -239,7 +257,9 @@ class _Network:
                 if member.inputs.batch_size < self._orders.shape[1]:
                     self._orders[member.index] = state.order
                     same_order = False
-        rate = _common([member.state.schedule.rate for member in self.members])
+        rates = [member.state.schedule.rate for member in self.members]
+        # Steps that are replayed always have one rate per network.
+        rate = _common(rates) if self.graphs is None else np.array(rates)
         n_rows = n_weighted = 0
         self._total.zero_()
         for block in self.loader.blocks(self._orders, same_order):
@@ -249,20 +269,25 @@ class _Network:
                 for batch in block.batches:
                     self.backprop.bind(batch)
                 block.is_new = False
-            for batch in block.batches:
-                self._step(batch, rate)
+            if self.graphs is None:
+                self._train(block, self.solver, rate)
+            else:
+                self.graphs.train(self._train, block, self.solver, rate)
             block.add_losses(self.backprop.loss, self.alpha, self._total)
             n_rows += block.n_batches * block.n_rows
             n_weighted = n_weighted + block.n_weighted_rows
         return (np.array(self._total.tolist()) / n_weighted).tolist(), n_rows
 
-    def _step(self, batch, rate):
-        skipped = [(i, self._copy(i)) for i in batch.skipped]
-        for call in batch.calls:
-            call()
-        self.solver.update(*self.solver.factors(rate))
-        for i, values in skipped:
-            self._restore(i, values)
+    def _train(self, block, solver, rate):
+        """Make a step for each batch of a block."""
+        for batch in block.batches:
+            # The networks whose samples in the batch have no weight make no step.
+            skipped = [(i, self._copy(i)) for i in batch.skipped]
+            for call in batch.calls:
+                call()
+            solver.update(*solver.factors(rate))
+            for i, values in skipped:
+                self._restore(i, values)
 
     def _copy(self, i):
         generator = self.members[i].state.dropout_generator
@@ -308,8 +333,8 @@ class _Stack:
     def __init__(self, jobs, n_places, is_cancelled):
         self.jobs = jobs
         self.is_cancelled = is_cancelled
-        self.free_places = list(range(n_places))
-        self.data = StackData(n_places, jobs[0].inputs.data, jobs[0].inputs.layout)
+        self.n_places = n_places
+        self.data = StackData(jobs[0].inputs.data, jobs[0].inputs.layout)
         self.members: list[_MemberLoop] = []
         self.network: _Network | None = None
 
@@ -328,15 +353,16 @@ class _Stack:
         return not self.members or n_done == len(self.members) or n_done > limit
 
     def _rebuild(self):
-        self.free_places += [member.place for member in self.members if member.is_done]
         self.members = [member for member in self.members if not member.is_done]
-        while self.jobs and self.free_places:
-            member = _MemberLoop(self.jobs.popleft(), self.free_places[-1])
+        while self.jobs and len(self.members) < self.n_places:
+            member = _MemberLoop(self.jobs.popleft())
             if member.begins():
-                self.data.store(self.free_places.pop(), member.inputs.data)
                 self.members.append(member)
+        previous = self.network
         if self.members:
-            self.network = _Network(self.members, self.data, self.network)
+            self.network = _Network(self.members, self.data, previous)
+        if previous is not None:
+            previous.close()
 
     def _run_epoch(self):
         for member in self.members:
