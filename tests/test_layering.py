@@ -26,6 +26,7 @@ LEVELS = [
     {"training.backprop", "training.divergence", "training.fit_state"},
     {"training.lbfgs", "training.stochastic"},
     {"training.loop", "training.stack_batches", "training.stack_validation"},
+    {"training.stack_network"},
     {"training.stack"},
     {"training.jobs"},
     {"training.scheduling"},

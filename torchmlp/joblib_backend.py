@@ -16,6 +16,7 @@ import signal
 import threading
 import warnings
 from collections import deque
+from typing import Any
 
 from joblib import cpu_count, register_parallel_backend
 from joblib.parallel import ParallelBackendBase
@@ -43,11 +44,11 @@ class _WarningsState:
 
     def save(self):
         self.filters = warnings.filters
-        self.show = warnings.showwarning, warnings._showwarnmsg_impl
+        self.show = warnings.showwarning, vars(warnings)["_showwarnmsg_impl"]
 
     def restore(self):
         warnings.filters = self.filters
-        warnings.showwarning, warnings._showwarnmsg_impl = self.show
+        warnings.showwarning, vars(warnings)["_showwarnmsg_impl"] = self.show
         with warnings.catch_warnings():  # makes Python notice that the filters have changed
             pass
 
@@ -70,7 +71,8 @@ class _Task:
         self.function, self.callback, self.scheduler = function, callback, scheduler
         self.is_done, self.result, self.error = False, None, None
         self.waiter = self.job = None
-        self._thread = None
+        self._thread: Any = None
+        self._warnings = _WarningsState()
         self._resumed, self._paused = threading.Semaphore(0), threading.Event()
         self._error_to_raise = None
 
@@ -142,7 +144,7 @@ class _Scheduler:
     def __init__(self, max_fits, max_memory, n_workers):
         self.max_fits, self.max_memory, self.n_workers = max_fits, max_memory, n_workers
         self._new = []  # heap of (-level, number, task): nested tasks first, in their order
-        self._ready = deque()
+        self._ready: deque[_Task] = deque()
         self._waiting = []  # tasks that have submitted a fit
         self._numbers = itertools.count()
         self._running = None

@@ -96,7 +96,7 @@ def test_errors_of_the_stack_are_errors_of_its_fits(monkeypatch):
     def raise_error(*arguments):
         raise MemoryError("no memory for the stack")
 
-    monkeypatch.setattr("torchmlp.training.stack.StackLoader", raise_error)
+    monkeypatch.setattr("torchmlp.training.stack_network.StackLoader", raise_error)
     with pytest.raises(MemoryError, match="no memory for the stack"):
         _fits()
 

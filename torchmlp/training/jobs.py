@@ -11,7 +11,7 @@ from sklearn import get_config
 
 from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.loop import Monitor, train
-from torchmlp.training.stack import stack_key
+from torchmlp.training.stack import is_builtin, stack_key
 
 _local = threading.local()  # submit: the function that submits the fits of this thread
 
@@ -54,11 +54,10 @@ class Job:
     def runs_user_code(self):
         """Whether training prints, or calls functions of the user, which need their own thread."""
         inputs, settings = self.inputs, self.inputs.settings
-        parts = settings.loss, *inputs.layout.activations
         return (
             bool(self.monitors or settings.verbose)
             or callable(settings.solver)
-            or not all(part.capturable for part in parts)
+            or not is_builtin(inputs)
             or (inputs.score is not None and stack_key(inputs) is None)
         )
 

@@ -21,7 +21,7 @@ class StackValidation:
 
     Parameters
     ----------
-    members : list of _MemberLoop
+    members : list of MemberLoop
         Their attribute `evaluation` receives the validation loss and the score.
     weights : Parameters
     layout : Layout
