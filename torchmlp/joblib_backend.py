@@ -239,7 +239,8 @@ class TorchMLPBackend(ParallelBackendBase):
 
     Notes
     -----
-    `n_jobs` is the number of threads that train. The default is the number of processors.
+    `n_jobs` is the number of threads that train, at most the number of processors, which is the
+    default.
     """
 
     default_n_jobs = -1
@@ -265,7 +266,9 @@ class TorchMLPBackend(ParallelBackendBase):
     def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **kwargs):
         """Prepare a `Parallel` call."""
         n_processors = cpu_count()
-        self._n_workers = max(n_processors + 1 + n_jobs, 1) if n_jobs < 0 else n_jobs
+        wanted = n_processors + 1 + n_jobs if n_jobs < 0 else n_jobs
+        # Ensembles pass the number of their tasks, which may be larger than that of processors.
+        self._n_workers = min(max(wanted, 1), n_processors)
         return super().configure(n_jobs, parallel, prefer, require, **kwargs)
 
     def start_call(self):

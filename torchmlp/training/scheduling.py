@@ -12,7 +12,10 @@ from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 
 # Above this number of multiply-adds of a step, a stack is not faster than its networks one by one.
 MAX_STEP_WORK = 1 << 21
-STACK_BYTES = 1 << 21  # size of the tensors that a step of a stack reads and writes
+# Below this number of multiply-adds of a step of all networks, two stacks on two threads are slower
+# than one: Python's lock passes from thread to thread with each call.
+MIN_PART_WORK = 1 << 18
+STACK_BYTES = 1 << 23  # size of the tensors that a step of a stack reads and writes
 MAX_STACK = 1024
 MIN_STACK = 4
 
@@ -88,7 +91,8 @@ def _units(jobs, n_workers, is_cancelled):
             yield from (partial(_train_alone, job, is_cancelled) for job in group)
             continue
         limit = max(MIN_STACK, min(STACK_BYTES // stack_bytes(group[0].inputs), MAX_STACK))
-        n_parts = min(n_workers, len(group) // MIN_STACK)
+        n_wide = max(1, len(group) * step_work(group[0].inputs) // MIN_PART_WORK)
+        n_parts = min(n_workers, len(group) // MIN_STACK, n_wide)
         for part in range(n_parts):
             members = group[part::n_parts]
             yield partial(_train_stack, members, min(len(members), limit), is_cancelled)
