@@ -21,6 +21,7 @@ from benchmarks import (
     probe,
     products,
     report,
+    searches,
 )
 from benchmarks.libraries import LIBRARIES, pytabkit, supports
 from benchmarks.machine import machine
@@ -177,7 +178,8 @@ def test_share_of_the_bare_products(dtype):
 
 def test_bfloat16_beside_float32(monkeypatch):
     monkeypatch.setattr("torchmlp.training.device.placement.MIN_WORK_FOR_BFLOAT16", 0)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    capabilities = {"avx512_bf16": True}
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities, raising=False)
     row = bfloat16.row(tiny(kind="regression", hidden=(100,)), ONCE)
     assert {*row.ratios, *row.figures} == set(bfloat16.columns(ONCE))
     scores = [row.figures[f"r2 of {dtype}"] for dtype in bfloat16.DTYPES]
@@ -205,6 +207,13 @@ def test_peak_memory():
     # scikit-learn holds the hidden layer of all rows.
     assert row.figures["MiB of scikit-learn"] > 50_000 * 100 * 4 / (1 << 20)
     assert memory.fit("torchmlp", "float64", 1000, 3)().n_iter_ == 1
+
+
+def test_searches():
+    (search,) = searches.searches(quick=True)
+    row = searches.row(search, 1)
+    assert {*row.ratios, *row.figures} == set(searches.columns(ONCE))
+    assert search.n_steps == 80 * 2 * 8
 
 
 def test_imports():

@@ -7,15 +7,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from torchmlp import _typing as t
 from torchmlp._sklearn_compat import (
+    CallbackSupportMixin,
     DocumentationLink,
     ParameterChecks,
     check_lbfgs_result,
@@ -37,7 +38,7 @@ from torchmlp.prediction import PredictionMixin
 from torchmlp.preparation import prepare
 from torchmlp.training.batches import Dataset
 from torchmlp.training.fit_state import SavedState, Settings
-from torchmlp.training.loop import train
+from torchmlp.training.jobs import Job, run
 from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.validation import (
     check_targets,
@@ -87,6 +88,24 @@ class BaseTorchMLP(
 ):
     """Base class of the multilayer perceptrons. Use the derived classes instead."""
 
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_loss_curve_: list[float] | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    t_: int
+    coefs_: list[t.Floats]
+    intercepts_: list[t.Floats]
+    n_features_in_: int
+    feature_names_in_: t.Array
+    n_iter_: int
+    n_layers_: int
+    n_outputs_: int
+    n_parameters_: int
+    out_activation_: str
+    device_: str
+
     def _suggestion(self):
         return suggestion(self)
 
@@ -95,7 +114,16 @@ class BaseTorchMLP(
         """Return the encoder of y, the encoded y, and the `Loss` for it."""
 
     @fit_context
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: t.Matrix,
+        y: t.Matrix,
+        sample_weight: t.Vector | None = None,
+        *,
+        X_val: t.Matrix | None = None,
+        y_val: t.Matrix | None = None,
+        sample_weight_val: t.Vector | None = None,
+    ) -> Self:
         """Fit the model to data matrix X and target(s) y.
 
         Parameters
@@ -218,7 +246,7 @@ class BaseTorchMLP(
         inputs, state = self._prepare(call, encoder, loss, data, validation)
         monitors = monitors_of(self, inputs, state, callbacks)
         with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
-            result = train(inputs, state, monitors)
+            result = run(Job(inputs, state, monitors))
         self._publish(inputs, state, encoder)
         return state, result
 
@@ -330,7 +358,7 @@ class BaseTorchMLP(
         return model
 
     @property
-    def history_(self):
+    def history_(self) -> Any:
         """Training history: a `skorch.history.History` with one row per epoch.
 
         Each row has the keys 'epoch', 'train_loss' and 'train_loss_best' (whether the loss is the

@@ -1,7 +1,10 @@
 """HiddenFeaturesDisplay: the functions computed by hidden units."""
 
+from typing import Any, Literal, Self
+
 import numpy as np
 
+from torchmlp import _typing as t
 from torchmlp.inspection.features import features_of_images, features_of_inputs, strongest_units
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.style import (
@@ -112,18 +115,18 @@ class HiddenFeaturesDisplay:
     def __init__(
         self,
         *,
-        values,
-        strength,
-        grid=None,
-        contributions=None,
-        intercept=None,
-        output_name="output",
-        feature_names=None,
-    ):
+        values: t.Array,
+        strength: t.Vector,
+        grid: t.Array | None = None,
+        contributions: t.Array | None = None,
+        intercept: float | None = None,
+        output_name: str = "output",
+        feature_names: t.Names | None = None,
+    ) -> None:
         self.values = values
         self.strength = strength
-        self.grid = grid
-        self.contributions = contributions
+        self.grid: Any = grid  # None for images
+        self.contributions: Any = contributions  # None unless there is one feature
         self.intercept = intercept
         self.output_name = output_name
         self.feature_names = feature_names
@@ -131,18 +134,18 @@ class HiddenFeaturesDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X=None,
+        estimator: Any,
+        X: t.Matrix | None = None,
         *,
-        layer=-1,
-        output=0,
-        image_shape=None,
-        grid_resolution=200,
-        margin=0.0,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        layer: int = -1,
+        output: int = 0,
+        image_shape: tuple[int, ...] | None = None,
+        grid_resolution: int = 200,
+        margin: float = 0.0,
+        feature_names: t.Names | None = None,
+        ax: t.AxesLike = None,
+        **kwargs: Any,
+    ) -> Self:
         """Create the display from a fitted estimator, and draw it.
 
         Parameters
@@ -209,8 +212,15 @@ class HiddenFeaturesDisplay:
         return cls(**data, feature_names=names).plot(ax, **kwargs)
 
     def plot(
-        self, ax=None, *, max_units=16, scale="layer", line_kw=None, output_kw=None, image_kw=None
-    ):
+        self,
+        ax: t.AxesLike = None,
+        *,
+        max_units: int | None = 16,
+        scale: Literal["layer", "unit"] = "layer",
+        line_kw: t.Style = None,
+        output_kw: t.Style = None,
+        image_kw: t.Style = None,
+    ) -> Self:
         """Draw the curves or images.
 
         Parameters

@@ -1,9 +1,11 @@
 """NetworkDisplay: diagram of the units and weights of a network."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 
+from torchmlp import _typing as t
 from torchmlp.inspection.geometry import RADIUS, edges, lay_out
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.style import (
@@ -85,14 +87,29 @@ class NetworkDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, *, coefs, intercepts=None, feature_names=None, output_names=None):
+    def __init__(
+        self,
+        *,
+        coefs: Sequence[t.Array],
+        intercepts: Sequence[t.Array] | None = None,
+        feature_names: t.Names | None = None,
+        output_names: t.Names | None = None,
+    ) -> None:
         self.coefs = coefs
-        self.intercepts = intercepts
+        self.intercepts: Any = intercepts  # None: no biases to draw
         self.feature_names = feature_names
         self.output_names = output_names
 
     @classmethod
-    def from_estimator(cls, estimator, *, feature_names=None, output_names=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        feature_names: t.Names | None = None,
+        output_names: t.Names | None = None,
+        ax: t.Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Create the display from a fitted estimator, and draw it.
 
         Parameters
@@ -141,17 +158,17 @@ class NetworkDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: t.Axes | None = None,
         *,
-        orientation="horizontal",
-        bias=True,
-        max_units=16,
-        scale="layer",
-        legend=True,
-        edge_kw=None,
-        neuron_kw=None,
-        text_kw=None,
-    ):
+        orientation: Literal["horizontal", "vertical"] = "horizontal",
+        bias: bool = True,
+        max_units: int | None = 16,
+        scale: Literal["layer", "network"] = "layer",
+        legend: bool = True,
+        edge_kw: t.Style = None,
+        neuron_kw: t.Style = None,
+        text_kw: t.Style = None,
+    ) -> Self:
         """Draw the diagram.
 
         Parameters

@@ -11,6 +11,7 @@ from torchmlp.training import lbfgs
 from torchmlp.training.divergence import divergence_advice
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
+from torchmlp.training.progress_log import line_writer, log_end, log_start
 from torchmlp.training.stochastic import EpochTrainer
 from torchmlp.training.threads import n_threads
 
@@ -64,6 +65,11 @@ def _hooks(monitors, inputs, state):
     }
 
 
+def _monitor_name(hook):
+    """Return the name of the class of a monitor, given one of its hooks."""
+    return type(hook.func.__self__).__name__
+
+
 def train(inputs, state, monitors=()):
     """Train the weights of a state.
 
@@ -86,7 +92,7 @@ def train(inputs, state, monitors=()):
     ValueError
         If training diverges.
     """
-    loop, result = _Loop(inputs, state, monitors), None
+    loop, result = Loop(inputs, state, monitors), None
     with ExitStack() as stack:
         for monitor in reversed(monitors):
             stack.callback(monitor.close)
@@ -95,12 +101,13 @@ def train(inputs, state, monitors=()):
             run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
             result = run()
         except KeyboardInterrupt:
-            state.pending_warnings.append(("Training interrupted by user.", UserWarning))
+            loop.stop_reason = "Training interrupted by user."
+            state.pending_warnings.append((loop.stop_reason, UserWarning))
         loop.end()
     return result
 
 
-class _Loop:
+class Loop:
     """The training loop of one fit."""
 
     def __init__(self, inputs, state, monitors):
@@ -110,16 +117,20 @@ class _Loop:
         # None if no monitor needs it, so that the device is not synchronized after each block.
         watched = self.hooks["on_block_end"]
         self.on_block_end = partial(self._call_hooks, "on_block_end") if watched else None
+        self.write_line = line_writer(inputs.settings.verbose)
+        self.stop_reason = ""
 
     def _call_hooks(self, name):
         """Call a hook of all monitors. Return whether one of them stops training."""
-        stops = [hook() for hook in self.hooks[name]]
-        return any(stops)
+        stopping = [hook for hook in self.hooks[name] if hook()]
+        if stopping:
+            self.stop_reason = f"Stopped by {', '.join(map(_monitor_name, stopping))}."
+        return bool(stopping)
 
     def begin(self):
         state = self.state
         if self.inputs.monitors_score:
-            state.keep_best()
+            self.keep_best()
             if state.progress.best_validation_score is not None:
                 # A warm start may have other validation data: score the weights again, and reset
                 # the count.
@@ -127,6 +138,7 @@ class _Loop:
                 state.progress.best_validation_score = score if math.isfinite(score) else -math.inf
                 state.progress.no_improvement_count = 0
         self._call_hooks("on_train_begin")
+        log_start(self.inputs)
 
     def run_epochs(self):
         """Train epoch by epoch with a stochastic solver."""
@@ -136,6 +148,12 @@ class _Loop:
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
                     return
+        self.reach_max_iter()
+
+    def reach_max_iter(self):
+        """Warn that training ends before convergence."""
+        settings = self.inputs.settings
+        self.stop_reason = f"Maximum iterations ({settings.max_iter}) reached."
         if not (self.inputs.incremental or self.state.schedule.planned):
             reached = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
@@ -153,7 +171,10 @@ class _Loop:
                 self.before_epoch()
             return stop
 
-        return lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
+        result = lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
+        if result is not None:
+            self.stop_reason = str(result.message)
+        return result
 
     def before_epoch(self):
         self.state.progress.begin_epoch()
@@ -161,27 +182,35 @@ class _Loop:
 
     def after_epoch(self, loss, n_rows):
         """Record and validate an epoch, and call the monitors. Return whether to stop training."""
-        state, progress, verbose = self.state, self.state.progress, self.inputs.settings.verbose
+        state, progress = self.state, self.state.progress
         progress.record_epoch(loss, n_rows)
-        if verbose:
-            print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
+        if self.write_line is not None:
+            self.write_line(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
         is_best = self._compare_with_best()
         stop = self._call_hooks("on_epoch_end")
         if is_best:
-            state.keep_best()  # after the monitors, which may change the weights
+            self.keep_best()  # after the monitors, which may change the weights
         state.schedule.epoch_ends(progress.n_iter, progress.t)
         return self._check_stopping_criteria() or stop
+
+    def evaluate(self):
+        """Return the validation loss, and the validation score or None. See `evaluate`."""
+        return evaluate(self.inputs, self.state)
+
+    def keep_best(self):
+        """Save the weights as the best weights."""
+        self.state.keep_best()
 
     def _compare_with_best(self):
         """Evaluate the validation data. Return whether their score is the best so far."""
         inputs, progress, settings = self.inputs, self.state.progress, self.inputs.settings
         if inputs.validation is not None:
-            loss, score = evaluate(inputs, self.state)
+            loss, score = self.evaluate()
             progress.record_validation_loss(loss)
             if score is not None:
                 progress.record_score(score)
-                if settings.verbose:
-                    print(f"Validation score: {score:f}")
+                if self.write_line is not None:
+                    self.write_line(f"Validation score: {score:f}")
                 return progress.compare_score(settings.tol)
         if not settings.uses_lbfgs:  # L-BFGS has its own stopping criterion
             progress.compare_loss(settings.tol)
@@ -191,6 +220,7 @@ class _Loop:
         """Return whether training diverged, or a stopping criterion of scikit-learn is met."""
         state, progress, schedule = self.state, self.state.progress, self.state.schedule
         if state.diverged():
+            self.stop_reason = f"Training diverged in epoch {progress.n_iter}."
             if self.inputs.monitors_score:
                 kept = "the weights with the best validation score are kept."
                 diverged = f"Training diverged in epoch {progress.n_iter}; {kept}"
@@ -202,22 +232,21 @@ class _Loop:
         if schedule.planned or progress.no_improvement_count <= patience:
             return False
         stop, consequence = schedule.plateau()
-        self._log_no_improvement(consequence)
-        if not stop:
+        what = "Validation score" if self.inputs.monitors_score else "Training loss"
+        line = (
+            f"{what} did not improve more than tol={self.inputs.settings.tol:f} for "
+            f"{patience:.0f} consecutive epochs. {consequence}"
+        )
+        if self.write_line is not None:
+            self.write_line(line)
+        if stop:
+            self.stop_reason = line
+        else:
             progress.no_improvement_count = 0
         return stop
 
-    def _log_no_improvement(self, consequence):
-        settings = self.inputs.settings
-        if settings.verbose:
-            what = "Validation score" if self.inputs.monitors_score else "Training loss"
-            print(
-                f"{what} did not improve more than tol={settings.tol:f} for "
-                f"{settings.n_iter_no_change:.0f} consecutive epochs. {consequence}"
-            )
-
     def end(self):
-        """Restore the best weights, call the monitors, and check that the weights are finite."""
+        """Restore the best weights, call the monitors, check the weights, and log the end."""
         state, progress = self.state, self.state.progress
         state.restore_best()
         progress.discard_unfinished_epoch()
@@ -232,10 +261,13 @@ class _Loop:
                 "values and need to be preprocessed. Training diverged in epoch "
                 f"{len(progress.loss_curve)} (loss {progress.loss}). {advice}"
             )
+        log_end(self.inputs, state, self.stop_reason)
 
     def _divergence_message(self):
         """Return a warning for a fit that diverged but has finite weights, or an empty string."""
         progress = self.state.progress
+        if not progress.n_iter and progress.loss is not None and not math.isfinite(progress.loss):
+            return f"The loss of the initial weights is {progress.loss}."
         if self.inputs.monitors_score:
             if progress.best_validation_score == -math.inf:
                 return "No validation score was finite; the initial weights are kept."
