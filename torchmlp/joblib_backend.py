@@ -125,7 +125,10 @@ class _Task:
         """Submit a fit and wait until it is trained."""
         self.job = job
         self.scheduler.submit_job(self)
-        self.pause()
+        try:
+            self.pause()
+        finally:
+            self.job = None  # releases its data
 
 
 class _Scheduler:
@@ -231,9 +234,10 @@ class TorchMLPBackend(ParallelBackendBase):
     ----------
     max_fits : int, default=512
         Maximum number of fits that wait to be trained together.
-    max_memory : int, default=1 << 30
+    max_memory : int, default=1 << 28
         Maximum size, in bytes, of the training data of the fits that wait. The data of one fit may
-        be larger.
+        be larger. Other arrays that a task holds, such as its copy of X before preprocessing, are
+        not counted.
     nesting_level, inner_max_num_threads
         See `joblib.parallel.ParallelBackendBase`.
 
@@ -250,7 +254,7 @@ class TorchMLPBackend(ParallelBackendBase):
     supports_sharedmem = False
 
     def __init__(
-        self, nesting_level=None, inner_max_num_threads=None, max_fits=512, max_memory=1 << 30
+        self, nesting_level=None, inner_max_num_threads=None, max_fits=512, max_memory=1 << 28
     ):
         super().__init__(nesting_level, inner_max_num_threads)
         self.max_fits, self.max_memory = max_fits, max_memory
@@ -300,9 +304,11 @@ class TorchMLPBackend(ParallelBackendBase):
             while not out.is_done:
                 out.waiter = current
                 current.pause()
-        if out.error is not None:
-            raise out.error
-        return out.result
+        result, error = out.result, out.error
+        out.result = out.error = None
+        if error is not None:
+            raise error
+        return result
 
     def abort_everything(self, ensure_ready=True):
         """End the tasks of the current call."""
