@@ -16,6 +16,7 @@ from benchmarks import (
     predictions,
     products,
     report,
+    searches,
 )
 from benchmarks.machine import ROOT, machine, summary, versions
 from benchmarks.measure import Plan
@@ -29,15 +30,17 @@ SECTIONS = {
     "predictions": predictions,
     "memory": memory,
     "imports": imports,
+    "searches": searches,
     "deployment": deployment,
     "devices": devices,
 }
 # Section -> page with its table, and columns of the table.
 PAGES = {
     "fits": (ROOT / "docs" / "benchmarks.md", list(fits.RATIOS)),
+    "searches": (ROOT / "docs" / "guide" / "many_fits.md", None),
     "deployment": (ROOT / "docs" / "guide" / "deployment.md", None),
 }
-NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports", "deployment"}, {"devices"}
+NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports", "deployment", "searches"}, {"devices"}
 BUSY = 0.5  # load average above which a warning is printed
 
 

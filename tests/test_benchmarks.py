@@ -21,6 +21,7 @@ from benchmarks import (
     probe,
     products,
     report,
+    searches,
 )
 from benchmarks.libraries import LIBRARIES, pytabkit, supports
 from benchmarks.machine import machine
@@ -206,6 +207,13 @@ def test_peak_memory():
     # scikit-learn holds the hidden layer of all rows.
     assert row.figures["MiB of scikit-learn"] > 50_000 * 100 * 4 / (1 << 20)
     assert memory.fit("torchmlp", "float64", 1000, 3)().n_iter_ == 1
+
+
+def test_searches():
+    (search,) = searches.searches(quick=True)
+    row = searches.row(search, 1)
+    assert {*row.ratios, *row.figures} == set(searches.columns(ONCE))
+    assert search.n_steps == 80 * 2 * 8
 
 
 def test_imports():

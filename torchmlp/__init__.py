@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from torchmlp import joblib_backend as joblib_backend  # registers the backend
 from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.regressor import TorchMLPRegressor
 

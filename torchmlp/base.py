@@ -38,7 +38,7 @@ from torchmlp.prediction import PredictionMixin
 from torchmlp.preparation import prepare
 from torchmlp.training.batches import Dataset
 from torchmlp.training.fit_state import SavedState, Settings
-from torchmlp.training.loop import train
+from torchmlp.training.jobs import Job, run
 from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.validation import (
     check_targets,
@@ -246,7 +246,7 @@ class BaseTorchMLP(
         inputs, state = self._prepare(call, encoder, loss, data, validation)
         monitors = monitors_of(self, inputs, state, callbacks)
         with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
-            result = train(inputs, state, monitors)
+            result = run(Job(inputs, state, monitors))
         self._publish(inputs, state, encoder)
         return state, result
 

@@ -79,8 +79,80 @@ def _single_classes(codes, inverse_transform):
     return inverse_transform(found[counts == 1][:, None]).tolist()
 
 
+class DefaultScore:
+    """The accuracy of a classifier, or R² of a regressor. See `FitInputs.score`.
+
+    Parameters
+    ----------
+    encoder : ClassEncoder or ValueEncoder
+    y, sample_weight : ndarray
+        Encoded targets and sample weights of the validation data.
+    """
+
+    def __init__(self, encoder, y, sample_weight):
+        self.encoder = encoder
+        self.y = y
+        self.sample_weight = sample_weight
+        self.stack_key = encoder.score_key
+
+    def __call__(self, raw, loss, model):
+        return float(self.encoder.score(self.y, raw, self.sample_weight))
+
+    def of_stack(self, y, raw, sample_weight, losses):
+        """Return the score of each network of a stack."""
+        return self.encoder.score(y, raw, sample_weight)
+
+
+class NegativeLoss:
+    """The negative loss. See `FitInputs.score`."""
+
+    stack_key = "loss"
+
+    def __call__(self, raw, loss, model):
+        return -loss
+
+    def of_stack(self, y, raw, sample_weight, losses):
+        """Return the score of each network of a stack."""
+        return -losses
+
+
+class ScorerOutput:
+    """The output of a scorer of scikit-learn. See `FitInputs.score`.
+
+    Parameters
+    ----------
+    estimator : BaseTorchMLP
+        Its parameter `scoring` is the scorer.
+    X, targets : ndarray
+        Validation data, with the targets as they were passed to `fit`.
+    sample_weight : ndarray or None
+    """
+
+    stack_key = "scorer"
+
+    def __init__(self, estimator, X, targets, sample_weight):
+        self.scoring = estimator.scoring
+        self.scorer = check_scoring(estimator, estimator.scoring)
+        self.X = X
+        self.targets = targets
+        weighted = sample_weight is not None and takes_weights(self.scorer)
+        self.options = {"sample_weight": sample_weight} if weighted else {}
+
+    def __call__(self, raw, loss, model):
+        fitted = model()
+        try:
+            value = self.scorer(fitted, self.X, self.targets, **self.options)
+        except Exception as error:
+            raise ValueError(
+                f"scoring={self.scoring!r} failed on the validation data: "
+                f"{type(error).__name__}: {str(error).rstrip('.')}. It is called as "
+                "scoring(estimator, X, y)."
+            ) from error
+        return _as_number(value, self.scoring)
+
+
 def score_to_monitor(estimator, encoder, validation):
-    """Return `FitInputs.score`, the function that computes the validation score.
+    """Return `FitInputs.score`, which computes the validation score.
 
     Parameters
     ----------
@@ -89,35 +161,12 @@ def score_to_monitor(estimator, encoder, validation):
     encoder : ClassEncoder or ValueEncoder
     validation : Dataset
     """
-    X, y, sample_weight = validation.X, validation.y, validation.sample_weight
-
-    def default_score(raw, loss, model):
-        return encoder.score(y, raw, sample_weight)
-
-    def negative_loss(raw, loss, model):
-        return -loss
-
+    y, sample_weight = validation.y, validation.sample_weight
     if estimator.scoring is None:
-        return default_score
+        return DefaultScore(encoder, y, sample_weight)
     if estimator.scoring == "loss":
-        return negative_loss
-    scorer, targets = check_scoring(estimator, estimator.scoring), encoder.inverse_transform(y)
-    weighted = sample_weight is not None and takes_weights(scorer)
-    options = {"sample_weight": sample_weight} if weighted else {}
-
-    def score_of_scorer(raw, loss, model):
-        fitted = model()
-        try:
-            value = scorer(fitted, X, targets, **options)
-        except Exception as error:
-            raise ValueError(
-                f"scoring={estimator.scoring!r} failed on the validation data: "
-                f"{type(error).__name__}: {str(error).rstrip('.')}. It is called as "
-                "scoring(estimator, X, y)."
-            ) from error
-        return _as_number(value, estimator.scoring)
-
-    return score_of_scorer
+        return NegativeLoss()
+    return ScorerOutput(estimator, validation.X, encoder.inverse_transform(y), sample_weight)
 
 
 def _as_number(score, scoring):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import unique_labels
 
 from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES
@@ -105,21 +104,38 @@ class ClassEncoder:
 
     def _codes(self, raw):
         if self.multiclass:
-            return raw.argmax(axis=1)
+            return raw.argmax(axis=-1)
         # With a single class, the output has no effect on the prediction.
-        return np.minimum(raw[:, 0] > 0, len(self.classes) - 1)
+        return np.minimum(raw[..., 0] > 0, len(self.classes) - 1)
 
     def stratify(self, encoded):
         """Return the class codes for a stratified split, or None for a multilabel target."""
         return None if self.multilabel else encoded
 
+    @property
+    def score_key(self):
+        """Key that is equal for encoders with the same function `score`."""
+        return self.multiclass, self.multilabel, len(self.classes)
+
     def score(self, encoded, raw, sample_weight):
-        """Return the (subset) accuracy, or NaN if an output is not finite."""
-        if not np.isfinite(raw).all():
-            return np.nan
+        """Return the (subset) accuracy, or NaN if an output is not finite.
+
+        Parameters
+        ----------
+        encoded : array of shape (*stack, n_samples, n_outputs) or (*stack, n_samples, 1)
+        raw : array of shape (*stack, n_samples, n_outputs)
+        sample_weight : array of shape (*stack, n_samples) or None
+
+        Returns
+        -------
+        array of shape (*stack,)
+        """
         if self.multilabel:
-            return accuracy_score(encoded, raw > 0, sample_weight=sample_weight)
-        return accuracy_score(encoded[:, 0], self._codes(raw), sample_weight=sample_weight)
+            correct = ((raw > 0) == encoded).all(-1)
+        else:
+            correct = self._codes(raw) == encoded[..., 0]
+        accuracy = np.average(correct, axis=-1, weights=sample_weight)
+        return np.where(np.isfinite(raw).all((-2, -1)), accuracy, np.nan)
 
 
 class ValueEncoder:
@@ -170,9 +186,28 @@ class ValueEncoder:
     def stratify(self, encoded):
         """Return None: the validation split of a regressor is not stratified."""
 
+    @property
+    def score_key(self):
+        """Key that is equal for encoders with the same function `score`."""
+        return self.out_activation
+
     def score(self, encoded, raw, sample_weight):
-        """Return R² averaged over the outputs, or NaN if a prediction is not finite."""
+        """Return R² averaged over the outputs, or NaN if a prediction is not finite.
+
+        It equals `sklearn.metrics.r2_score`, which does not accept stacks. See `ClassEncoder.score`
+        for the shapes.
+        """
         outputs = activate_outputs(raw.copy(), self.out_activation)
-        if not np.isfinite(outputs).all():
-            return np.nan
-        return r2_score(encoded, outputs, sample_weight=sample_weight)
+        weights = 1.0 if sample_weight is None else sample_weight[..., None]
+        mean = np.average(
+            encoded,
+            axis=-2,
+            weights=None if sample_weight is None else np.broadcast_to(weights, encoded.shape),
+            keepdims=True,
+        )
+        with np.errstate(all="ignore"):
+            residual = (weights * (encoded - outputs) ** 2).sum(-2)
+            total = (weights * (encoded - mean) ** 2).sum(-2)
+            r2 = 1 - residual / total
+        r2 = np.where(total == 0, np.where(residual == 0, 1.0, 0.0), r2).mean(-1)
+        return np.where(np.isfinite(outputs).all((-2, -1)), r2, np.nan)

@@ -40,7 +40,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
           targets, and returns a tensor of shape (n_samples,). It is differentiated by autograd. In
           the first batch, its values and gradient must be finite, and it must depend on the raw
           outputs. The gradient may be zero for a batch, as for a hinge loss, but not for all
-          outputs
+          outputs. An error is raised if the loss compares each output with the targets of all
+          samples, because shapes (n_samples,) and (n_samples, 1) were broadcast
 
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units in each hidden layer. ``()`` gives a linear model, an int one hidden layer.

@@ -33,6 +33,9 @@ class Activation:
         Whether the backward pass needs z. Otherwise f(z) overwrites z.
     capturable : bool
         Whether the operations can be captured in a CUDA graph. See `Loss.capturable`.
+    describe_not_finite : callable (z) -> str, or None
+        Describes an element of z for which a user-defined f or its derivative is not finite.
+        Returns an empty string if there is none. None for the other functions.
     """
 
     forward: Callable[[torch.Tensor, torch.Tensor], list[Call]]
@@ -41,6 +44,7 @@ class Activation:
     onnx: Callable[[Any, str], str] | None = None
     needs_input: bool = False
     capturable: bool = True
+    describe_not_finite: Callable[[torch.Tensor], str] | None = None
 
 
 _aten = torch.ops.aten
@@ -271,4 +275,21 @@ def autograd_activation(function):
         partial(Apply, function),
         needs_input=True,
         capturable=False,
+        describe_not_finite=partial(_describe_not_finite, function),
     )
+
+
+def _describe_not_finite(function, z):
+    with torch.inference_mode(False), torch.enable_grad():
+        z = z.clone().requires_grad_()
+        values = function(z)
+        (derivatives,) = torch.autograd.grad(values.sum(), z)
+    for has, numbers in (("returned values", values), ("has derivatives", derivatives)):
+        wrong = ~numbers.isfinite()
+        if wrong.any():
+            return (
+                f"activation={function!r} {has} that are not finite for finite inputs, "
+                f"for example {numbers[wrong][0].item():.3g} for {z[wrong][0].item():.3g}. Check "
+                "it for divisions by zero and for logarithms and roots of invalid values."
+            )
+    return ""

@@ -93,6 +93,7 @@ class Backprop:
         self._hidden_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._penalised = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
+        self._alphas: torch.Tensor | None = None  # alpha of each coefficient, see `_bind_decay`
         self._layers = self._operands.layers
         self._gradients = self._operands_gradient.layers
 
@@ -133,7 +134,9 @@ class Backprop:
         if self.layout.mixed:
             calls.append(partial(self.gradient.flat.copy_, self._operands_gradient.flat))
         if self._penalised:
-            calls += self._bind_penalty(batch) + ([] if fused else self._bind_decay(batch))
+            calls += self.weights.bind_squared_norm(batch.penalty) + (
+                [] if fused else self._bind_decay(batch)
+            )
         calls += self.on_grad_computed
         if self.max_grad_norm is not None:
             calls.append(self._clip_gradient)
@@ -145,25 +148,20 @@ class Backprop:
 
     def _bind_decay(self, batch):
         """Bind gradient += alpha / (weight of the batch) * coefficients."""
-        weights, gradient, inverse = self.weights, self.gradient, batch.inverse_weight
-        if not weights.stack:
-            add = gradient.coefficients.addcmul_
-            return [partial(add, weights.coefficients, inverse, value=self.alpha)]
-        decay = torch.empty_like(inverse)
-        return [
-            partial(torch.mul, inverse, self.alpha, out=decay),
-            *(
-                partial(out.addcmul_, coefs, decay[:, None, None])
-                for out, coefs in zip(gradient.coefs, weights.coefs, strict=True)
-            ),
-        ]
+        coefficients, inverse = self.weights.coefficients, batch.inverse_weight
+        add = self.gradient.coefficients.addcmul_
+        if not self.weights.stack:
+            return [partial(add, coefficients, inverse, value=self.alpha)]
+        if batch.row_weights is None:
+            if self._alphas is None:
+                self._alphas = self.weights.expand(self.alpha)[: len(coefficients)]
+            return [partial(add, coefficients, self._alphas, value=1.0 / len(batch))]
 
-    def _bind_penalty(self, batch):
-        """Bind batch.penalty = the squared norm of the coefficients."""
-        if self.weights.stack:
-            return [lambda: batch.penalty.copy_(self.weights.squared_norms(self.weights.coefs))]
-        coefficients = self.weights.coefficients
-        return [partial(torch.dot, coefficients, coefficients, out=batch.penalty)]
+        def add_decay():
+            decay = self.weights.expand(inverse * self.alpha)
+            add(coefficients, decay[: len(coefficients)])
+
+        return [add_decay]
 
     def _clip_gradient(self):
         gradient = self.gradient
@@ -171,7 +169,7 @@ class Backprop:
             norm = gradient.flat.norm()
             gradient.flat.mul_((self.max_grad_norm / norm).clamp_max(1.0))
             return
-        norms = gradient.squared_norms(gradient.views).sqrt_()
+        norms = gradient.squared_norms().sqrt_()
         factors = (self.max_grad_norm / norms).clamp_max(1.0)
         for view, factor in zip(gradient.views, gradient.per_member(factors), strict=True):
             view.mul_(factor)

@@ -92,12 +92,11 @@ def train(inputs, state, monitors=()):
     ValueError
         If training diverges.
     """
-    loop, result = _Loop(inputs, state, monitors), None
+    loop, result = Loop(inputs, state, monitors), None
     with ExitStack() as stack:
         for monitor in reversed(monitors):
             stack.callback(monitor.close)
         loop.begin()
-        log_start(inputs)
         try:
             run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
             result = run()
@@ -105,11 +104,10 @@ def train(inputs, state, monitors=()):
             loop.stop_reason = "Training interrupted by user."
             state.pending_warnings.append((loop.stop_reason, UserWarning))
         loop.end()
-    log_end(inputs, state, loop.stop_reason)
     return result
 
 
-class _Loop:
+class Loop:
     """The training loop of one fit."""
 
     def __init__(self, inputs, state, monitors):
@@ -132,7 +130,7 @@ class _Loop:
     def begin(self):
         state = self.state
         if self.inputs.monitors_score:
-            state.keep_best()
+            self.keep_best()
             if state.progress.best_validation_score is not None:
                 # A warm start may have other validation data: score the weights again, and reset
                 # the count.
@@ -140,6 +138,7 @@ class _Loop:
                 state.progress.best_validation_score = score if math.isfinite(score) else -math.inf
                 state.progress.no_improvement_count = 0
         self._call_hooks("on_train_begin")
+        log_start(self.inputs)
 
     def run_epochs(self):
         """Train epoch by epoch with a stochastic solver."""
@@ -149,6 +148,11 @@ class _Loop:
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
                     return
+        self.reach_max_iter()
+
+    def reach_max_iter(self):
+        """Warn that training ends before convergence."""
+        settings = self.inputs.settings
         self.stop_reason = f"Maximum iterations ({settings.max_iter}) reached."
         if not (self.inputs.incremental or self.state.schedule.planned):
             reached = (
@@ -185,15 +189,23 @@ class _Loop:
         is_best = self._compare_with_best()
         stop = self._call_hooks("on_epoch_end")
         if is_best:
-            state.keep_best()  # after the monitors, which may change the weights
+            self.keep_best()  # after the monitors, which may change the weights
         state.schedule.epoch_ends(progress.n_iter, progress.t)
         return self._check_stopping_criteria() or stop
+
+    def evaluate(self):
+        """Return the validation loss, and the validation score or None. See `evaluate`."""
+        return evaluate(self.inputs, self.state)
+
+    def keep_best(self):
+        """Save the weights as the best weights."""
+        self.state.keep_best()
 
     def _compare_with_best(self):
         """Evaluate the validation data. Return whether their score is the best so far."""
         inputs, progress, settings = self.inputs, self.state.progress, self.inputs.settings
         if inputs.validation is not None:
-            loss, score = evaluate(inputs, self.state)
+            loss, score = self.evaluate()
             progress.record_validation_loss(loss)
             if score is not None:
                 progress.record_score(score)
@@ -234,7 +246,7 @@ class _Loop:
         return stop
 
     def end(self):
-        """Restore the best weights, call the monitors, and check that the weights are finite."""
+        """Restore the best weights, call the monitors, check the weights, and log the end."""
         state, progress = self.state, self.state.progress
         state.restore_best()
         progress.discard_unfinished_epoch()
@@ -249,10 +261,13 @@ class _Loop:
                 "values and need to be preprocessed. Training diverged in epoch "
                 f"{len(progress.loss_curve)} (loss {progress.loss}). {advice}"
             )
+        log_end(self.inputs, state, self.stop_reason)
 
     def _divergence_message(self):
         """Return a warning for a fit that diverged but has finite weights, or an empty string."""
         progress = self.state.progress
+        if not progress.n_iter and progress.loss is not None and not math.isfinite(progress.loss):
+            return f"The loss of the initial weights is {progress.loss}."
         if self.inputs.monitors_score:
             if progress.best_validation_score == -math.inf:
                 return "No validation score was finite; the initial weights are kept."

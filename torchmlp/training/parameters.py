@@ -1,6 +1,7 @@
 """The weights of a network in one flat tensor, with views for each layer."""
 
 import math
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -79,6 +80,7 @@ class Parameters:
             self.coefs[0] = pieces[0].view(shapes[0])
         self.intercepts = [piece.view(*stack, -1) for piece in pieces[len(shapes) :]]
         self.coefficients = self.flat[: sum(sizes)]
+        self._member_of: torch.Tensor | None = None  # the network of each parameter, see `expand`
 
     @property
     def views(self):
@@ -104,10 +106,44 @@ class Parameters:
         """
         return [values[(...,) + (None,) * (view.ndim - len(self.stack))] for view in self.views]
 
-    def squared_norms(self, views):
-        """Return the sum of squares of some of the `views`, as a tensor of shape (*stack,)."""
+    def expand(self, values):
+        """Repeat the entry of each network for all of its parameters.
+
+        Parameters
+        ----------
+        values : tensor of shape (n_members,)
+
+        Returns
+        -------
+        tensor of shape (n_parameters,)
+            It has the layout of `flat`.
+        """
+        if self._member_of is None:
+            self._member_of = torch.empty_like(self.flat, dtype=torch.int64)
+            members = torch.arange(*self.stack, device=self.flat.device)
+            views = self.views_of(self._member_of)
+            for view, index in zip(views, self.per_member(members), strict=True):
+                view.copy_(index.expand_as(view))
+        return values.index_select(0, self._member_of)
+
+    def bind_squared_norm(self, out):
+        """Bind out = sum of squares of the coefficients, a tensor of shape (*stack,)."""
+        if not self.stack:
+            return [partial(torch.dot, self.coefficients, self.coefficients, out=out)]
+        # As products of a row and a column for each layer, which need no temporary memory.
+        sizes = [coefs.numel() for coefs in self.coefs]
+        pieces = [piece.view(*self.stack, 1, -1) for piece in self.coefficients.split(sizes)]
+        total = out.view(*self.stack, 1, 1)
+        first, *others = ((piece, piece.mT) for piece in pieces)
+        return [
+            partial(torch.bmm, *first, out=total),
+            *(partial(torch.baddbmm, total, *pair, out=total) for pair in others),
+        ]
+
+    def squared_norms(self):
+        """Return the sum of squares of all parameters, a tensor of shape (*stack,)."""
         start = len(self.stack)
-        return sum(view.square().flatten(start).sum(start) for view in views)
+        return sum(view.square().flatten(start).sum(start) for view in self.views)
 
     def torch_views(self):
         """Return views of the weights in the shapes of torch modules.
@@ -126,19 +162,20 @@ class Parameters:
         The saved state uses this order, because the memory order of a later fit may be different:
         it depends on the dtype and on whether X is sparse.
         """
-        views = self._views_of(vector.detach().cpu().clone())
+        views = self.views_of(vector.detach().cpu().clone())
         return torch.cat([view.reshape(-1) for view in views]).numpy()
 
     def from_row_major(self, array):
         """Inverse of `to_row_major`. The vector that is returned is on the CPU."""
         row_major = torch.from_numpy(np.array(array))
         vector = torch.empty_like(row_major)
-        views = self._views_of(vector)
+        views = self.views_of(vector)
         for view, piece in zip(views, row_major.split([v.numel() for v in views]), strict=True):
             view.copy_(piece.view(view.shape))
         return vector
 
-    def _views_of(self, vector):
+    def views_of(self, vector):
+        """Return views of a vector with the layout of `flat`, in the order of `views`."""
         return [
             vector.as_strided(view.shape, view.stride(), view.storage_offset())
             for view in self.views

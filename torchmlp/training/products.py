@@ -33,13 +33,15 @@ class DenseInput:
     def affine(self, coefs, intercepts, out):
         """Bind out = rows @ coefs + intercepts."""
         if coefs.ndim == 3:
-            return [partial(torch.baddbmm, intercepts.unsqueeze(1), self.rows, coefs, out=out)]
+            return _stacked(torch.baddbmm, [intercepts.unsqueeze(1)], self.rows, coefs, out)
         return [partial(torch.addmm, intercepts, self.rows, coefs, out=out)]
 
     def coefs_gradient(self, delta, coefs, decay, scale, out):
         """Bind out = scale * rows.T @ delta + decay * coefs."""
-        product = torch.baddbmm if coefs.ndim == 3 else torch.addmm
-        return [partial(product, coefs, self.transposed, delta, beta=decay, alpha=scale, out=out)]
+        factors = {"beta": decay, "alpha": scale}
+        if coefs.ndim == 3:
+            return _stacked(torch.baddbmm, [coefs], self.transposed, delta, out, **factors)
+        return [partial(torch.addmm, coefs, self.transposed, delta, out=out, **factors)]
 
 
 class SparseInput:
@@ -91,8 +93,21 @@ def intercepts_gradient(delta, row_scales, out):
 
 def input_gradient(delta, coefs, out):
     """Bind out = delta @ coefs.T, the derivative with respect to the input of the layer."""
-    product = torch.bmm if delta.ndim == 3 else torch.mm
-    return [partial(product, delta, coefs.mT, out=out)]
+    if delta.ndim == 3:
+        return _stacked(torch.bmm, [], delta, coefs.mT, out)
+    return [partial(torch.mm, delta, coefs.mT, out=out)]
+
+
+def _stacked(product, summands, left, right, out, **factors):
+    """Bind a product of stacks of matrices.
+
+    torch computes the products one by one if `out` is in column-major order. Its transpose, which
+    is the product of the transposes, is in row-major order.
+    """
+    if out.is_contiguous():
+        return [partial(product, *summands, left, right, out=out, **factors)]
+    summands = [summand.mT for summand in summands]
+    return [partial(product, *summands, right.mT, left.mT, out=out.mT, **factors)]
 
 
 def as_tensor(array):

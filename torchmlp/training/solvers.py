@@ -16,8 +16,8 @@ class Solver:
     numbers that change from step to step, such as the learning rate with the bias correction of
     Adam. `update` changes the weights. They are separate because a CUDA graph contains only
     `update`: the factors of all steps of a block are written to device memory before the replay,
-    and `update` gets tensors. Otherwise, it gets Python numbers. For a stack of networks, the rate
-    and the factors have one entry per network.
+    and `update` gets tensors. Otherwise, it gets Python numbers. For a stack of networks with
+    different rates, the rate and the factors are arrays with one entry per network.
 
     Parameters
     ----------
@@ -31,15 +31,21 @@ class Solver:
     name: str
     decoupled_weight_decay = False  # whether `update` applies the penalty, not the gradient
     capturable = True  # whether a CUDA graph may contain the update
+    # Number of steps, if the update depends on it: an int, or an array for the networks of a stack.
+    t: Any = 0
 
     def __init__(self, settings, weights, gradient):
         self.weights = weights
         self.gradient = gradient
-        self._scaled: Any = None
+
+    @property
+    def vectors(self):
+        """State of the solver: vectors with the layout of the weights."""
+        return []
 
     def factors(self, rate):
         """Begin a step. Return the arguments of `update`."""
-        return (torch.from_numpy(rate) if self.weights.stack else rate,)
+        return (rate,)
 
     def update(self, *factors):
         """Update the weights with the gradient."""
@@ -53,16 +59,23 @@ class Solver:
         """Restore a state that `state_dict` returned."""
         raise NotImplementedError
 
-    def _times(self, vector, rate):
-        """Multiply a vector with the layout of the weights by the rate (of each network)."""
-        if rate.ndim == 0:
-            return vector * rate
-        if self._scaled is None:
-            self._scaled = self.weights.like()
-        self._scaled.flat.copy_(vector)
-        for view, factor in zip(self._scaled.views, self._scaled.per_member(rate), strict=True):
-            view.mul_(factor)
-        return self._scaled.flat
+    def _of_parameters(self, factor):
+        """Return the factor of each parameter, or a single factor if the networks share it.
+
+        Parameters
+        ----------
+        factor : float, array of shape (n_members,), or tensor of shape () or (n_members,)
+
+        Returns
+        -------
+        float, or tensor of shape () or (n_parameters,)
+        """
+        if isinstance(factor, np.ndarray):
+            flat = self.weights.flat
+            factor = torch.from_numpy(factor).to(flat.device, flat.dtype)
+        if isinstance(factor, torch.Tensor) and factor.ndim > 0:
+            return self.weights.expand(factor)
+        return factor
 
 
 class SGD(Solver):
@@ -80,10 +93,14 @@ class SGD(Solver):
         self.nesterov = settings.nesterovs_momentum
         self.velocity = torch.zeros_like(weights.flat)
 
+    @property
+    def vectors(self):
+        return [self.velocity]
+
     def update(self, rate):
         gradient = self.gradient.flat
-        if isinstance(rate, torch.Tensor):  # torch does not accept a tensor as `alpha`
-            gradient, rate = self._times(gradient, rate), 1.0
+        if not isinstance(rate, float):  # torch does not accept a tensor as `alpha`
+            gradient, rate = gradient * self._of_parameters(rate), 1.0
         velocity = self.velocity.mul_(self.momentum).add_(gradient, alpha=-rate)
         if self.nesterov:
             self.weights.flat.add_(velocity, alpha=self.momentum).add_(gradient, alpha=-rate)
@@ -114,18 +131,20 @@ class Adam(Solver):
         self.epsilon = settings.epsilon
         self.moment_1 = torch.zeros_like(weights.flat)
         self.moment_2 = torch.zeros_like(weights.flat)
-        self.t: Any = np.zeros(weights.stack) if weights.stack else 0
         # On a GPU, the fused kernel of torch accepts a rate in device memory in float32 only.
         exact = weights.flat.device.type == "cpu" or weights.flat.dtype == torch.float32
-        fused = exact and not weights.stack and hasattr(torch, "_fused_adam_")
+        fused = exact and hasattr(torch, "_fused_adam_")
         self._fused = self._bind_fused() if fused else None
 
+    @property
+    def vectors(self):
+        return [self.moment_1, self.moment_2]
+
     def factors(self, rate):
-        self.t += 1
-        if not self.weights.stack:
-            return (rate * (math.sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)),)
-        root = np.sqrt(1 - self.beta_2**self.t)
-        return (torch.from_numpy(rate * (root / (1 - self.beta_1**self.t))),)
+        self.t = self.t + 1
+        sqrt = np.sqrt if isinstance(self.t, np.ndarray) else math.sqrt  # math's is faster
+        correction = sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
+        return (rate * correction,)
 
     def _bind_fused(self):
         weights = self.weights.flat
@@ -147,7 +166,7 @@ class Adam(Solver):
         )
 
     def update(self, rate):
-        if self._fused is not None:
+        if self._fused is not None and (isinstance(rate, float) or rate.ndim == 0):
             self._fused(lr=rate)
             return
         gradient = self.gradient.flat
@@ -155,8 +174,8 @@ class Adam(Solver):
         self.moment_2.mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
         denominator = self.moment_2.sqrt().add_(self.epsilon)
         direction = torch.div(self.moment_1, denominator, out=denominator)
-        if isinstance(rate, torch.Tensor):
-            direction, rate = self._times(direction, rate), 1.0
+        if not isinstance(rate, float):
+            direction, rate = direction.mul_(self._of_parameters(rate)), 1.0
         self.weights.flat.sub_(direction, alpha=rate)
 
     def state_dict(self):
@@ -186,15 +205,12 @@ class AdamW(Adam):
         self.alpha = settings.alpha
 
     def factors(self, rate):
-        kept = 1 - rate * self.alpha
-        return (*super().factors(rate), torch.from_numpy(kept) if self.weights.stack else kept)
+        return (*super().factors(rate), 1 - rate * self.alpha)
 
     def update(self, rate, kept=1.0):
-        if self.weights.stack:
-            for coefs in self.weights.coefs:
-                coefs.mul_(kept[:, None, None])
-        else:
-            self.weights.coefficients.mul_(kept)
+        kept, coefficients = self._of_parameters(kept), self.weights.coefficients
+        of_each = isinstance(kept, torch.Tensor) and kept.ndim > 0
+        coefficients.mul_(kept[: len(coefficients)] if of_each else kept)
         super().update(rate)
 
 

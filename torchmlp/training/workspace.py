@@ -1,7 +1,7 @@
 """Shapes of a network, and memory for its values and derivatives, once per batch size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -63,6 +63,14 @@ class Layout:
         """Allocate the outputs of a batch, in the dtype of the weights."""
         n_outputs = self.layer_units[-1]
         return as_matrix(self.empty(n_rows * n_outputs), n_rows, n_outputs, self.stack)
+
+    def stacked(self, n_members):
+        """Return the layout of a stack of networks with this layout."""
+        return replace(self, stack=(n_members,))
+
+    def without_dropout(self):
+        """Return the layout for predictions."""
+        return replace(self, dropout=[0.0] * len(self.dropout))
 
 
 class HiddenLayer:

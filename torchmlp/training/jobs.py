@@ -1,0 +1,108 @@
+"""Fits that are trained at once, or submitted to a queue to be trained together with others."""
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sklearn import get_config
+
+from torchmlp.training.fit_state import FitInputs, FitState
+from torchmlp.training.loop import Monitor, train
+from torchmlp.training.stack import is_builtin, stack_key
+
+_local = threading.local()  # submit: the function that submits the fits of this thread
+
+
+@dataclass
+class Job:
+    """A fit that is ready to be trained.
+
+    Attributes
+    ----------
+    inputs : FitInputs
+    state : FitState
+    monitors : sequence of Monitor
+    result : OptimizeResult or None
+        What `torchmlp.training.loop.train` returned.
+    error : BaseException or None
+        What it raised.
+    warnings : list of warnings.WarningMessage
+        Warnings of the user's scorer, which are issued when the fit continues in its own thread.
+    config : dict
+        Configuration of scikit-learn in the thread of the fit.
+    """
+
+    inputs: FitInputs
+    state: FitState
+    monitors: Sequence[Monitor] = ()
+    result: Any = None
+    error: BaseException | None = None
+    warnings: list = field(default_factory=list)
+    config: dict = field(default_factory=dict)
+
+    def train(self, monitors=()):
+        """Train this fit alone, with additional monitors."""
+        try:
+            self.result = train(self.inputs, self.state, [*self.monitors, *monitors])
+        except Exception as error:
+            self.error = error
+
+    @property
+    def runs_user_code(self):
+        """Whether training prints, or calls functions of the user, which need their own thread."""
+        inputs, settings = self.inputs, self.inputs.settings
+        return (
+            bool(self.monitors or settings.verbose)
+            or callable(settings.solver)
+            or not is_builtin(inputs)
+            or (inputs.score is not None and stack_key(inputs) is None)
+        )
+
+    @property
+    def n_bytes(self):
+        """Size of its training and validation data in bytes."""
+        datasets = [self.inputs.data, self.inputs.validation]
+        return sum(data.n_bytes for data in datasets if data is not None)
+
+
+@contextlib.contextmanager
+def queue_of_thread(submit):
+    """Submit the fits of this thread to a queue in the `with` block.
+
+    Parameters
+    ----------
+    submit : callable (Job) -> None
+        Called instead of training. Returns when the job is trained.
+    """
+    _local.submit = submit
+    try:
+        yield
+    finally:
+        _local.submit = None
+
+
+def run(job):
+    """Train a fit at once, or through the queue of the current thread.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult or None
+        See `torchmlp.training.loop.train`.
+    """
+    submit = getattr(_local, "submit", None)
+    if submit is None or job.runs_user_code:
+        return train(job.inputs, job.state, job.monitors)
+    job.config = get_config()
+    submit(job)
+    for caught in job.warnings:
+        warnings.warn_explicit(caught.message, caught.category, caught.filename, caught.lineno)
+    if job.error is not None:
+        raise job.error
+    return job.result

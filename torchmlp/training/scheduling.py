@@ -1,0 +1,109 @@
+"""Training of many fits on several threads, those of one shape as stacks of networks."""
+
+import functools
+import os
+from collections import defaultdict, deque
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
+
+from torchmlp.training.loop import Monitor
+from torchmlp.training.stack import stack_bytes, stack_key, step_work, train_stack
+from torchmlp.training.threads import n_threads, n_threads_for, one_thread
+
+# Above this number of multiply-adds of a step, a stack is not faster than its networks one by one.
+MAX_STEP_WORK = 1 << 21
+# Below this number of multiply-adds of a step of all networks, two stacks on two threads are slower
+# than one: Python's lock passes from thread to thread with each call.
+MIN_PART_WORK = 1 << 18
+STACK_BYTES = 1 << 23  # size of the tensors that a step of a stack reads and writes
+MAX_STACK = 1024
+MIN_STACK = 4
+
+
+class _Cancellation(Monitor):
+    """Stops a fit that is trained alone when the training of all fits is cancelled."""
+
+    def __init__(self, is_cancelled):
+        self.is_cancelled = is_cancelled
+
+    def on_block_end(self, inputs, state):
+        return self.is_cancelled()
+
+
+def train_jobs(jobs, n_workers, cancelled):
+    """Train fits on several threads.
+
+    Fits of one shape are trained as stacks of networks if that is faster. The others are trained
+    one by one, beside each other.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        Each receives a result or an error.
+    n_workers : int
+        Number of threads.
+    cancelled : threading.Event
+        If it is set, training ends early. The jobs are then incomplete.
+    """
+    units = list(_units(jobs, n_workers, cancelled.is_set))
+    pending, pool = deque(units), _pool(n_workers)
+    is_single = len(units) == 1
+    workers = [pool.submit(_work, pending, is_single) for _ in range(min(n_workers, len(units)))]
+    try:
+        for worker in workers:
+            worker.result()
+    except BaseException:
+        cancelled.set()
+        pending.clear()
+        wait(workers)
+        raise
+
+
+def _work(pending, is_single):
+    """Take units of work from the left until there are none."""
+    with one_thread():
+        while pending:
+            try:
+                unit = pending.popleft()
+            except IndexError:
+                return
+            unit(is_single)
+
+
+@functools.cache
+def _pool(n_workers):
+    """Return the threads that train. They are kept, see `torchmlp.training.inference._pool`."""
+    return ThreadPoolExecutor(n_workers, thread_name_prefix="torchmlp-train")
+
+
+if hasattr(os, "register_at_fork"):  # the threads do not exist in the child
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def _units(jobs, n_workers, is_cancelled):
+    """Yield functions that train one fit or one stack."""
+    groups = defaultdict(list)
+    for job in jobs:
+        stacks = step_work(job.inputs) <= MAX_STEP_WORK
+        groups[(stacks and stack_key(job.inputs)) or id(job)].append(job)
+    for group in groups.values():
+        if len(group) < MIN_STACK:
+            yield from (partial(_train_alone, job, is_cancelled) for job in group)
+            continue
+        limit = max(MIN_STACK, min(STACK_BYTES // stack_bytes(group[0].inputs), MAX_STACK))
+        n_wide = max(1, len(group) * step_work(group[0].inputs) // MIN_PART_WORK)
+        n_parts = min(n_workers, len(group) // MIN_STACK, n_wide)
+        for part in range(n_parts):
+            members = group[part::n_parts]
+            yield partial(_train_stack, members, min(len(members), limit), is_cancelled)
+
+
+def _train_alone(job, is_cancelled, uses_all_threads):
+    inputs = job.inputs
+    number = n_threads_for(inputs.largest_product, inputs.layout.dtype) if uses_all_threads else 1
+    with n_threads(number):
+        job.train([_Cancellation(is_cancelled)])
+
+
+def _train_stack(jobs, n_places, is_cancelled, uses_all_threads):
+    train_stack(jobs, n_places, is_cancelled)

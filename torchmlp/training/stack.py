@@ -1,0 +1,233 @@
+"""Training of several fits as one stack of networks of one shape."""
+
+from collections import deque
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from torchmlp.training.loop import Loop
+from torchmlp.training.solvers import SOLVERS
+from torchmlp.training.stack_batches import StackData
+from torchmlp.training.stack_network import StackNetwork, TrainingCancelled
+
+# Settings that the networks of a stack have in common. They may differ in the others.
+SHARED_SETTINGS = "loss", "solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"
+
+# A network is rebuilt without the members that have ended when they are more than one in this many.
+MIN_DONE_SHARE = 8
+
+
+def stack_key(inputs):
+    """Return a hashable key, which is equal for fits that can be trained as one stack.
+
+    Parameters
+    ----------
+    inputs : FitInputs
+
+    Returns
+    -------
+    tuple or None
+        None if the fit has to be trained alone, because of L-BFGS, sparse X, mixed precision or
+        functions of the user.
+    """
+    settings, layout, data = inputs.settings, inputs.layout, inputs.data
+    if (
+        settings.solver not in SOLVERS
+        or not is_builtin(inputs)
+        or not isinstance(data.X, np.ndarray)
+        or layout.mixed
+    ):
+        return None
+    validation = inputs.validation
+    return (
+        *(getattr(settings, name) for name in SHARED_SETTINGS),
+        settings.max_grad_norm is None,
+        layout.layer_units,
+        layout.dtype,
+        layout.device,
+        tuple(layout.activations),
+        tuple(layout.dropout),
+        inputs.batch_size,
+        _shape(data),
+        None if validation is None else _shape(validation),
+        validation is None or isinstance(validation.X, np.ndarray),
+        None if inputs.score is None else inputs.score.stack_key,
+    )
+
+
+def is_builtin(inputs):
+    """Return whether the loss and the activations are those of torchmlp, not functions of the user.
+
+    Only these can be captured, see `Loss.capturable`.
+    """
+    parts: list[Any] = [inputs.settings.loss, *inputs.layout.activations]
+    return all(part.capturable for part in parts)
+
+
+def _shape(data):
+    return len(data), data.y.dtype.kind, data.sample_weight is None
+
+
+def step_work(inputs):
+    """Return the number of multiply-adds of the forward pass of one step."""
+    return inputs.batch_size * sum(a * b for a, b in pairwise(inputs.layout.layer_units))
+
+
+def stack_bytes(inputs):
+    """Return the size of the tensors that a step of one network reads and writes, in bytes."""
+    units = inputs.layout.layer_units
+    n_weights = sum((a + 1) * b for a, b in pairwise(units))
+    return (4 * n_weights + 2 * inputs.batch_size * sum(units)) * inputs.layout.dtype.itemsize
+
+
+class MemberLoop(Loop):
+    """The training loop of one fit in a stack. Its weights are those of a `StackNetwork`."""
+
+    def __init__(self, job):
+        super().__init__(job.inputs, job.state, ())
+        self.job = job
+        self.is_done = False
+        self.network: Any = None  # set when the fit is part of a `StackNetwork`
+        self.index: Any = None
+        self.evaluation: Any = None
+        self._vectors = [
+            self.state.weights.views_of(vector)
+            for vector in (self.state.weights.flat, *self.state.solver.vectors)
+        ]
+
+    def join(self, network, index):
+        """Set the network, and the index of this fit in it."""
+        self.network, self.index = network, index
+
+    def write(self):
+        """Copy the weights and the state of the solver to the network."""
+        for stack, own in zip(self.network.vectors, self._vectors, strict=True):
+            for view, values in zip(stack, own, strict=True):
+                view[self.index].copy_(values)
+
+    def read(self, n_vectors=None):
+        """Copy the weights and the state of the solver from the network."""
+        vectors = zip(self.network.vectors[:n_vectors], self._vectors[:n_vectors], strict=True)
+        for stack, own in vectors:
+            for view, values in zip(stack, own, strict=True):
+                values.copy_(view[self.index])
+        self.state.solver.t = self.network.step_of(self.index)
+
+    def evaluate(self):
+        """Return the validation loss and score that were computed for the whole stack."""
+        return self.evaluation
+
+    def keep_best(self):
+        if self.network is not None:  # otherwise it is not yet trained
+            self.read(1)
+        super().keep_best()
+
+    def end_epoch(self, loss, n_rows):
+        """Record an epoch. If it is the last one, end the fit."""
+        try:
+            if not np.isfinite(loss):
+                self.read(1)  # `after_epoch` looks at the weights
+            stop = self.after_epoch(loss, n_rows)
+            if stop or self.state.progress.n_iter == self.inputs.settings.max_iter:
+                if not stop:
+                    self.reach_max_iter()
+                self.read()
+                self.state.pending_warnings += self.network.pending_warnings
+                self.end()
+                self.is_done = True
+        except Exception as error:
+            self.fail(error)
+
+    def begins(self):
+        """Begin the fit. Return False if this raises an error."""
+        try:
+            self.begin()
+        except Exception as error:
+            self.fail(error)
+        return not self.is_done
+
+    def fail(self, error):
+        """End the fit with an error, which does not affect the others."""
+        self.job.error, self.is_done = error, True
+
+
+class _Stack:
+    """Fits that are trained together. Those that end make room for those that wait.
+
+    Parameters
+    ----------
+    jobs : deque of Job
+        Fits with the same `stack_key`. They are taken from the left.
+    n_places : int
+        Maximum number of fits in the stack.
+    is_cancelled : callable () -> bool
+    """
+
+    def __init__(self, jobs, n_places, is_cancelled):
+        self.jobs = jobs
+        self.is_cancelled = is_cancelled
+        self.n_places = n_places
+        self.data = StackData(jobs[0].inputs.data, jobs[0].inputs.layout)
+        self.members: list[MemberLoop] = []
+        self.network: Any = None
+
+    def run(self):
+        while True:
+            if self._should_rebuild():
+                self._rebuild()
+            if not self.members:
+                return
+            self._run_epoch()
+
+    def _should_rebuild(self):
+        """Return whether enough members have ended to make a smaller, or refilled, network."""
+        n_done = sum(member.is_done for member in self.members)
+        limit = 0 if self.jobs else len(self.members) // MIN_DONE_SHARE
+        return not self.members or n_done == len(self.members) or n_done > limit
+
+    def _rebuild(self):
+        self.members = [member for member in self.members if not member.is_done]
+        while self.jobs and len(self.members) < self.n_places:
+            member = MemberLoop(self.jobs.popleft())
+            if member.begins():
+                self.members.append(member)
+        previous = self.network
+        if self.members:
+            self.network = StackNetwork(self.members, self.data, previous)
+        if previous is not None:
+            previous.close()
+
+    def _run_epoch(self):
+        for member in self.members:
+            if not member.is_done:
+                member.before_epoch()
+        losses, n_rows = self.network.run_epoch(self.is_cancelled)
+        if self.network.validation is not None:
+            self.network.validation.evaluate()
+        for member, loss in zip(self.members, losses, strict=True):
+            if not member.is_done:
+                member.end_epoch(loss, n_rows)
+
+
+def train_stack(jobs, n_places, is_cancelled):
+    """Train fits as one stack of networks.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        Fits with the same `stack_key`. Each receives its result or its error.
+    n_places : int
+        Maximum number of fits in the stack. The others wait until fits of the stack have ended.
+    is_cancelled : callable () -> bool
+        If it returns True after a block of batches, training ends. The jobs are then incomplete.
+    """
+    stack = _Stack(deque(jobs), n_places, is_cancelled)
+    try:
+        stack.run()
+    except TrainingCancelled:
+        return
+    except Exception as error:  # such as a lack of memory for the stack
+        unfinished = [member.job for member in stack.members if not member.is_done]
+        for job in unfinished + list(stack.jobs):
+            job.error = error

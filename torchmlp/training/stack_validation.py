@@ -1,0 +1,104 @@
+"""Validation loss and score of all networks of a stack."""
+
+import threading
+import warnings
+
+import numpy as np
+import torch
+from sklearn import config_context
+
+from torchmlp.training.forward import bind_forward, bind_hidden
+from torchmlp.training.losses import row_losses
+from torchmlp.training.products import DenseInput, as_tensor
+from torchmlp.training.workspace import Workspace
+
+BLOCK_BYTES = 1 << 22  # values of the widest layer for the rows of a block
+_scorer_lock = threading.Lock()  # scorers of the user need not be thread-safe
+
+
+class StackValidation:
+    """Evaluates the validation data of all members of a stack.
+
+    Parameters
+    ----------
+    members : list of MemberLoop
+        Their attribute `evaluation` receives the validation loss and the score.
+    weights : Parameters
+    layout : Layout
+        The layout of the stack.
+    """
+
+    def __init__(self, members, weights, layout):
+        self.members, self.layout = members, layout
+        sets = [member.inputs.validation for member in members]
+        self.X = torch.stack([as_tensor(s.X).to(layout.device, layout.product_dtype) for s in sets])
+        self.y = np.stack([s.y for s in sets])
+        self.sample_weight = None
+        if sets[0].sample_weight is not None:
+            self.sample_weight = np.stack([s.sample_weight for s in sets])
+        n_rows, self.layers = self.X.shape[1], weights.layers
+        row_bytes = len(members) * max(layout.layer_units) * layout.dtype.itemsize
+        self.n_block = min(n_rows, max(1, BLOCK_BYTES // row_bytes))
+        self.blocks = [
+            self._bind(self.X[:, start : start + self.n_block])
+            for start in range(0, n_rows, self.n_block)
+        ]
+
+    def _bind(self, rows):
+        n_rows = rows.shape[1]
+        out = self.layout.empty_outputs(n_rows)
+        workspace = Workspace(n_rows, self.layout.without_dropout())
+        hidden = bind_hidden(self.layers, workspace)
+        return bind_forward(self.layers, DenseInput(rows), workspace, hidden, out), out
+
+    @torch.inference_mode()
+    def evaluate(self):
+        """Set the attribute `evaluation` of each member: validation loss, and score or None."""
+        outputs = []
+        for calls, out in self.blocks:
+            for call in calls:
+                call()
+            outputs.append(out.cpu().clone())
+        raw = torch.cat(outputs, 1).contiguous().numpy()
+        loss = self.members[0].inputs.settings.loss
+        n_members, n_rows, _ = raw.shape
+        losses = row_losses(
+            loss, raw.reshape(-1, raw.shape[-1]), self.y.reshape(n_members * n_rows, -1)
+        ).reshape(n_members, n_rows)
+        losses = np.average(losses, axis=1, weights=self.sample_weight)
+        scores = self._scores(raw, losses)
+        for member, loss, score in zip(self.members, losses.tolist(), scores, strict=True):
+            member.evaluation = loss, score
+
+    def _scores(self, raw, losses):
+        score = self.members[0].inputs.score
+        if score is None:
+            return [None] * len(self.members)
+        if hasattr(score, "of_stack"):
+            return score.of_stack(self.y, raw, self.sample_weight, losses).tolist()
+        return [
+            None if member.is_done else self._score(member, raw[i], float(losses[i]))
+            for i, member in enumerate(self.members)
+        ]
+
+    def _score(self, member, raw, loss):
+        """Call the scorer of a member. Its error ends the member only."""
+        inputs = member.inputs
+
+        def model():
+            member.read(1)
+            return inputs.make_model(inputs, member.state)
+
+        try:
+            with (
+                _scorer_lock,
+                config_context(**member.job.config),
+                warnings.catch_warnings(record=True) as caught,
+            ):
+                warnings.simplefilter("always")
+                score = inputs.score(raw, loss, model)
+            member.job.warnings += caught
+            return score
+        except Exception as error:
+            member.fail(error)
+            return None
