@@ -39,7 +39,7 @@ PUBLIC = {
 }
 # A fenced block, and the optional comment above it that names the packages which it needs.
 BLOCK = re.compile(
-    r"(?:^% needs: ([\w, ]+)\n)?^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
+    r"(?:^% needs: ([\w., ]+)\n)?^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
 )
 URL = "https://torchmlp.example.org"
 
