@@ -9,7 +9,8 @@ from references import PUBLIC_MODULES, public_names
 
 from benchmarks import report
 
-IN_PAGES = {"fits", "deployment"}  # sections whose tables are stored in the pages themselves
+# Sections whose tables are stored in the pages themselves.
+IN_PAGES = {"fits", "searches", "deployment"}
 
 
 def write(docs):
