@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import heapq
 import itertools
+import os
 import signal
 import threading
 import warnings
@@ -32,6 +33,15 @@ class _Cancelled(BaseException):
 # task: the `_Task` that runs in this thread. scheduler: the `_Scheduler` of its `Parallel` calls.
 # owner: the backend that created the scheduler.
 _local = threading.local()
+
+
+def _after_fork_in_child():
+    # The scheduler and the threads of the other tasks do not exist in the child.
+    _local.task = _local.scheduler = _local.owner = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _WarningsState:
@@ -92,16 +102,25 @@ class _Task:
             self._warnings.restore()
             self._resumed.release()
         else:
-            self._thread = threading.Thread(target=self._run, name="torchmlp-task", daemon=True)
-            self._thread.start()
-        self._paused.wait()
-        self._warnings = _WarningsState()
-        caller.restore()
+            thread = threading.Thread(target=self._run, name="torchmlp-task", daemon=True)
+            thread.start()  # may fail, then the task is not started
+            self._thread = thread
+        try:
+            self._paused.wait()
+        except BaseException:  # raised by a signal handler of the user
+            self.interrupt()
+            self._paused.wait()
+            raise
+        finally:
+            self._warnings = _WarningsState()
+            caller.restore()
         if self.is_done:
             self._thread.join()
 
     def interrupt(self):
         """Raise KeyboardInterrupt in the task as soon as it executes Python code."""
+        if not self.is_started:
+            return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
         )
@@ -121,9 +140,10 @@ class _Task:
             self.callback(self)
         except BaseException as error:
             self.error = error
-        self.is_done = True
-        self.function = self.callback = None
-        self._paused.set()
+        finally:
+            self.is_done = True
+            self.function = self.callback = None
+            self._paused.set()
 
     def _submit(self, job):
         """Submit a fit and wait until it is trained."""
@@ -201,9 +221,11 @@ class _Scheduler:
             self._running.interrupt()
 
     def _resume(self, task, error=None):
-        self._running = task
-        task.resume(error)
-        self._running = None
+        caller, self._running = self._running, task
+        try:
+            task.resume(error)
+        finally:
+            self._running = caller  # a task, if it cancels the tasks of a nested call
 
     def _run(self, task):
         self._resume(task)
