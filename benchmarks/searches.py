@@ -34,13 +34,15 @@ class Search:
     Attributes
     ----------
     name : str
-    data : tuple of arrays
+    data : (X, y)
     hidden : tuple of int
+        Sizes of the hidden layers.
     batch : int
+        Number of rows of a batch.
     epochs : int
         Number of epochs of each fit.
     bagging : bool
-        Whether it is the ensemble.
+        Whether to fit the ensemble instead of the search.
     """
 
     name: str

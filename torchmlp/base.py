@@ -134,12 +134,12 @@ class BaseTorchMLP(
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
             The target values: class labels, a label indicator matrix, or real numbers.
         sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights, which must be non-negative. The loss of a batch is the weighted mean
-            over its samples.
+            Non-negative sample weights. The loss of a batch is the weighted mean over its samples.
+            None means equal weights.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features), \
                 default=None
-            Validation data for `validation_loss_curve_`. With ``early_stopping=True``, they replace
-            the validation split of X. They must be preprocessed like X: in a Pipeline,
+            Validation data for `validation_loss_curve_`. With ``early_stopping=True``, they are
+            used instead of a part of X. They must be preprocessed like X: in a Pipeline,
             ``transform_input=["X_val"]`` applies the same steps to them.
         y_val : array-like of shape (n_validation_samples,) or (n_validation_samples, n_outputs), \
                 default=None
@@ -350,7 +350,7 @@ class BaseTorchMLP(
                 saved.seed, saved.random_state = self.random_state, state.random_state
 
     def _as_if_trained(self, encoder, inputs, state):
-        """Return a copy, fitted as if training ended now, for rows in an array."""
+        """Return a copy, fitted as if training ended now. It accepts arrays without names."""
         model = copy.copy(self)
         attributes = _attributes_of(inputs, state, encoder)
         model.__dict__.update({name: copy.copy(value) for name, value in attributes.items()})
@@ -407,7 +407,7 @@ def _unchanged_by_errors(estimator):
     before = dict(vars(estimator))
     saved = before.get("_saved_state")
     random_state = saved and saved.random_state
-    drawn = random_state and random_state.get_state()  # `partial_fit` continues it, not a copy
+    drawn = random_state and random_state.get_state()  # `partial_fit` changes it in place
     try:
         yield
     except BaseException:

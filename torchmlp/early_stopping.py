@@ -32,7 +32,7 @@ def split(data, stratify, fraction, random_state, inverse_transform):
     Raises
     ------
     ValueError
-        If one of the sets is too small, has no sample of some class, or has only zero weights.
+        If one of the sets is too small, lacks a class, or has only zero weights.
     """
     train, held_out = np.empty((2, 0), dtype=int)
     if len(data) > 1 and fraction > 0:
@@ -85,8 +85,14 @@ class DefaultScore:
     Parameters
     ----------
     encoder : ClassEncoder or ValueEncoder
-    y, sample_weight : ndarray
-        Encoded targets and sample weights of the validation data.
+    y : ndarray
+        Encoded targets of the validation data.
+    sample_weight : ndarray or None
+
+    Attributes
+    ----------
+    stack_key : hashable
+        Equal for scores that `of_stack` computes for a whole stack of networks.
     """
 
     def __init__(self, encoder, y, sample_weight):
@@ -104,7 +110,7 @@ class DefaultScore:
 
 
 class NegativeLoss:
-    """The negative loss. See `FitInputs.score`."""
+    """The negative loss. See `DefaultScore`."""
 
     stack_key = "loss"
 
@@ -117,7 +123,7 @@ class NegativeLoss:
 
 
 class ScorerOutput:
-    """The output of a scorer of scikit-learn. See `FitInputs.score`.
+    """The score that a scorer of scikit-learn returns. See `FitInputs.score`.
 
     Parameters
     ----------

@@ -103,7 +103,7 @@ class TrainingAnimation(PlayerMixin):
         Legend of the classes or outputs.
 
     colorbar_ : matplotlib Colorbar or None
-        Colour bar of the predicted values. Only for a regressor with two features.
+        Color bar of the predicted values. Only for a regressor with two features.
 
     See Also
     --------

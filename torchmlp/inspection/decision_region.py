@@ -59,7 +59,7 @@ class DecisionRegionDisplay:
         Figure containing the axes.
 
     colors_ : list of color
-        Colour of each class.
+        Color of each class.
 
     surface_ : list of matplotlib QuadContourSet
         Filled region of each class.
@@ -211,7 +211,7 @@ class DecisionRegionDisplay:
         ax : matplotlib Axes, default=None
             Axes to plot on. If `None`, a new figure is created.
         levels : sequence of float, default=(0.6, 0.75, 0.9)
-            Probabilities at which contour lines are drawn and the opacity of the colour increases.
+            Probabilities at which contour lines are drawn and the opacity of the color increases.
             The values must be increasing and between 0.5 and 1.
         colors : list of color, default=None
             Color of each class. If `None`, default colors are used.
@@ -305,7 +305,7 @@ class DecisionRegionDisplay:
             )
 
     def _contour(self, values, levels, options):
-        """Draw contour lines in the text colour, or return None if no level is in the range."""
+        """Draw contour lines in the text color, or return None if no level is in the range."""
         from matplotlib import rcParams
 
         levels = [level for level in levels if values.min() < level < values.max()]

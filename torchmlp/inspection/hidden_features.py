@@ -29,7 +29,7 @@ class HiddenFeaturesDisplay:
     - With two features: an image of the activation of each unit. Positive values are green,
       negative values are purple.
     - For images: the weights of each unit of the first hidden layer as an image, in the same
-      colours.
+      colors.
 
     It is recommended to use :meth:`~torchmlp.inspection.HiddenFeaturesDisplay.from_estimator` to
     create a :class:`HiddenFeaturesDisplay`. All parameters are stored as attributes.
@@ -89,7 +89,7 @@ class HiddenFeaturesDisplay:
         Image of the activation or the weights of each unit.
 
     colorbar_ : matplotlib Colorbar or None
-        Common colour bar of the images. None with ``scale="unit"``.
+        Common color bar of the images. None with ``scale="unit"``.
 
     See Also
     --------
@@ -234,8 +234,8 @@ class HiddenFeaturesDisplay:
             are drawn: the standard deviation of the activation times the norm of the outgoing
             weights. If `None`, all units are drawn.
         scale : {"layer", "unit"}, default="layer"
-            Whether the colours of an image are relative to the largest absolute value of all
-            drawn units, with a common colour bar, or of the same unit.
+            Whether the colors of an image are relative to the largest absolute value of all
+            drawn units, with a common color bar, or of the same unit.
         line_kw : dict, default=None
             Keyword arguments for the curves of the units, passed to
             :meth:`matplotlib.axes.Axes.plot`.

@@ -24,8 +24,8 @@ class NetworkDisplay:
     """Diagram of a network with one neuron per unit and one edge per weight.
 
     Positive weights are drawn as green edges, negative weights as purple edges. Edges are wider and
-    more opaque for larger absolute weights. The colour of a neuron shows its bias in the same
-    way. Input neurons are grey.
+    more opaque for larger absolute weights. The color of a neuron shows its bias in the same
+    way. Input neurons are gray.
 
     It is recommended to use :meth:`~torchmlp.inspection.NetworkDisplay.from_estimator` to create a
     :class:`NetworkDisplay`. All parameters are stored as attributes.
@@ -66,7 +66,7 @@ class NetworkDisplay:
         Names of the inputs, names of the outputs, and the marks and labels of omitted units.
 
     legend_ : matplotlib Legend or None
-        Legend of the colours.
+        Legend of the colors.
 
     See Also
     --------
@@ -178,23 +178,23 @@ class NetworkDisplay:
         orientation : {"horizontal", "vertical"}, default="horizontal"
             Direction from input to output: from left to right, or from bottom to top.
         bias : bool, default=True
-            Whether to show biases as colours of the neurons.
+            Whether to show biases as colors of the neurons.
         max_units : int or None, default=16
             Maximum number of units drawn per layer. If a layer has more units, its first and last
             ones are drawn. If `None`, all units are drawn.
         scale : {"layer", "network"}, default="layer"
-            Whether the width and opacity of edges and the colours of neurons are relative to the
+            Whether the width and opacity of edges and the colors of neurons are relative to the
             largest absolute value of the same layer or of the whole network.
         legend : bool, default=True
-            Whether to draw a legend of the colours.
+            Whether to draw a legend of the colors.
         edge_kw : dict, default=None
             Keyword arguments for the edges, passed to
-            :class:`matplotlib.collections.LineCollection`. ``cmap`` maps weights to colours;
-            ``color`` sets the same colour for all edges.
+            :class:`matplotlib.collections.LineCollection`. ``cmap`` maps weights to colors;
+            ``color`` sets the same color for all edges.
         neuron_kw : dict, default=None
             Keyword arguments for the neurons, passed to
-            :class:`matplotlib.collections.EllipseCollection`. ``cmap`` maps biases to colours;
-            with ``bias=False``, ``facecolor`` sets the same colour for all neurons.
+            :class:`matplotlib.collections.EllipseCollection`. ``cmap`` maps biases to colors;
+            with ``bias=False``, ``facecolor`` sets the same color for all neurons.
         text_kw : dict, default=None
             Keyword arguments for the names, passed to :class:`matplotlib.text.Text`.
 
@@ -345,7 +345,7 @@ def _font_size(limit):
 
 
 def _draw_legend(ax, vertical, title):
-    """Draw the legend of the colours at a side where the diagram has no text."""
+    """Draw the legend of the colors at a side where the diagram has no text."""
     from matplotlib.lines import Line2D
 
     signs = {"negative": NEGATIVE, "positive": POSITIVE}

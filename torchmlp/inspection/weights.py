@@ -18,7 +18,7 @@ class WeightsDisplay:
 
     Each row is a layer, from the first hidden layer to the output. The activations of the output
     are the predictions: probabilities, decision values or target values. In each image, a column
-    is the histogram of one epoch, and the colour is more opaque for bins with more values. The
+    is the histogram of one epoch, and the color is more opaque for bins with more values. The
     axes in a column have the same scale, except that of the predictions. Vanishing gradients appear
     as gradients that decrease by orders of magnitude from the last layer to the first. The share
     of dead units in the last epoch is given next to the activations of each hidden layer. A unit

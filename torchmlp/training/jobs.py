@@ -1,4 +1,4 @@
-"""Fits that are trained at once, or submitted to a queue to be trained together with others."""
+"""Fits that are trained immediately, or submitted to a queue and trained together with others."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.loop import Monitor, train
 from torchmlp.training.stack import is_builtin, stack_key
 
-_local = threading.local()  # submit: the function that submits the fits of this thread
+_local = threading.local()  # submit: the function to which the fits of this thread are passed
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Job:
     error : BaseException or None
         What it raised.
     warnings : list of warnings.WarningMessage
-        Warnings of the user's scorer, which are issued when the fit continues in its own thread.
+        Warnings of the user's scorer. They are issued when the fit continues in its own thread.
     config : dict
         Configuration of scikit-learn in the thread of the fit.
     """
@@ -52,7 +52,7 @@ class Job:
 
     @property
     def runs_user_code(self):
-        """Whether training prints, or calls functions of the user, which need their own thread."""
+        """Whether training prints or calls functions of the user, and has to use their thread."""
         inputs, settings = self.inputs, self.inputs.settings
         return (
             bool(self.monitors or settings.verbose)
@@ -63,14 +63,14 @@ class Job:
 
     @property
     def n_bytes(self):
-        """Size of its training and validation data in bytes."""
+        """Size of the training and validation data in bytes."""
         datasets = [self.inputs.data, self.inputs.validation]
         return sum(data.n_bytes for data in datasets if data is not None)
 
 
 @contextlib.contextmanager
 def queue_of_thread(submit):
-    """Submit the fits of this thread to a queue in the `with` block.
+    """Submit the fits of this thread to a queue while the `with` block runs.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def queue_of_thread(submit):
 
 
 def run(job):
-    """Train a fit at once, or through the queue of the current thread.
+    """Train a fit immediately, or through the queue of the current thread.
 
     Parameters
     ----------

@@ -114,11 +114,11 @@ class BatchLoader:
         raise NotImplementedError
 
     def _source(self, copy):
-        """Return the `Source`. With `copy`, a column-major X is copied to row-major order."""
+        """Return the `Source`. If `copy` is true, a column-major X is copied to row-major order."""
         X = self.data.X
         if isinstance(X, np.ndarray):
             if copy and not _is_memory_mapped(X):
-                # Rows of a column-major array are slow to gather: ten times, for 50 columns.
+                # Gathering rows is slow in column-major order: for 50 columns, ten times as slow.
                 X = np.ascontiguousarray(X)
             X = as_tensor(X)
         return Source(X, as_tensor(self.data.y), self.data.sample_weight)
@@ -227,6 +227,6 @@ class DeviceLoader(BatchLoader):
 
 
 def loader_for(data, batch_size, layout, shuffle):
-    """Return the `BatchLoader` for the device of the layout. See there for the parameters."""
+    """Return the loader for the device of the layout. See `BatchLoader` for the parameters."""
     kind = HostLoader if shares_memory(layout.device) else DeviceLoader
     return kind(data, batch_size, layout, shuffle)

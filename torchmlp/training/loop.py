@@ -21,8 +21,8 @@ DIVERGED_RATIO = 1e3  # a fit has diverged if the last loss is this many times t
 class Monitor:
     """Base class for objects that observe a fit and may stop it, such as a progress bar.
 
-    The hooks are the methods whose names begin with ``on_``. They do nothing, and only those that a
-    subclass overrides are called. The first three of them may be called many times per epoch.
+    The hooks are the methods whose names begin with ``on_``. Only those that a subclass overrides
+    are called. The first three may be called many times per epoch.
     """
 
     def on_grad_computed(self, inputs, state):
@@ -47,7 +47,7 @@ class Monitor:
         """Run after training, unless it failed. May change the weights."""
 
     def close(self):
-        """Release resources, also if training failed."""
+        """Release resources, even if training failed."""
 
 
 HOOKS = [name for name in vars(Monitor) if name.startswith("on_")]
@@ -128,12 +128,13 @@ class Loop:
         return bool(stopping)
 
     def begin(self):
+        """Score the weights of a warm start, and call the monitors."""
         state = self.state
         if self.inputs.monitors_score:
             self.keep_best()
             if state.progress.best_validation_score is not None:
-                # A warm start may have other validation data: score the weights again, and reset
-                # the count.
+                # The validation data of a warm start may be different: score the weights again, and
+                # reset the count.
                 _, score = evaluate(self.inputs, state)
                 state.progress.best_validation_score = score if math.isfinite(score) else -math.inf
                 state.progress.no_improvement_count = 0
@@ -177,6 +178,7 @@ class Loop:
         return result
 
     def before_epoch(self):
+        """Begin an epoch, and call the monitors."""
         self.state.progress.begin_epoch()
         self._call_hooks("on_epoch_begin")
 
@@ -194,7 +196,7 @@ class Loop:
         return self._check_stopping_criteria() or stop
 
     def evaluate(self):
-        """Return the validation loss, and the validation score or None. See `evaluate`."""
+        """Return the validation loss and the validation score or None. See `evaluate`."""
         return evaluate(self.inputs, self.state)
 
     def keep_best(self):
@@ -289,7 +291,7 @@ class Loop:
 
 
 def evaluate(inputs, state):
-    """Return the validation loss, and the validation score or None without early stopping."""
+    """Return the validation loss and the validation score, which is None without early stopping."""
     validation = inputs.validation
     with n_threads(1):  # `raw_outputs` uses Python threads instead
         raw = raw_outputs(validation.X, state.weights.layers, inputs.layout.activations)

@@ -6,10 +6,10 @@ logger = logging.getLogger(__name__)
 
 
 def line_writer(verbose):
-    """Return the function that receives each line of progress, or None if there is no reader.
+    """Return the function that receives each line of progress, or None if no one reads them.
 
-    The level of the logger is checked once per fit, so that a fit without a reader does not format
-    any line.
+    The level of the logger is checked once per fit. If no one reads the lines, they are not
+    formatted.
 
     Parameters
     ----------

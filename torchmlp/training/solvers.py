@@ -131,7 +131,7 @@ class Adam(Solver):
         self.epsilon = settings.epsilon
         self.moment_1 = torch.zeros_like(weights.flat)
         self.moment_2 = torch.zeros_like(weights.flat)
-        # On a GPU, the fused kernel of torch accepts a rate in device memory in float32 only.
+        # On a GPU, the fused kernel of torch accepts a rate in device memory only in float32.
         exact = weights.flat.device.type == "cpu" or weights.flat.dtype == torch.float32
         fused = exact and hasattr(torch, "_fused_adam_")
         self._fused = self._bind_fused() if fused else None
@@ -142,7 +142,7 @@ class Adam(Solver):
 
     def factors(self, rate):
         self.t = self.t + 1
-        sqrt = np.sqrt if isinstance(self.t, np.ndarray) else math.sqrt  # math's is faster
+        sqrt = np.sqrt if isinstance(self.t, np.ndarray) else math.sqrt  # faster for a number
         correction = sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
         return (rate * correction,)
 
@@ -209,8 +209,8 @@ class AdamW(Adam):
 
     def update(self, rate, kept=1.0):
         kept, coefficients = self._of_parameters(kept), self.weights.coefficients
-        of_each = isinstance(kept, torch.Tensor) and kept.ndim > 0
-        coefficients.mul_(kept[: len(coefficients)] if of_each else kept)
+        is_vector = isinstance(kept, torch.Tensor) and kept.ndim > 0
+        coefficients.mul_(kept[: len(coefficients)] if is_vector else kept)
         super().update(rate)
 
 
@@ -291,7 +291,7 @@ def _like_new_state(value, parameter, stored_dtype):
 
 
 def _describe(optimizer):
-    """Return the class and the options of an optimizer, but for the rate that training sets."""
+    """Return the class and the options of an optimizer, without the rate, which training sets."""
     options = [
         {key: value for key, value in group.items() if key not in ("lr", "initial_lr", "params")}
         for group in optimizer.param_groups

@@ -11,15 +11,15 @@ from torchmlp.training.solvers import SOLVERS
 from torchmlp.training.stack_batches import StackData
 from torchmlp.training.stack_network import StackNetwork, TrainingCancelled
 
-# Settings that the networks of a stack have in common. They may differ in the others.
+# Settings that all networks of a stack have in common. Other settings may differ.
 SHARED_SETTINGS = "loss", "solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"
 
-# A network is rebuilt without the members that have ended when they are more than one in this many.
-MIN_DONE_SHARE = 8
+# The network is rebuilt when the share of members that have ended exceeds this.
+MAX_DONE_SHARE = 1 / 8
 
 
 def stack_key(inputs):
-    """Return a hashable key, which is equal for fits that can be trained as one stack.
+    """Return a hashable key that is equal for fits that can be trained as one stack.
 
     Parameters
     ----------
@@ -28,18 +28,19 @@ def stack_key(inputs):
     Returns
     -------
     tuple or None
-        None if the fit has to be trained alone, because of L-BFGS, sparse X, mixed precision or
-        functions of the user.
+        None if the fit has to be trained alone, because of L-BFGS, sparse data, mixed precision
+        or functions of the user.
     """
-    settings, layout, data = inputs.settings, inputs.layout, inputs.data
+    settings, layout = inputs.settings, inputs.layout
+    data, validation = inputs.data, inputs.validation
+    datasets = [data] if validation is None else [data, validation]
     if (
         settings.solver not in SOLVERS
         or not is_builtin(inputs)
-        or not isinstance(data.X, np.ndarray)
+        or not all(isinstance(dataset.X, np.ndarray) for dataset in datasets)
         or layout.mixed
     ):
         return None
-    validation = inputs.validation
     return (
         *(getattr(settings, name) for name in SHARED_SETTINGS),
         settings.max_grad_norm is None,
@@ -49,9 +50,7 @@ def stack_key(inputs):
         tuple(layout.activations),
         tuple(layout.dropout),
         inputs.batch_size,
-        _shape(data),
-        None if validation is None else _shape(validation),
-        validation is None or isinstance(validation.X, np.ndarray),
+        *map(_shape, datasets),
         None if inputs.score is None else inputs.score.stack_key,
     )
 
@@ -66,18 +65,20 @@ def is_builtin(inputs):
 
 
 def _shape(data):
+    """Return what the data of all fits of a stack have in common."""
     return len(data), data.y.dtype.kind, data.sample_weight is None
 
 
 def step_work(inputs):
     """Return the number of multiply-adds of the forward pass of one step."""
-    return inputs.batch_size * sum(a * b for a, b in pairwise(inputs.layout.layer_units))
+    shapes = pairwise(inputs.layout.layer_units)
+    return inputs.batch_size * sum(fan_in * fan_out for fan_in, fan_out in shapes)
 
 
 def stack_bytes(inputs):
     """Return the size of the tensors that a step of one network reads and writes, in bytes."""
     units = inputs.layout.layer_units
-    n_weights = sum((a + 1) * b for a, b in pairwise(units))
+    n_weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(units))
     return (4 * n_weights + 2 * inputs.batch_size * sum(units)) * inputs.layout.dtype.itemsize
 
 
@@ -88,9 +89,9 @@ class MemberLoop(Loop):
         super().__init__(job.inputs, job.state, ())
         self.job = job
         self.is_done = False
-        self.network: Any = None  # set when the fit is part of a `StackNetwork`
+        self.network: Any = None  # set by `join`
         self.index: Any = None
-        self.evaluation: Any = None
+        self.evaluation: Any = None  # set by `StackValidation.evaluate`
         self._vectors = [
             self.state.weights.views_of(vector)
             for vector in (self.state.weights.flat, *self.state.solver.vectors)
@@ -106,9 +107,10 @@ class MemberLoop(Loop):
             for view, values in zip(stack, own, strict=True):
                 view[self.index].copy_(values)
 
-    def read(self, n_vectors=None):
-        """Copy the weights and the state of the solver from the network."""
-        vectors = zip(self.network.vectors[:n_vectors], self._vectors[:n_vectors], strict=True)
+    def read(self, weights_only=False):
+        """Copy the weights, and the state of the solver, from the network."""
+        stop = 1 if weights_only else None
+        vectors = zip(self.network.vectors[:stop], self._vectors[:stop], strict=True)
         for stack, own in vectors:
             for view, values in zip(stack, own, strict=True):
                 values.copy_(view[self.index])
@@ -119,15 +121,15 @@ class MemberLoop(Loop):
         return self.evaluation
 
     def keep_best(self):
-        if self.network is not None:  # otherwise it is not yet trained
-            self.read(1)
+        if self.network is not None:  # otherwise training has not begun
+            self.read(weights_only=True)
         super().keep_best()
 
     def end_epoch(self, loss, n_rows):
         """Record an epoch. If it is the last one, end the fit."""
         try:
             if not np.isfinite(loss):
-                self.read(1)  # `after_epoch` looks at the weights
+                self.read(weights_only=True)  # `after_epoch` checks them
             stop = self.after_epoch(loss, n_rows)
             if stop or self.state.progress.n_iter == self.inputs.settings.max_iter:
                 if not stop:
@@ -139,8 +141,8 @@ class MemberLoop(Loop):
         except Exception as error:
             self.fail(error)
 
-    def begins(self):
-        """Begin the fit. Return False if this raises an error."""
+    def try_begin(self):
+        """Begin the fit. Return whether this succeeded."""
         try:
             self.begin()
         except Exception as error:
@@ -149,11 +151,12 @@ class MemberLoop(Loop):
 
     def fail(self, error):
         """End the fit with an error, which does not affect the others."""
-        self.job.error, self.is_done = error, True
+        self.job.error = error
+        self.is_done = True
 
 
 class _Stack:
-    """Fits that are trained together. Those that end make room for those that wait.
+    """Fits that are trained together. Waiting fits take the places of fits that have ended.
 
     Parameters
     ----------
@@ -183,14 +186,14 @@ class _Stack:
     def _should_rebuild(self):
         """Return whether enough members have ended to make a smaller, or refilled, network."""
         n_done = sum(member.is_done for member in self.members)
-        limit = 0 if self.jobs else len(self.members) // MIN_DONE_SHARE
-        return not self.members or n_done == len(self.members) or n_done > limit
+        limit = 0 if self.jobs else MAX_DONE_SHARE * len(self.members)
+        return not self.members or n_done > limit
 
     def _rebuild(self):
         self.members = [member for member in self.members if not member.is_done]
         while self.jobs and len(self.members) < self.n_places:
             member = MemberLoop(self.jobs.popleft())
-            if member.begins():
+            if member.try_begin():
                 self.members.append(member)
         previous = self.network
         if self.members:
@@ -218,7 +221,7 @@ def train_stack(jobs, n_places, is_cancelled):
     jobs : list of Job
         Fits with the same `stack_key`. Each receives its result or its error.
     n_places : int
-        Maximum number of fits in the stack. The others wait until fits of the stack have ended.
+        Maximum number of fits in the stack. The others wait until some of these have ended.
     is_cancelled : callable () -> bool
         If it returns True after a block of batches, training ends. The jobs are then incomplete.
     """

@@ -9,12 +9,14 @@ from torchmlp.training.parameters import as_matrix
 from torchmlp.training.products import DenseInput, as_tensor
 from torchmlp.training.workspace import WorkspaceCache
 
-MAX_BLOCK_BYTES = 1 << 22  # rows and outputs of a block: about the size of a CPU cache
+# Maximum size of the rows and the outputs of a block: about the size of a CPU cache, or larger on
+# other devices.
+MAX_BLOCK_BYTES = 1 << 22
 MAX_DEVICE_BLOCK_BYTES = 1 << 28
 
 
 class SharedRows:
-    """Arrays of several fits on the device. Fits with the same array share one copy.
+    """Arrays of several fits on the device. Fits that use the same array share one copy.
 
     Parameters
     ----------
@@ -32,12 +34,12 @@ class SharedRows:
         self._places: dict[tuple, int] = {}
 
     def store(self, arrays):
-        """Store the arrays that are not stored yet, and forget those that are not passed.
+        """Store arrays, unless they are stored already. Places of arrays not passed become free.
 
         Parameters
         ----------
         arrays : list of (array of shape (n_samples, n_columns), int array or None)
-            An array of each fit, and the rows to use or None for all.
+            The array of each fit, and the rows to use, or None for all rows.
 
         Returns
         -------
@@ -84,7 +86,7 @@ class StackData:
     n_rows : int
     X, y : SharedRows
     X_starts, y_starts : int arrays of shape (n_members, 1)
-        Index of the first row of each fit, in the rows of all places.
+        Index of the first row of each fit among the rows of all places.
     sample_weight : array of shape (n_members, n_rows) or None
     """
 
@@ -191,7 +193,7 @@ class StackBlock:
         torch.index_select(source.flatten(0, 1), 0, index, out=out)
 
     def _by_batch(self, values):
-        """Return values of shape (n_batches, n_members, n_rows)."""
+        """Rearrange values of the rows of each network to (n_batches, n_members, n_rows)."""
         return values.reshape(self.n_members, self.n_batches, self.n_rows).transpose(1, 0, 2)
 
     def _load_weights(self, weights):

@@ -1,4 +1,4 @@
-"""The networks of a stack: their weights, and the computation of an epoch."""
+"""The networks of a stack: their weights, and the steps of an epoch."""
 
 from types import SimpleNamespace
 
@@ -18,14 +18,14 @@ class TrainingCancelled(Exception):
 
 
 class StackNetwork:
-    """The stacked weights of some fits, and what trains them.
+    """The stacked weights of several fits, with their solver, gradient and data.
 
     Parameters
     ----------
     members : list of MemberLoop
     data : StackData
     previous : StackNetwork or None
-        The network from which some of the members come.
+        The network that contained some of the members until now.
     """
 
     def __init__(self, members, data, previous=None):
@@ -45,11 +45,15 @@ class StackNetwork:
             self.weights.views_of(vector) for vector in (self.weights.flat, *self.solver.vectors)
         ]
         self._copy_members(previous)
+        max_grad_norm = None
         if first.settings.max_grad_norm is not None:
-            norms = self._tensor([s.max_grad_norm for s in settings])
+            max_grad_norm = self._tensor([s.max_grad_norm for s in settings])
         generators = [member.state.dropout_generator for member in members]
         self.generators = generators if any(layout.dropout) else []
-        self.alpha = 0.0 if self.solver.decoupled_weight_decay else self._number(alpha)
+        if self.solver.decoupled_weight_decay:
+            self.alpha = 0.0
+        else:
+            self.alpha = self._tensor(alpha) if isinstance(alpha, np.ndarray) else alpha
         self.backprop = Backprop(
             self.weights,
             self.gradient,
@@ -57,7 +61,7 @@ class StackNetwork:
             first.settings.loss,
             self.alpha,
             generators=self.generators,
-            max_grad_norm=None if first.settings.max_grad_norm is None else norms,
+            max_grad_norm=max_grad_norm,
         )
         data.store([member.inputs.data for member in members])
         self.loader = StackLoader(data, first.batch_size, layout)
@@ -81,6 +85,7 @@ class StackNetwork:
             self.graphs.close()
 
     def _copy_members(self, previous):
+        """Copy the weights and states of the members: from their network, or their own if new."""
         stay = [m for m in self.members if m.network is not None]
         steps = [
             m.state.solver.t if m.network is None else previous.step_of(m.index)
@@ -107,9 +112,6 @@ class StackNetwork:
     def _tensor(self, values):
         return torch.tensor(values, dtype=self.layout.dtype, device=self.layout.device)
 
-    def _number(self, value):
-        return self._tensor(value) if isinstance(value, np.ndarray) else value
-
     @torch.inference_mode()
     def run_epoch(self, is_cancelled):
         """Train all members on every batch once.
@@ -121,14 +123,7 @@ class StackNetwork:
         n_rows : int
             Number of samples that each member has seen.
         """
-        same_order = True
-        for member in self.members:
-            settings, state = member.inputs.settings, member.state
-            if settings.shuffle and not member.is_done:
-                state.shuffle()
-                if member.inputs.batch_size < self._orders.shape[1]:
-                    self._orders[member.index] = state.order
-                    same_order = False
+        same_order = self._shuffle()
         rates = [member.state.schedule.rate for member in self.members]
         # Steps that are replayed always have one rate per network.
         rate = _common(rates) if self.graphs is None else np.array(rates)
@@ -150,10 +145,21 @@ class StackNetwork:
             n_weighted = n_weighted + block.n_weighted_rows
         return (np.array(self._total.tolist()) / n_weighted).tolist(), n_rows
 
+    def _shuffle(self):
+        """Set the order of the rows for each member. Return whether it has not changed."""
+        same_order = True
+        for member in self.members:
+            if member.inputs.settings.shuffle and not member.is_done:
+                member.state.shuffle()
+                if member.inputs.batch_size < self._orders.shape[1]:
+                    self._orders[member.index] = member.state.order
+                    same_order = False
+        return same_order
+
     def _train(self, block, solver, rate):
         """Make a step for each batch of a block."""
         for batch in block.batches:
-            # The networks whose samples in the batch have no weight make no step.
+            # Networks whose samples in the batch all have weight 0 make no step.
             skipped = [(i, self._copy(i)) for i in batch.skipped]
             for call in batch.calls:
                 call()
@@ -162,12 +168,14 @@ class StackNetwork:
                 self._restore(i, values)
 
     def _copy(self, i):
+        """Return a copy of the state of a member: weights, solver, and dropout generator."""
         generator = self.members[i].state.dropout_generator
         draws = None if generator is None else generator.get_state()
         vectors = [[view[i].clone() for view in views] for views in self.vectors]
         return vectors, self.step_of(i), draws
 
     def _restore(self, i, saved):
+        """Restore a state that `_copy` returned."""
         vectors, step, draws = saved
         if draws is not None:
             self.members[i].state.dropout_generator.set_state(draws)
@@ -181,6 +189,6 @@ class StackNetwork:
 
 
 def _common(values):
-    """Return the value that all have in common, or an array of the values."""
+    """Return a single value if all are equal, otherwise an array."""
     first = values[0]
     return first if all(v == first for v in values) else np.array(values, dtype=float)
