@@ -24,6 +24,8 @@ from joblib.parallel import ParallelBackendBase
 from torchmlp.training.jobs import queue_of_thread
 from torchmlp.training.scheduling import train_jobs
 
+__all__ = ["TorchMLPBackend"]
+
 
 class _Cancelled(BaseException):
     """Raised in a waiting task if another task of the same call has failed."""
@@ -245,13 +247,26 @@ class TorchMLPBackend(ParallelBackendBase):
     max_memory : int, default=1 << 28
         The waiting fits are trained when their data reach this size, in bytes. Other arrays that a
         task holds, such as its copy of X before preprocessing, are not counted.
-    nesting_level, inner_max_num_threads
+    nesting_level, inner_max_num_threads : int, default=None
         See `joblib.parallel.ParallelBackendBase`.
 
     Notes
     -----
     `n_jobs` is the number of threads that train. The default is the number of processors, which is
     also the maximum.
+
+    Examples
+    --------
+    >>> from joblib import parallel_config
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from torchmlp import TorchMLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = TorchMLPClassifier((10,), learning_rate="one_cycle", max_iter=20, random_state=0)
+    >>> with parallel_config(backend="torchmlp", max_fits=100):
+    ...     scores = cross_val_score(clf, X, y)
+    >>> scores.shape
+    (5,)
     """
 
     default_n_jobs = -1
