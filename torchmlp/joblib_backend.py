@@ -286,7 +286,7 @@ class TorchMLPBackend(ParallelBackendBase):
         super().__init__(nesting_level, inner_max_num_threads)
         self.max_fits = max_fits
         self.max_memory = max_memory
-        self._calls = []  # the tasks of each running `Parallel` call
+        self._calls: list[list[_Task]] = []  # the tasks of each running `Parallel` call
         self._n_workers = 1
 
     def effective_n_jobs(self, n_jobs: int) -> int:
