@@ -5,7 +5,7 @@ from matplotlib.ticker import LogLocator
 
 from benchmarks.report import caption, ratios
 
-# Colours of Okabe and Ito with distinct markers, suitable for colour-blind readers.
+# Colors of Okabe and Ito with distinct markers, suitable for color-blind readers.
 STYLES = (
     ("#0072B2", "o"),
     ("#56B4E9", "s"),

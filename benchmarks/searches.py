@@ -34,13 +34,15 @@ class Search:
     Attributes
     ----------
     name : str
-    data : tuple of arrays
+    data : (X, y)
     hidden : tuple of int
+        Sizes of the hidden layers.
     batch : int
+        Number of rows of a batch.
     epochs : int
         Number of epochs of each fit.
     bagging : bool
-        Whether it is the ensemble.
+        Whether to fit the ensemble instead of the search.
     """
 
     name: str
@@ -107,10 +109,10 @@ def searches(quick):
     return [
         Search("iris, batch 16", iris, (10,), 16, 200),
         Search("moons, batch 32", moons, (10, 10), 32, 100),
-        Search("breast cancer, batch 64", cancer, (50, 25), 64, 100),
+        Search("breast cancer, batch 64", cancer, (50, 25), 64, 50),
         Search("digits, batch 200", _scaled(load_digits), (100,), 200, 40),
-        Search("regression 5000 x 20, batch 200", (X, scale(y)), (50,), 200, 40),
-        Search("breast cancer, batch 64, bagging", cancer, (50, 25), 64, 100, bagging=True),
+        Search("regression 5000 x 20, batch 200", (X, scale(y)), (50,), 200, 20),
+        Search("breast cancer, batch 64, bagging", cancer, (50, 25), 64, 50, bagging=True),
     ]
 
 

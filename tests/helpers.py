@@ -4,6 +4,8 @@ import functools
 import warnings
 
 import numpy as np
+import pytest
+import sklearn
 import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import (
@@ -19,11 +21,23 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils.fixes import parse_version
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
+
+SKLEARN_VERSION = parse_version(sklearn.__version__)
+
+
+def requires_sklearn(version, feature):
+    """Return a mark that skips a test with older versions of scikit-learn."""
+    return pytest.mark.skipif(
+        parse_version(version) > SKLEARN_VERSION,
+        reason=f"{feature}: new in scikit-learn {version}",
+    )
+
 
 # Every loss of the engine, by its name with the kind of target.
 LOSSES = {
@@ -33,7 +47,17 @@ LOSSES = {
 }
 CLASSIFIERS = (MLPClassifier, TorchMLPClassifier)
 REGRESSORS = (MLPRegressor, TorchMLPRegressor)
+BEFORE_1_7 = parse_version("1.7") > SKLEARN_VERSION
 OURS = (TorchMLPClassifier, TorchMLPRegressor)
+
+
+def _mlp_regressor_with_a_loss(**parameters):
+    if BEFORE_1_7:
+        pytest.skip("losses of MLPRegressor: new in scikit-learn 1.7")
+    return MLPRegressor(**parameters)
+
+
+POISSON_REGRESSORS = (_mlp_regressor_with_a_loss, TorchMLPRegressor)
 
 
 def _binary():
@@ -73,7 +97,7 @@ TASKS = {
     "multilabel": (CLASSIFIERS, *_multilabel(), {}),
     "regression": (REGRESSORS, *_regression(), {}),
     "multioutput": (REGRESSORS, *_multioutput(), {}),
-    "poisson": (REGRESSORS, *_counts(), {"loss": "poisson"}),
+    "poisson": (POISSON_REGRESSORS, *_counts(), {"loss": "poisson"}),
 }
 
 
@@ -83,11 +107,16 @@ TORCH_ACTIVATIONS = {
 }
 TORCH_ACTIVATIONS |= {"identity": lambda z: z, "logistic": torch.sigmoid}
 # torch's optimizers that cannot make the steps of a stochastic solver
-REFUSED_OPTIMIZERS = torch.optim.LBFGS, torch.optim.SparseAdam, torch.optim.Muon
+REFUSED_OPTIMIZERS: tuple = torch.optim.LBFGS, torch.optim.SparseAdam
+HAS_MUON = hasattr(torch.optim, "Muon")  # new in torch 2.9
+if HAS_MUON:
+    REFUSED_OPTIMIZERS += (torch.optim.Muon,)
 
 
 def muon(params, lr):
     """Muon for the weights, and AdamW for the intercepts, as its documentation recommends."""
+    if not HAS_MUON:
+        pytest.skip("torch.optim.Muon: new in torch 2.9")
     weights = [p for p in params if p.ndim == 2]
     intercepts = [p for p in params if p.ndim == 1]
     return [torch.optim.Muon(weights, lr=lr), torch.optim.AdamW(intercepts, lr=lr / 10)]
@@ -112,8 +141,9 @@ OPTIMIZERS = {
     "momentum": functools.partial(torch.optim.SGD, momentum=0.9, nesterov=True),
     "centered": functools.partial(torch.optim.RMSprop, centered=True, momentum=0.5),
     "groups": slow_output_layer,
-    "muon": muon,
 }
+if HAS_MUON:
+    OPTIMIZERS["muon"] = muon
 
 
 def iris():
@@ -123,6 +153,12 @@ def iris():
 
 def fit_quietly(estimator, *args, **kwargs):
     """Fit, without the warning that max_iter was reached."""
+    if isinstance(estimator, (MLPClassifier, MLPRegressor)) and BEFORE_1_7:
+        if len(args) > 2 and args[2] is not None:
+            pytest.skip("sample weights of MLPClassifier and MLPRegressor: new in scikit-learn 1.7")
+        args = args[:2]
+        if estimator.early_stopping and np.asarray(args[1]).dtype.kind == "U":
+            pytest.skip("MLPClassifier stops early with string labels since scikit-learn 1.7")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(*args, **kwargs)

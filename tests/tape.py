@@ -64,7 +64,7 @@ class Tape(TorchDispatchMode):
 class TapeCapturer:
     """Replaces `CudaCapturer`, and counts its calls."""
 
-    def __init__(self, device, generator):
+    def __init__(self, device, generators):
         self.n_warm_ups = self.n_captures = self.n_replays = 0
         self.tapes = []
 

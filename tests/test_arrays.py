@@ -10,11 +10,13 @@ import torch
 from helpers import (
     OURS,
     REGRESSORS,
+    SKLEARN_VERSION,
     TASKS,
     assert_identical,
     assert_same_weights,
     fit_quietly,
     iris,
+    requires_sklearn,
 )
 from sklearn import config_context
 from sklearn.base import clone
@@ -22,10 +24,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
-DEVICE = array_api_strict.Device("device1")  # NumPy cannot read it
+# NumPy cannot read "device1", and scikit-learn copies from other devices since version 1.8.
+DEVICE = array_api_strict.Device(
+    "CPU_DEVICE" if parse_version("1.8") > SKLEARN_VERSION else "device1"
+)
 MAKERS = {
     "torch": torch.asarray,
     "array_api_strict": lambda array: array_api_strict.asarray(array, device=DEVICE),
@@ -77,6 +83,7 @@ def test_arrays_come_back_as_the_same_kind(task, kind, early_stopping):
         assert isinstance(model.predict(X), np.ndarray)  # a fitted model takes every kind
 
 
+@requires_sklearn("1.9", "array API dispatch beside lists")
 @pytest.mark.parametrize("kind", MAKERS)
 def test_validation_data_and_partial_fit(kind):
     model, X, y = numbers("multiclass")
@@ -97,6 +104,7 @@ def test_string_labels_are_returned_as_numpy():
         assert model.predict(torch.asarray(X)).dtype.kind == "U"
 
 
+@requires_sklearn("1.8", "array API dispatch in cross_val_score")
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # three epochs are enough to compare
 def test_in_a_pipeline_and_a_cross_validation():
     model, X, y = numbers("multiclass")
@@ -157,6 +165,7 @@ def test_memory_mapped_data_are_not_copied(early_stopping, tmp_path):
     assert_identical(model, fit_quietly(clone(model), np.array(X), y))
 
 
+@requires_sklearn("1.9", "array API dispatch of LogisticRegression")
 def test_dispatch_equals_that_of_scikit_learn():
     X, y = torch.randn(30, 3, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 2
     with config_context(array_api_dispatch=True):

@@ -178,7 +178,8 @@ def test_share_of_the_bare_products(dtype):
 
 def test_bfloat16_beside_float32(monkeypatch):
     monkeypatch.setattr("torchmlp.training.device.placement.MIN_WORK_FOR_BFLOAT16", 0)
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    capabilities = {"avx512_bf16": True}
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities, raising=False)
     row = bfloat16.row(tiny(kind="regression", hidden=(100,)), ONCE)
     assert {*row.ratios, *row.figures} == set(bfloat16.columns(ONCE))
     scores = [row.figures[f"r2 of {dtype}"] for dtype in bfloat16.DTYPES]

@@ -17,6 +17,7 @@ from helpers import (
     call_at_every_step,
     fit_quietly,
     iris,
+    requires_sklearn,
     weights_of,
 )
 from sklearn.linear_model import Ridge
@@ -71,6 +72,7 @@ def test_batch_without_weight_is_skipped(estimator):
 
 
 @both(*regressor, "the Poisson loss takes negative targets")
+@requires_sklearn("1.7", "losses of MLPRegressor")
 def test_negative_targets_of_poisson_raise(estimator):
     _, X, y, _ = TASKS["regression"]
     with pytest.raises(ValueError, match=r"loss='poisson' requires y >= 0, got -"):

@@ -12,6 +12,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+from helpers import requires_sklearn
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -38,7 +39,7 @@ PUBLIC = {
 }
 # A fenced block, and the optional comment above it that names the packages which it needs.
 BLOCK = re.compile(
-    r"(?:^% needs: ([\w, ]+)\n)?^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
+    r"(?:^% needs: ([\w., ]+)\n)?^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
 )
 URL = "https://torchmlp.example.org"
 
@@ -83,6 +84,7 @@ def documentation_url(monkeypatch):
     return URL
 
 
+@requires_sklearn("1.8", "links of parameters in the HTML representation")
 def test_html_representation_links_to_the_documentation(documentation_url):
     page = make_pipeline(StandardScaler(), TorchMLPRegressor())._repr_html_()
     links = re.findall(r'href="([^"]+)"', html.unescape(page))

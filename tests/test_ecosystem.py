@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import BEFORE_1_7, requires_sklearn
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes
@@ -26,6 +27,7 @@ from sklearn.metrics import (
     PrecisionRecallDisplay,
     RocCurveDisplay,
     get_scorer,
+    get_scorer_names,
     roc_auc_score,
 )
 from sklearn.model_selection import (
@@ -234,8 +236,8 @@ def validation_curve(mlp, regressor):
     return display.train_scores, display.test_scores
 
 
-def named(name, tool):
-    return pytest.param(tool, id=name)
+def named(name, tool, since="1.6"):
+    return pytest.param(tool, id=name, marks=requires_sklearn(since, name))
 
 
 SCORERS = [
@@ -243,8 +245,9 @@ SCORERS = [
     "average_precision",
     "neg_log_loss",
     "neg_brier_score",
-    "d2_log_loss_score",
 ]
+if "d2_log_loss_score" in get_scorer_names():  # not in old versions of scikit-learn
+    SCORERS.append("d2_log_loss_score")
 SCORERS_OF_THREE = ["roc_auc_ovr", "roc_auc_ovo", "top_k_accuracy", "neg_log_loss"]
 
 
@@ -262,11 +265,11 @@ TOOLS = [
     in_two_threads,
     named("calibration", calibration("sigmoid")),
     named("isotonic_calibration", calibration("isotonic")),
-    named("temperature_scaling", calibration("temperature")),
+    named("temperature_scaling", calibration("temperature"), since="1.8"),
     voting,
     stacking,
     bagging,
-    boosting,
+    named("boosting", boosting, since="1.7"),
     one_vs_rest,
     one_vs_one,
     output_codes,
@@ -281,7 +284,7 @@ TOOLS = [
     named("decision_boundary_of_two_classes", decision_boundary(y)),
     named("decision_boundary_of_three_classes", decision_boundary(THREE)),
     roc_curve,
-    roc_curves_of_cross_validation,
+    named("roc_curves_of_cross_validation", roc_curves_of_cross_validation, since="1.7"),
     precision_recall_curve,
     det_curve,
     named("scorers_of_two_classes", scorers(y, SCORERS)),
@@ -326,7 +329,7 @@ def test_tools_use_the_decision_function_of_margin_losses(loss):
     scores = fitted.decision_function(X)
     assert get_scorer("roc_auc")(fitted, X, y) == roc_auc_score(y, scores)
     assert RocCurveDisplay.from_estimator(fitted, X, y).roc_auc == roc_auc_score(y, scores)
-    for labels in (y, THREE):
+    for labels in (y,) if BEFORE_1_7 else (y, THREE):  # DecisionBoundaryDisplay of three classes
         fitted = mlp.fit(X[:, :2], labels)
         display = DecisionBoundaryDisplay.from_estimator(fitted, X[:, :2], grid_resolution=9)
         grid = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])

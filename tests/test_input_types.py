@@ -121,7 +121,7 @@ NUMBERS = {
     "decimals": np.array([[Decimal(str(v)) for v in row] for row in ROUNDED.tolist()]),
     "list of decimals": [[Decimal(str(v)) for v in row] for row in ROUNDED.tolist()],
     "decimal columns": pd.DataFrame(ROUNDED).map(lambda v: Decimal(str(v))),
-    "polars decimals": pl.DataFrame(ROUNDED).cast(pl.Decimal(9, 3)),
+    "polars decimals": pl.DataFrame(ROUNDED.astype(str)).cast(pl.Decimal(9, 3)),
     "objects": ROUNDED.astype(object),
     "text": ROUNDED.astype(str),
     "bytes": ROUNDED.astype("S"),

@@ -253,6 +253,14 @@ def test_sparse_input():
     _assert_same(lambda: cross_val_score(_classifier(), X, IRIS[1]))
 
 
+def test_sparse_validation_data():
+    def fit(seed):
+        model = _classifier(random_state=seed)
+        return model.fit(*IRIS, X_val=sp.csr_array(IRIS[0]), y_val=IRIS[1]).validation_loss_curve_
+
+    _assert_same(lambda: Parallel()(delayed(fit)(seed) for seed in range(5)))
+
+
 def test_limits_of_memory_and_number_of_fits():
     for options in {"max_fits": 3}, {"max_memory": 1}, {"n_jobs": 1}, {"n_jobs": 3}:
         _assert_same(TASKS["nested"], **options)

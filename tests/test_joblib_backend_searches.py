@@ -21,15 +21,15 @@ NUMBERS = "n_iter_", "t_", "loss_", "best_loss_", "best_validation_score_"
 def _data(rng, classifier):
     n_samples, n_features = rng.randint(12, 90), rng.randint(1, 7)
     seed = rng.randint(1000)
-    kind = rng.choice(["one", "many", "several"])
+    kind = rng.choice(["binary", "multiclass", "several outputs"])
     if not classifier:
-        n_targets = 3 if kind == "several" else 1
+        n_targets = 3 if kind == "several outputs" else 1
         return make_regression(n_samples, n_features, n_targets=n_targets, random_state=seed)
     X, _ = make_classification(n_samples, 4, random_state=seed)
     X = X[:, : max(1, n_features % 5)]
-    if kind == "several":
+    if kind == "several outputs":
         return X, rng.randint(2, size=(n_samples, 3))
-    y = np.arange(n_samples) % (2 if kind == "one" else 4)
+    y = np.arange(n_samples) % (2 if kind == "binary" else 4)
     return X, rng.permutation(y)
 
 
@@ -120,9 +120,9 @@ def _numbers(result):
 
 
 def _assert_equal(got, expected, perturbed):
-    """Assert equality to 1e-9, or to the effect that a rounding error in X has on the fit.
+    """Assert equality to 1e-9, or up to the effect of a rounding error in X on the fit.
 
-    Fits with hinges in their loss or with a large learning rate amplify rounding errors.
+    A loss that is not smooth, or a large learning rate, amplifies rounding errors.
     """
     if isinstance(expected, str):
         assert got == expected

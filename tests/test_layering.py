@@ -1,21 +1,23 @@
 """Tests for imports: they go down only, private names stay in one file, importing is light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from sklearn.callback import CallbackSupportMixin
 from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelBinarizer
 
+from torchmlp._sklearn_compat import CallbackSupportMixin
+
 PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
-    {"_sklearn_compat", "training", "training.device"},
+    {"_sklearn_compat", "_typing", "training", "training.device", "training.progress_log"},
     {"training.callable_loss", "training.threads"},
     {"training.activations", "training.parameters", "training.products"},
     {"training.device.placement"},
@@ -26,6 +28,7 @@ LEVELS = [
     {"training.backprop", "training.divergence", "training.fit_state"},
     {"training.lbfgs", "training.stochastic"},
     {"training.loop", "training.stack_batches", "training.stack_validation"},
+    {"training.stack_network"},
     {"training.stack"},
     {"training.jobs"},
     {"training.scheduling"},
@@ -53,6 +56,7 @@ LEVELS = [
     {"inspection"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
+MAP = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def _name(path):
@@ -83,6 +87,21 @@ def test_imports_go_down(path):
         inner = imported.removeprefix("torchmlp").lstrip(".")
         target = inner if inner in known else inner.rpartition(".")[0]
         assert _level(target) < _level(_name(path)), f"{_name(path)} imports {target}"
+
+
+def test_levels_name_modules_that_exist():
+    assert set().union(*LEVELS) == {_name(path) for path in MODULES}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path.stem != "__init__"], ids=_name)
+def test_contributing_names_every_module(path):
+    assert f"`{path.name}`" in MAP
+
+
+def test_contributing_names_files_that_exist():
+    files = {path.name for path in [*PACKAGE.rglob("*.py"), *Path(__file__).parent.rglob("*.py")]}
+    named = set(re.findall(r"`(?:\w+/)*(\w+\.py)`", MAP))
+    assert named - files == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from helpers import requires_sklearn
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -30,6 +31,7 @@ def _assert_nothing_went_wrong(notebook):
     assert counts == list(range(1, len(counts) + 1))
 
 
+@requires_sklearn("1.9", "callbacks, and parameters of displays, in the notebooks")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path):
     notebook = nbformat.read(path, as_version=4)

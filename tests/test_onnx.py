@@ -192,9 +192,9 @@ def test_voting_regressor():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_columns_of_a_data_frame(dtype):
     frame = pd.DataFrame(X, columns=list("abcd")).astype(dtype)
-    frame["colour"] = np.array(["red", "green", "blue"])[np.arange(len(X)) % 3]
+    frame["color"] = np.array(["red", "green", "blue"])[np.arange(len(X)) % 3]
     columns = make_column_transformer(
-        (StandardScaler(), list("abcd")), (OneHotEncoder(), ["colour"])
+        (StandardScaler(), list("abcd")), (OneHotEncoder(), ["color"])
     )
     model = make_pipeline(columns, Classifier((6,)))
     _assert_same(fit_quietly(model, frame, LABELS), frame, dtype)

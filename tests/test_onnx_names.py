@@ -21,7 +21,7 @@ NAMES = {
     "dots": ["sepal.length", "sepal.width", ".", "..."],
     "digits": ["1", "2nd", "3.5", "_1"],
     "unicode": ["Länge", "largeur d'un sépale", "花弁", "🌸 ≤ 1"],
-    "the same when sanitised": ["a b", "a_b", "a.b", "a_b1"],
+    "the same when sanitized": ["a b", "a_b", "a.b", "a_b1"],
     "of outputs": ["label", "probabilities", "variable", "output_label"],
     "of values inside": ["constant", "gemm", "concat", "X"],
     "numbers": [0, 1, 2, 3],

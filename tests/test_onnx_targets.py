@@ -110,9 +110,9 @@ def test_voting_regressor():
 
 def test_data_frame():
     frame = pd.DataFrame(X[:, :3], columns=["age", "sex", "bmi"])
-    frame["colour"] = np.array(["red", "green", "blue"])[np.arange(len(X)) % 3]
+    frame["color"] = np.array(["red", "green", "blue"])[np.arange(len(X)) % 3]
     columns = make_column_transformer(
-        (StandardScaler(), ["age", "sex", "bmi"]), (OneHotEncoder(), ["colour"])
+        (StandardScaler(), ["age", "sex", "bmi"]), (OneHotEncoder(), ["color"])
     )
     for model in (
         around_target(make_pipeline(columns, _network())),

@@ -8,6 +8,7 @@ import pytest
 LEFT_OUT = {
     "test_gradient": "calls the private method _loss_grad_lbfgs; see test_backprop.py",
     "test_learning_rate_warmstart": "reads the private attribute _optimizer; see test_parity.py",
+    "test_early_stopping_stratified": "matches the class codes; see test_early_stopping.py",
     "test_adaptive_learning_rate": "reads the private attribute _optimizer; see test_schedules.py",
 }
 _ITS_IMPORT = "from sklearn.neural_network import MLPClassifier, MLPRegressor"

@@ -120,7 +120,7 @@ def test_outliers_and_new_values_of_a_constant_column_are_not_another_scale():
 @pytest.mark.parametrize("n_rows", [40, 0.3])
 @pytest.mark.parametrize("scaler", [StandardScaler(), PowerTransformer()], ids=str)
 @pytest.mark.parametrize("name", SETS)
-def test_features_that_are_not_standardised_are_on_another_scale(name, scaler, n_rows):
+def test_features_that_are_not_standardized_are_on_another_scale(name, scaler, n_rows):
     training, validation = train_test_split(SETS[name][0], test_size=n_rows, random_state=0)
     assert column_on_other_scale(scaler.fit_transform(training), validation) is not None
 
@@ -142,7 +142,7 @@ def test_features_that_only_validation_data_have_scaled_are_on_another_scale(nam
 
 
 @pytest.mark.parametrize("name", ["diabetes", "housing"])
-def test_targets_that_are_not_standardised_are_on_another_scale(name):
+def test_targets_that_are_not_standardized_are_on_another_scale(name):
     parts = train_test_split(columns(SETS[name][1]), test_size=0.3, random_state=0)
     training, validation = parts
     assert column_on_other_scale(StandardScaler().fit_transform(training), validation) == 0

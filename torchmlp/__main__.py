@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
 REPEATS = 3
-# From the palette of Okabe and Ito, which is suitable for colour-blind readers.
+# From the palette of Okabe and Ito, which is suitable for color-blind readers.
 SKLEARN_COLOR, TORCHMLP_COLOR = "#D55E00", "#0072B2"
 CLASS_COLORS = ["#0072B2", "#E69F00", "#009E73"]
 
@@ -161,7 +161,7 @@ def _draw_regression(ax, comparison):
     )
     ax.plot(grid, torch_mlp.predict(grid), color=TORCHMLP_COLOR, lw=1.5, ls="--", label="torchmlp")
     ax.set_title("x/2 + sin(x) cos(2x) + noise")
-    ax.set_xlabel("x, standardised")
+    ax.set_xlabel("x, standardized")
     ax.legend(loc="upper left", fontsize=8)
 
 

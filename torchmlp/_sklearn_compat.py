@@ -1,27 +1,38 @@
-"""Private API of scikit-learn that torchmlp uses. Other modules do not import private names."""
+"""Private API of scikit-learn that torchmlp uses, and substitutes for what older versions lack.
+
+Other modules do not import private names.
+"""
 
 import functools
 import inspect
 import sys
+from collections.abc import Callable
 from importlib.metadata import metadata
+from typing import Any, TypeVar
 
+import numpy as np
+import sklearn
 from sklearn.base import _fit_context
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.utils._array_api import get_namespace_and_device, move_to
+from sklearn.utils import _array_api, metaestimators
+from sklearn.utils._array_api import get_namespace_and_device
 from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
 from sklearn.utils.multiclass import _check_partial_fit_first_call as is_first_partial_fit
 from sklearn.utils.optimize import _check_optimize_result
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _check_y as check_y
 
 __all__ = [
     "CLASSIFIER_CONSTRAINTS",
     "REGRESSOR_CONSTRAINTS",
+    "CallbackSupportMixin",
     "DocumentationLink",
     "Interval",
+    "Method",
     "ParameterChecks",
     "StrOptions",
     "accepts",
+    "available_if",
     "begin_callbacks",
     "check_lbfgs_result",
     "check_sample_weight",
@@ -35,7 +46,26 @@ __all__ = [
     "takes_weights",
 ]
 
-fit_context = _fit_context(prefer_skip_nested_validation=True)
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ModuleNotFoundError:  # scikit-learn < 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Raises an error that names the required version of scikit-learn."""
+
+        @property
+        def set_callbacks(self) -> Any:
+            """Not available."""
+            raise AttributeError(
+                "set_callbacks requires scikit-learn 1.9 or newer, but the installed version is "
+                f"{sklearn.__version__}. Upgrade scikit-learn, or pass callbacks of skorch to the "
+                "parameter callbacks."
+            )
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+fit_context: Callable[[Method], Method] = _fit_context(prefer_skip_nested_validation=True)
 CLASSIFIER_CONSTRAINTS = MLPClassifier._parameter_constraints
 REGRESSOR_CONSTRAINTS = MLPRegressor._parameter_constraints
 
@@ -101,11 +131,34 @@ def accepts(estimator, name, value):
     return any(make_constraint(constraint).is_satisfied_by(value) for constraint in constraints)
 
 
+def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
+    """Return scikit-learn's `available_if`, which keeps the signature for type checkers."""
+    return metaestimators.available_if(check)
+
+
+def move_to(array, *, xp, device):
+    """Convert an array to the namespace `xp` on a device. Memory is shared if possible."""
+    if hasattr(_array_api, "move_to"):
+        return _array_api.move_to(array, xp=xp, device=device)
+    if xp is np:  # scikit-learn < 1.8
+        return _array_api._convert_to_numpy(array, get_namespace_and_device(array)[0])
+    return xp.asarray(array, device=device)
+
+
 def takes_weights(scorer):
     """Return whether a scorer object or a scoring function accepts `sample_weight`."""
     if hasattr(scorer, "_accept_sample_weight"):
         return scorer._accept_sample_weight()
-    return "sample_weight" in inspect.signature(scorer).parameters
+    function = getattr(scorer, "_score_func", scorer)  # of a scorer of scikit-learn < 1.7
+    return "sample_weight" in inspect.signature(function).parameters
+
+
+def check_sample_weight(sample_weight, X):
+    """Return sample weights as an array of float64. All of them may be zero."""
+    # scikit-learn < 1.9 accepts weights that are all zero, and has no parameter for them.
+    known = inspect.signature(_check_sample_weight).parameters
+    options = {"allow_all_zero_weights": True} if "allow_all_zero_weights" in known else {}
+    return _check_sample_weight(sample_weight, X, dtype=np.float64, **options)
 
 
 def check_lbfgs_result(result, max_iter):

@@ -7,15 +7,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from torchmlp import _typing as t
 from torchmlp._sklearn_compat import (
+    CallbackSupportMixin,
     DocumentationLink,
     ParameterChecks,
     check_lbfgs_result,
@@ -87,6 +88,24 @@ class BaseTorchMLP(
 ):
     """Base class of the multilayer perceptrons. Use the derived classes instead."""
 
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_loss_curve_: list[float] | None
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    t_: int
+    coefs_: list[t.Floats]
+    intercepts_: list[t.Floats]
+    n_features_in_: int
+    feature_names_in_: t.Array
+    n_iter_: int
+    n_layers_: int
+    n_outputs_: int
+    n_parameters_: int
+    out_activation_: str
+    device_: str
+
     def _suggestion(self):
         return suggestion(self)
 
@@ -95,7 +114,16 @@ class BaseTorchMLP(
         """Return the encoder of y, the encoded y, and the `Loss` for it."""
 
     @fit_context
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: t.Matrix,
+        y: t.Matrix,
+        sample_weight: t.Vector | None = None,
+        *,
+        X_val: t.Matrix | None = None,
+        y_val: t.Matrix | None = None,
+        sample_weight_val: t.Vector | None = None,
+    ) -> Self:
         """Fit the model to data matrix X and target(s) y.
 
         Parameters
@@ -106,12 +134,12 @@ class BaseTorchMLP(
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_outputs)
             The target values: class labels, a label indicator matrix, or real numbers.
         sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights, which must be non-negative. The loss of a batch is the weighted mean
-            over its samples.
+            Non-negative sample weights. The loss of a batch is the weighted mean over its samples.
+            None means equal weights.
         X_val : {array-like, sparse matrix} of shape (n_validation_samples, n_features), \
                 default=None
-            Validation data for `validation_loss_curve_`. With ``early_stopping=True``, they replace
-            the validation split of X. They must be preprocessed like X: in a Pipeline,
+            Validation data for `validation_loss_curve_`. With ``early_stopping=True``, they are
+            used instead of a part of X. They must be preprocessed like X: in a Pipeline,
             ``transform_input=["X_val"]`` applies the same steps to them.
         y_val : array-like of shape (n_validation_samples,) or (n_validation_samples, n_outputs), \
                 default=None
@@ -322,7 +350,7 @@ class BaseTorchMLP(
                 saved.seed, saved.random_state = self.random_state, state.random_state
 
     def _as_if_trained(self, encoder, inputs, state):
-        """Return a copy, fitted as if training ended now, for rows in an array."""
+        """Return a copy, fitted as if training ended now. It accepts arrays without names."""
         model = copy.copy(self)
         attributes = _attributes_of(inputs, state, encoder)
         model.__dict__.update({name: copy.copy(value) for name, value in attributes.items()})
@@ -330,7 +358,7 @@ class BaseTorchMLP(
         return model
 
     @property
-    def history_(self):
+    def history_(self) -> Any:
         """Training history: a `skorch.history.History` with one row per epoch.
 
         Each row has the keys 'epoch', 'train_loss' and 'train_loss_best' (whether the loss is the
@@ -379,7 +407,7 @@ def _unchanged_by_errors(estimator):
     before = dict(vars(estimator))
     saved = before.get("_saved_state")
     random_state = saved and saved.random_state
-    drawn = random_state and random_state.get_state()  # `partial_fit` continues it, not a copy
+    drawn = random_state and random_state.get_state()  # `partial_fit` changes it in place
     try:
         yield
     except BaseException:

@@ -1,12 +1,14 @@
 """Multilayer perceptron classifier with the API of scikit-learn, trained with PyTorch."""
 
+from typing import Self
+
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 
-from torchmlp._sklearn_compat import fit_context, is_first_partial_fit
+from torchmlp import _typing as t
+from torchmlp._sklearn_compat import available_if, fit_context, is_first_partial_fit
 from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
@@ -102,7 +104,9 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     verbose : bool, int or 'bar', default=False
         Whether to print progress messages. 'bar' shows a progress bar with the loss, the score and
-        the remaining time instead; it only appears in a notebook or a terminal.
+        the remaining time instead; it only appears in a notebook or a terminal. Messages that are
+        not printed are logged with level DEBUG to the logger 'torchmlp' of :mod:`logging`. With
+        level INFO, one message at the start and one at the end of `fit` are logged.
 
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call instead of new ones.
@@ -309,45 +313,47 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     0.92
     """
 
+    classes_: t.Array
+
     _parameter_constraints = CLASSIFIER_CONSTRAINTS
 
     def __init__(
         self,
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        hidden_layer_sizes: t.HiddenLayerSizes = (100,),
+        activation: t.Activation = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        loss="log_loss",
-        class_weight=None,
-        dropout=0.0,
-        init="glorot",
-        max_grad_norm=None,
-        scoring=None,
-        time_limit=None,
-        callbacks=None,
-        device="auto",
-        dtype="auto",
-    ):
+        solver: t.Solver = "adam",
+        alpha: t.Float = 0.0001,
+        batch_size: t.BatchSize = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: t.Float = 0.001,
+        power_t: t.Float = 0.5,
+        max_iter: t.Int = 200,
+        shuffle: bool = True,
+        random_state: t.RandomState = None,
+        tol: t.Float = 1e-4,
+        verbose: t.Verbose = False,
+        warm_start: bool = False,
+        momentum: t.Float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: t.Float = 0.1,
+        beta_1: t.Float = 0.9,
+        beta_2: t.Float = 0.999,
+        epsilon: t.Float = 1e-8,
+        n_iter_no_change: t.Float = 10,
+        max_fun: t.Int = 15000,
+        loss: str = "log_loss",
+        class_weight: t.ClassWeight = None,
+        dropout: t.Dropout = 0.0,
+        init: str = "glorot",
+        max_grad_norm: t.Float | None = None,
+        scoring: t.Scoring = None,
+        time_limit: t.Float | None = None,
+        callbacks: t.Callbacks = None,
+        device: t.Device = "auto",
+        dtype: str = "auto",
+    ) -> None:
         self._store(locals())
 
     def _encode_targets(self, call):
@@ -383,7 +389,13 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     @available_if(supports_partial_fit)
     @fit_context
-    def partial_fit(self, X, y, sample_weight=None, classes=None):
+    def partial_fit(
+        self,
+        X: t.Matrix,
+        y: t.Matrix,
+        sample_weight: t.Vector | None = None,
+        classes: t.Vector | None = None,
+    ) -> Self:
         """Update the model with a single epoch over the given data.
 
         The progress bar, `time_limit` and the callbacks of scikit-learn only apply to `fit`.

@@ -32,7 +32,7 @@ def split(data, stratify, fraction, random_state, inverse_transform):
     Raises
     ------
     ValueError
-        If one of the sets is too small, has no sample of some class, or has only zero weights.
+        If one of the sets is too small, lacks a class, or has only zero weights.
     """
     train, held_out = np.empty((2, 0), dtype=int)
     if len(data) > 1 and fraction > 0:
@@ -46,7 +46,9 @@ def split(data, stratify, fraction, random_state, inverse_transform):
         except ValueError as error:
             single = _single_classes(stratify, inverse_transform)
             reason = (
-                f"y has a single sample of each of the classes {single}"
+                # scikit-learn's words, with labels instead of class codes
+                "The least populated class in y has only 1 member: y has a single sample of each "
+                f"of the classes {single}"
                 if single
                 else str(error).rstrip(".")
             )
@@ -83,8 +85,14 @@ class DefaultScore:
     Parameters
     ----------
     encoder : ClassEncoder or ValueEncoder
-    y, sample_weight : ndarray
-        Encoded targets and sample weights of the validation data.
+    y : ndarray
+        Encoded targets of the validation data.
+    sample_weight : ndarray or None
+
+    Attributes
+    ----------
+    stack_key : hashable
+        Equal for scores that `of_stack` computes for a whole stack of networks.
     """
 
     def __init__(self, encoder, y, sample_weight):
@@ -102,7 +110,7 @@ class DefaultScore:
 
 
 class NegativeLoss:
-    """The negative loss. See `FitInputs.score`."""
+    """The negative loss. See `DefaultScore`."""
 
     stack_key = "loss"
 
@@ -115,7 +123,7 @@ class NegativeLoss:
 
 
 class ScorerOutput:
-    """The output of a scorer of scikit-learn. See `FitInputs.score`.
+    """The score that a scorer of scikit-learn returns. See `FitInputs.score`.
 
     Parameters
     ----------
@@ -168,7 +176,7 @@ def score_to_monitor(estimator, encoder, validation):
 
 
 def _as_number(score, scoring):
-    if not isinstance(score, str):
+    if not isinstance(score, str) and np.ndim(score) == 0:
         with contextlib.suppress(TypeError, ValueError):
             return float(score)
     raise ValueError(

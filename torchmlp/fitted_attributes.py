@@ -34,6 +34,10 @@ def fitted_attributes(coefs, intercepts, out_activation, device, encoder, progre
     device : torch.device or str
     encoder : ClassEncoder or ValueEncoder
     progress : Progress
+
+    Returns
+    -------
+    dict of str to object
     """
     return {
         "coefs_": coefs,
@@ -45,7 +49,7 @@ def fitted_attributes(coefs, intercepts, out_activation, device, encoder, progre
         "device_": str(device),
         "_encoder": encoder,
         **{attribute: getattr(progress, name) for name, attribute in _PROGRESS.items()},
-        "_history": list(progress.history),
+        "_history": list(progress.history),  # not skorch's class, which is slow to import
     }
 
 

@@ -1,11 +1,11 @@
 """The joblib backend "torchmlp", which trains the networks of many fits together.
 
 Each task of a `joblib.Parallel` call runs in a thread of its own, but only one thread computes at a
-time: the others wait until it passes control to them. The code of the tasks therefore does not need
-to be thread-safe, and their order is deterministic. A task whose fit reaches the training loop
-submits the fit and waits. When every task has finished or waits, the scheduler trains the submitted
-fits, many of them as one stack of networks, and resumes the tasks. Nested `Parallel` calls share
-one scheduler, so that the fits of all levels are trained together.
+time. The others wait until it gives up control. The code of the tasks therefore does not need to be
+thread-safe, and their order is deterministic. A task whose fit reaches the training loop submits
+the fit and waits. When all tasks have finished or wait, the scheduler trains the submitted fits,
+many of them as one stack of networks, and resumes the tasks. Nested `Parallel` calls share one
+scheduler, so that the fits of all levels are trained together.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import signal
 import threading
 import warnings
 from collections import deque
+from typing import Any
 
 from joblib import cpu_count, register_parallel_backend
 from joblib.parallel import ParallelBackendBase
@@ -28,26 +29,25 @@ class _Cancelled(BaseException):
     """Raised in a waiting task if another task of the same call has failed."""
 
 
-_local = threading.local()  # task: the `_Task` of this thread; scheduler: that of its calls
+# task: the `_Task` that runs in this thread. scheduler: the `_Scheduler` of its `Parallel` calls.
+# owner: the backend that created the scheduler.
+_local = threading.local()
 
 
 class _WarningsState:
-    """The filters of the module `warnings`, which are global but belong to one task.
+    """A copy of the global state of the module `warnings`. Each task has its own.
 
     scikit-learn runs each task inside `warnings.catch_warnings`, which saves and restores the
-    global state. This is only correct if tasks do not see the state of each other.
+    global state. This works only if no task sees the state of another.
     """
 
     def __init__(self):
-        self.save()
-
-    def save(self):
         self.filters = warnings.filters
-        self.show = warnings.showwarning, warnings._showwarnmsg_impl
+        self.show = warnings.showwarning, vars(warnings)["_showwarnmsg_impl"]
 
     def restore(self):
         warnings.filters = self.filters
-        warnings.showwarning, warnings._showwarnmsg_impl = self.show
+        warnings.showwarning, vars(warnings)["_showwarnmsg_impl"] = self.show
         with warnings.catch_warnings():  # makes Python notice that the filters have changed
             pass
 
@@ -67,11 +67,16 @@ class _Task:
     """
 
     def __init__(self, function, callback, scheduler):
-        self.function, self.callback, self.scheduler = function, callback, scheduler
-        self.is_done, self.result, self.error = False, None, None
+        self.function = function
+        self.callback = callback
+        self.scheduler = scheduler
+        self.is_done = False
+        self.result = self.error = None
         self.waiter = self.job = None
-        self._thread = None
-        self._resumed, self._paused = threading.Semaphore(0), threading.Event()
+        self._thread: Any = None
+        self._warnings = _WarningsState()
+        self._resumed = threading.Semaphore(0)
+        self._paused = threading.Event()
         self._error_to_raise = None
 
     @property
@@ -80,7 +85,8 @@ class _Task:
 
     def resume(self, error=None):
         """Run the task until it pauses or ends. If an error is passed, raise it in the task."""
-        caller, self._error_to_raise = _WarningsState(), error
+        caller = _WarningsState()
+        self._error_to_raise = error
         self._paused.clear()
         if self.is_started:
             self._warnings.restore()
@@ -95,13 +101,13 @@ class _Task:
             self._thread.join()
 
     def interrupt(self):
-        """Raise KeyboardInterrupt in the task, when it next executes Python code."""
+        """Raise KeyboardInterrupt in the task as soon as it executes Python code."""
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
         )
 
     def pause(self):
-        """Pass control to the thread that resumed the task, until it resumes the task again."""
+        """Return control to the thread that resumed the task, and wait to be resumed again."""
         self._paused.set()
         self._resumed.acquire()
         if self._error_to_raise is not None:
@@ -122,8 +128,11 @@ class _Task:
     def _submit(self, job):
         """Submit a fit and wait until it is trained."""
         self.job = job
-        self.scheduler.submit_job(self)
-        self.pause()
+        self.scheduler.add_waiting(self)
+        try:
+            self.pause()
+        finally:
+            self.job = None  # releases its data
 
 
 class _Scheduler:
@@ -134,28 +143,32 @@ class _Scheduler:
     max_fits : int
         Maximum number of fits that wait to be trained.
     max_memory : int
-        Maximum size of their data in bytes. One fit is always accepted.
+        The waiting fits are trained when their data reach this size, in bytes.
     n_workers : int
         Number of threads that train.
     """
 
     def __init__(self, max_fits, max_memory, n_workers):
-        self.max_fits, self.max_memory, self.n_workers = max_fits, max_memory, n_workers
-        self._new = []  # heap of (-level, number, task): nested tasks first, in their order
-        self._ready = deque()
+        self.max_fits = max_fits
+        self.max_memory = max_memory
+        self.n_workers = n_workers
+        self._new = []  # heap of (-level, number, task): nested tasks first, in order of addition
+        self._ready: deque[_Task] = deque()
         self._waiting = []  # tasks that have submitted a fit
         self._numbers = itertools.count()
         self._running = None
         self._interrupted = threading.Event()
 
     def add(self, task, level):
+        """Add a task that has not started, of a call at a nesting level."""
         heapq.heappush(self._new, (-level, next(self._numbers), task))
 
-    def submit_job(self, task):
+    def add_waiting(self, task):
+        """Add a task that has submitted a fit."""
         self._waiting.append(task)
 
     def run_until_done(self, task):
-        """Run tasks until one of them is done. Called by the thread of the outermost call."""
+        """Run tasks until a given one is done. Called by the thread of the outermost call."""
         with self._deferred_interrupts():
             while not task.is_done:
                 if self._ready:
@@ -169,7 +182,7 @@ class _Scheduler:
 
     @contextlib.contextmanager
     def _deferred_interrupts(self):
-        """Interrupt the task that runs, or training, by Ctrl-C, instead of the scheduler."""
+        """Let Ctrl-C interrupt the running task or the training, but not the scheduler itself."""
         default = signal.default_int_handler
         in_main_thread = threading.current_thread() is threading.main_thread()
         if not in_main_thread or signal.getsignal(signal.SIGINT) is not default:
@@ -207,7 +220,7 @@ class _Scheduler:
         self._ready += tasks
 
     def cancel(self, tasks, error):
-        """End tasks. Those that have started raise an error where they wait."""
+        """End tasks. The error is raised in those that have started, where they wait."""
         with self._deferred_interrupts():
             for task in tasks:
                 while task.is_started and not task.is_done:
@@ -229,15 +242,16 @@ class TorchMLPBackend(ParallelBackendBase):
     ----------
     max_fits : int, default=512
         Maximum number of fits that wait to be trained together.
-    max_memory : int, default=1 << 30
-        Maximum size, in bytes, of the training data of the fits that wait. The data of one fit may
-        be larger.
+    max_memory : int, default=1 << 28
+        The waiting fits are trained when their data reach this size, in bytes. Other arrays that a
+        task holds, such as its copy of X before preprocessing, are not counted.
     nesting_level, inner_max_num_threads
         See `joblib.parallel.ParallelBackendBase`.
 
     Notes
     -----
-    `n_jobs` is the number of threads that train. The default is the number of processors.
+    `n_jobs` is the number of threads that train. The default is the number of processors, which is
+    also the maximum.
     """
 
     default_n_jobs = -1
@@ -247,15 +261,22 @@ class TorchMLPBackend(ParallelBackendBase):
     supports_sharedmem = False
 
     def __init__(
-        self, nesting_level=None, inner_max_num_threads=None, max_fits=512, max_memory=1 << 30
+        self, nesting_level=None, inner_max_num_threads=None, max_fits=512, max_memory=1 << 28
     ):
         super().__init__(nesting_level, inner_max_num_threads)
-        self.max_fits, self.max_memory = max_fits, max_memory
-        self._calls = []  # the tasks of each `Parallel` call that is running
+        self.max_fits = max_fits
+        self.max_memory = max_memory
+        self._calls = []  # the tasks of each running `Parallel` call
         self._n_workers = 1
 
     def effective_n_jobs(self, n_jobs):
-        """Return the number of tasks that joblib dispatches before it waits for a result."""
+        """Return the number of tasks that joblib dispatches before it waits for a result.
+
+        Raises
+        ------
+        ValueError
+            If `n_jobs` is 0.
+        """
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         return self.max_fits
@@ -263,7 +284,9 @@ class TorchMLPBackend(ParallelBackendBase):
     def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **kwargs):
         """Prepare a `Parallel` call."""
         n_processors = cpu_count()
-        self._n_workers = max(n_processors + 1 + n_jobs, 1) if n_jobs < 0 else n_jobs
+        wanted = n_processors + 1 + n_jobs if n_jobs < 0 else n_jobs
+        # Ensembles pass the number of their tasks, which may exceed the number of processors.
+        self._n_workers = min(max(wanted, 1), n_processors)
         return super().configure(n_jobs, parallel, prefer, require, **kwargs)
 
     def start_call(self):
@@ -280,7 +303,7 @@ class TorchMLPBackend(ParallelBackendBase):
             _local.scheduler = _local.owner = None
 
     def submit(self, func, callback=None):
-        """Add a task. It is started when a result is retrieved."""
+        """Add a task. It starts when a result is retrieved."""
         task = _Task(func, callback, _local.scheduler)
         self._calls[-1].append(task)
         task.scheduler.add(task, self.nesting_level or 0)
@@ -295,18 +318,19 @@ class TorchMLPBackend(ParallelBackendBase):
             while not out.is_done:
                 out.waiter = current
                 current.pause()
-        if out.error is not None:
-            raise out.error
-        return out.result
+        result, error = out.result, out.error
+        out.result = out.error = None
+        if error is not None:
+            raise error
+        return result
 
     def abort_everything(self, ensure_ready=True):
         """End the tasks of the current call."""
         if self._calls:
-            tasks = self._calls[-1]
-            _local.scheduler.cancel(reversed(tasks), _Cancelled())
+            _local.scheduler.cancel(reversed(self._calls[-1]), _Cancelled())
 
     def get_nested_backend(self):
-        """Return the backend for calls inside a task. It uses the same scheduler."""
+        """Return the backend for `Parallel` calls inside a task. It uses the same scheduler."""
         level = (self.nesting_level or 0) + 1
         return TorchMLPBackend(level, max_fits=self.max_fits, max_memory=self.max_memory), None
 

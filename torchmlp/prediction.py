@@ -1,9 +1,10 @@
 """Prediction methods of the estimators."""
 
 import numpy as np
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from torchmlp import _typing as t
+from torchmlp._sklearn_compat import available_if
 from torchmlp.training.activations import resolve_activations
 from torchmlp.training.device.placement import prediction_device
 from torchmlp.training.inference import as_layers, hidden_values, largest_outputs, raw_outputs
@@ -37,7 +38,7 @@ class PredictionMixin:
         return resolve_activations(self.activation, len(self.coefs_) - 1)
 
     @in_namespace_of_X
-    def hidden_activations(self, X):
+    def hidden_activations(self, X: t.Matrix) -> list[t.Floats]:
         """Return the activations of each hidden layer.
 
         Parameters
@@ -63,7 +64,7 @@ class PredictionMixin:
         return self._compute(hidden_values, X)
 
     @in_namespace_of_X
-    def predict(self, X):
+    def predict(self, X: t.Matrix) -> t.Array:
         """Predict the class labels or target values of the samples in X.
 
         Parameters
@@ -127,7 +128,7 @@ class ProbabilityMixin:
 
     @available_if(_has_no_probabilities)
     @in_namespace_of_X
-    def decision_function(self, X):
+    def decision_function(self, X: t.Matrix) -> t.Floats:
         """Return the raw outputs of the network, for a loss without probabilities.
 
         This method exists only with ``loss='hinge'`` or ``'perceptron'``. With ``loss='log_loss'``
@@ -172,7 +173,7 @@ class ProbabilityMixin:
 
     @available_if(_has_probabilities)
     @in_namespace_of_X
-    def predict_logits(self, X):
+    def predict_logits(self, X: t.Matrix) -> t.Floats:
         """Return the raw outputs of the network, before softmax or sigmoid.
 
         Parameters
@@ -216,7 +217,7 @@ class ProbabilityMixin:
 
     @available_if(_has_probabilities)
     @in_namespace_of_X
-    def predict_proba(self, X):
+    def predict_proba(self, X: t.Matrix) -> t.Floats:
         """Return probability estimates.
 
         Parameters
@@ -244,7 +245,7 @@ class ProbabilityMixin:
 
     @available_if(_has_probabilities)
     @in_namespace_of_X
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: t.Matrix) -> t.Floats:
         """Return the logarithm of the probability estimates.
 
         Parameters
@@ -273,7 +274,7 @@ class ProbabilityMixin:
 class ScoreMixin:
     """Extends `score` of scikit-learn's mixins to torch tensors and array API arrays."""
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: t.Matrix, y: t.Matrix, sample_weight: t.Vector | None = None) -> float:
         """Return the mean accuracy of a classifier, or R² of a regressor.
 
         Parameters

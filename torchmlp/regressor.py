@@ -1,9 +1,11 @@
 """Multilayer perceptron regressor with the API of scikit-learn, trained with PyTorch."""
 
-from sklearn.base import RegressorMixin
-from sklearn.utils.metaestimators import available_if
+from typing import Self
 
-from torchmlp._sklearn_compat import fit_context
+from sklearn.base import RegressorMixin
+
+from torchmlp import _typing as t
+from torchmlp._sklearn_compat import available_if, fit_context
 from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import REGRESSOR_CONSTRAINTS
 from torchmlp.encoding import ValueEncoder
@@ -38,7 +40,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
           targets, and returns a tensor of shape (n_samples,). It is differentiated by autograd. In
           the first batch, its values and gradient must be finite, and it must depend on the raw
           outputs. The gradient may be zero for a batch, as for a hinge loss, but not for all
-          outputs
+          outputs. An error is raised if the loss compares each output with the targets of all
+          samples, because shapes (n_samples,) and (n_samples, 1) were broadcast
 
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units in each hidden layer. ``()`` gives a linear model, an int one hidden layer.
@@ -118,7 +121,9 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
     verbose : bool, int or 'bar', default=False
         Whether to print progress messages. 'bar' shows a progress bar with the loss, the score and
-        the remaining time instead; it only appears in a notebook or a terminal.
+        the remaining time instead; it only appears in a notebook or a terminal. Messages that are
+        not printed are logged with level DEBUG to the logger 'torchmlp' of :mod:`logging`. With
+        level INFO, one message at the start and one at the end of `fit` are logged.
 
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call instead of new ones.
@@ -318,41 +323,41 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
     def __init__(
         self,
-        loss="squared_error",
-        hidden_layer_sizes=(100,),
-        activation="relu",
+        loss: t.RegressorLoss = "squared_error",
+        hidden_layer_sizes: t.HiddenLayerSizes = (100,),
+        activation: t.Activation = "relu",
         *,
-        solver="adam",
-        alpha=0.0001,
-        batch_size="auto",
-        learning_rate="constant",
-        learning_rate_init=0.001,
-        power_t=0.5,
-        max_iter=200,
-        shuffle=True,
-        random_state=None,
-        tol=1e-4,
-        verbose=False,
-        warm_start=False,
-        momentum=0.9,
-        nesterovs_momentum=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        n_iter_no_change=10,
-        max_fun=15000,
-        quantile=0.5,
-        dropout=0.0,
-        init="glorot",
-        max_grad_norm=None,
-        scoring=None,
-        time_limit=None,
-        callbacks=None,
-        device="auto",
-        dtype="auto",
-    ):
+        solver: t.Solver = "adam",
+        alpha: t.Float = 0.0001,
+        batch_size: t.BatchSize = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: t.Float = 0.001,
+        power_t: t.Float = 0.5,
+        max_iter: t.Int = 200,
+        shuffle: bool = True,
+        random_state: t.RandomState = None,
+        tol: t.Float = 1e-4,
+        verbose: t.Verbose = False,
+        warm_start: bool = False,
+        momentum: t.Float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: t.Float = 0.1,
+        beta_1: t.Float = 0.9,
+        beta_2: t.Float = 0.999,
+        epsilon: t.Float = 1e-8,
+        n_iter_no_change: t.Float = 10,
+        max_fun: t.Int = 15000,
+        quantile: t.Float = 0.5,
+        dropout: t.Dropout = 0.0,
+        init: str = "glorot",
+        max_grad_norm: t.Float | None = None,
+        scoring: t.Scoring = None,
+        time_limit: t.Float | None = None,
+        callbacks: t.Callbacks = None,
+        device: t.Device = "auto",
+        dtype: str = "auto",
+    ) -> None:
         self._store(locals())
 
     def _encode_targets(self, call):
@@ -362,7 +367,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
     @available_if(supports_partial_fit)
     @fit_context
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: t.Matrix, y: t.Matrix, sample_weight: t.Vector | None = None) -> Self:
         """Update the model with a single epoch over the given data.
 
         The progress bar, `time_limit` and the callbacks of scikit-learn only apply to `fit`.

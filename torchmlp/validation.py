@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import re
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from torchmlp._sklearn_compat import (
+    Method,
     check_sample_weight,
     check_y,
     get_namespace_and_device,
@@ -155,7 +157,7 @@ def _origin(array):
     return (namespace, device) if is_array and not isinstance(array, np.ndarray) else None
 
 
-def in_namespace_of_X(method):
+def in_namespace_of_X(method: Method) -> Method:
     """Decorate a method of X to return arrays in the namespace and on the device of X.
 
     This applies with array API dispatch. Non-numeric labels are returned as NumPy arrays.
@@ -173,7 +175,7 @@ def in_namespace_of_X(method):
         numeric = result.dtype.kind in "biuf"
         return move_to(result, xp=namespace, device=device) if numeric else result
 
-    return wrapper
+    return cast(Method, wrapper)
 
 
 def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
@@ -285,9 +287,7 @@ def check_weights(sample_weight, X, name="sample_weight"):
         return None
     with naming(name):
         _check_values(sample_weight, numeric=True)
-        weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, allow_all_zero_weights=True
-        )
+        weights = check_sample_weight(sample_weight, X)
     if weights.min() < 0:
         raise ValueError(
             f"{name} must be non-negative, got {weights.min()}. A weight of 0 excludes a sample."

@@ -77,11 +77,12 @@ PROJECTS = {
             ),
             "functools.": "library/functools.html",
         },
-        ("functools",),
+        ("functools", "logging"),
         {
             "std:term sequence": "glossary.html#term-sequence",
             "std:term path-like object": "glossary.html#term-path-like-object",
         },
+        module_pages={"logging": "library/logging.html"},
     ),
     "sklearn": Project(
         "https://scikit-learn.org/stable/",

@@ -1,17 +1,27 @@
 """Tests for torchmlp.callbacks.monitors."""
 
+import contextlib
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import TASKS, assert_identical, call_at_every_step, fit_quietly, iris, weights_of
+from helpers import (
+    SKLEARN_VERSION,
+    TASKS,
+    assert_identical,
+    call_at_every_step,
+    fit_quietly,
+    iris,
+    requires_sklearn,
+    weights_of,
+)
 from sklearn.base import clone
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks.monitors import TimeLimit
@@ -21,6 +31,9 @@ X, y = iris()
 _, X_REG, Y_REG, _ = TASKS["regression"]
 
 SOLVERS = ["adam", "lbfgs"]
+has_callbacks = requires_sklearn("1.9", "callbacks")
+with contextlib.suppress(ModuleNotFoundError):  # scikit-learn < 1.9
+    from sklearn.callback import ProgressBar, ScoringMonitor
 
 
 class Recorder:
@@ -48,6 +61,7 @@ class Recorder:
         self.called.append("teardown")
 
 
+@has_callbacks
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_hooks_of_scikit_learn_are_called_in_order(solver):
     recorder = Recorder()
@@ -65,12 +79,14 @@ def test_hooks_of_scikit_learn_are_called_in_order(solver):
     assert not [name for name in vars(model) if "ctx" in name]
 
 
+@has_callbacks
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_callback_of_scikit_learn_stops_the_fit(solver):
     model = TorchMLPClassifier(solver=solver, random_state=0).set_callbacks(Recorder(stop_after=4))
     assert model.fit(X, y).n_iter_ == 4
 
 
+@has_callbacks
 def test_converged_lbfgs_ends_every_epoch_task():
     recorder = Recorder()
     model = TorchMLPClassifier((), solver="lbfgs", alpha=1.0, random_state=0)
@@ -79,6 +95,7 @@ def test_converged_lbfgs_ends_every_epoch_task():
     assert len(model.history_) == model.n_iter_
 
 
+@has_callbacks
 def test_teardown_after_a_failure():
     recorder = Recorder(fail=True)
     with pytest.raises(RuntimeError, match="failed"):
@@ -90,12 +107,14 @@ def test_teardown_after_a_failure():
     assert recorder.called == ["setup", "fit begins", "teardown"]
 
 
+@has_callbacks
 def test_partial_fit_does_not_call_callbacks_of_scikit_learn():
     recorder = Recorder()
     TorchMLPClassifier().set_callbacks(recorder).partial_fit(X, y, classes=[0, 1, 2])
     assert recorder.called == []
 
 
+@has_callbacks
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_scoring_monitor_scores_every_epoch(solver):
     monitor = ScoringMonitor(scoring="accuracy")
@@ -111,6 +130,7 @@ def test_scoring_monitor_scores_every_epoch(solver):
     assert len(rows) == 3
 
 
+@has_callbacks
 def test_scoring_monitor_in_a_pipeline_and_a_search():
     monitor = ScoringMonitor(scoring="r2")
     mlp = TorchMLPRegressor(max_iter=3, random_state=0).set_callbacks(monitor)
@@ -124,6 +144,7 @@ def test_scoring_monitor_in_a_pipeline_and_a_search():
     assert len(epochs) == 3 * (2 * 2 + 1)  # candidates, folds, and the last fit
 
 
+@has_callbacks
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_progress_bar_of_scikit_learn(solver, capsys):
     mlp = TorchMLPClassifier(solver=solver, max_iter=3, random_state=0)
@@ -132,6 +153,15 @@ def test_progress_bar_of_scikit_learn(solver, capsys):
     search = GridSearchCV(make_pipeline(StandardScaler(), mlp), {}, cv=2)
     fit_quietly(search.set_callbacks(ProgressBar(max_propagation_depth=None)), X, y)
     assert "TorchMLPClassifier - fit" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(
+    parse_version("1.9") <= SKLEARN_VERSION, reason="this version of scikit-learn has callbacks"
+)
+def test_set_callbacks_names_the_required_version():
+    with pytest.raises(AttributeError, match=r"set_callbacks requires scikit-learn 1\.9 or newer"):
+        TorchMLPClassifier().set_callbacks(Recorder())
+    assert not hasattr(TorchMLPClassifier(), "set_callbacks")
 
 
 class Terminal:

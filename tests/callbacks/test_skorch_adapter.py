@@ -145,11 +145,11 @@ def test_checkpoint_loads_into_the_torch_module(tmp_path):
     assert len(list(tmp_path.glob("epoch_*.pt"))) == 6
     assert {"optimizer.pt", "criterion.pt", "history.json"} <= {p.name for p in tmp_path.iterdir()}
     network = model.to_torch()
-    network.load_state_dict(torch.load(tmp_path / "epoch_6.pt"))
+    network.load_state_dict(torch.load(tmp_path / "epoch_6.pt", weights_only=True))
     np.testing.assert_allclose(
         network(torch.from_numpy(X)).numpy(force=True), model.predict_proba(X), rtol=1e-12
     )
-    network.load_state_dict(torch.load(tmp_path / "epoch_2.pt"))
+    network.load_state_dict(torch.load(tmp_path / "epoch_2.pt", weights_only=True))
     *_, second = models_after_each_epoch(model, 2)
     np.testing.assert_allclose(
         network(torch.from_numpy(X)).numpy(force=True), second.predict_proba(X), rtol=1e-12

@@ -129,7 +129,8 @@ def test_bfloat16_products_give_nearly_the_same_gradient(loss):
 @pytest.mark.parametrize("task", TASKS)
 def test_bfloat16_learns_as_well_as_float32(task, monkeypatch):
     monkeypatch.setattr(placement, "MIN_WORK_FOR_BFLOAT16", 0)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    capabilities = {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     (_, ours), X, y, needed = TASKS[task]
     mlp = ours(random_state=0, max_iter=60, learning_rate_init=0.01, **needed)
     full, low = (

@@ -122,13 +122,120 @@ def test_a_loss_may_use_some_of_the_outputs():
     assert fit_quietly(mlp, X, np.column_stack([Y, Y])).n_outputs_ == 2
 
 
-def test_the_check_evaluates_a_loss_no_more_often():
+def poisson(log_rate, y):
+    return log_rate.exp() - y * log_rate
+
+
+def squared(prediction, y):
+    return (prediction - y) ** 2
+
+
+PAIRED = {
+    "mean over the outputs": lambda raw, y: ((raw[:, 0] - y) ** 2).mean(dim=1),
+    "mean over the targets": lambda raw, y: ((raw[:, 0] - y) ** 2).mean(dim=0),
+    "sum over the outputs": lambda raw, y: (raw[:, 0] - y).abs().sum(dim=1),
+    "targets without a column": lambda raw, y: ((raw - y[:, 0]) ** 2).mean(dim=1),
+    "columns": lambda raw, y: ((raw[:, :1] - y[:, 0]) ** 2).mean(dim=1),
+    "signed": lambda raw, y: poisson(raw[:, 0], y).mean(dim=1),
+    "squeezed": lambda raw, y: torch.maximum(0.9 * (y - raw.squeeze()), raw.squeeze() - y).mean(1),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("init", ["glorot", "zeros"])
+@pytest.mark.parametrize("kind", PAIRED)
+def test_losses_that_pair_all_rows_by_broadcasting_raise(kind, init, dtype):
+    message = (
+        r"loss=<function .* compares the output of each sample with the targets of all samples of "
+        r"the batch\. The raw outputs have shape \((\d+), 1\) and y has shape \(\1, 1\)\. A column "
+        r"of shape \(\1, 1\) and a tensor of shape \(\1,\) broadcast to shape \(\1, \1\)\. Use the "
+        r"same shape for both, for example raw_outputs\[:, 0\] and y\[:, 0\]\."
+    )
+    mlp = TorchMLPRegressor(PAIRED[kind], (), init=init, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        mlp.fit(X.astype(dtype), Y)
+
+
+def test_every_fit_checks_whether_a_loss_pairs_all_rows():
+    for fit in _fits(PAIRED["mean over the outputs"]):
+        with pytest.raises(ValueError, match="compares the output of each sample"):
+            fit()
+
+
+GENERATOR = torch.Generator().manual_seed(0)
+
+
+def _noisy(raw, y):
+    return squared(raw + torch.randn(raw.shape, generator=GENERATOR), y).sum(dim=1)
+
+
+def _proportional_hazards(raw, y):
+    """The partial likelihood of Cox, without censoring."""
+    order = y[:, 0].argsort(descending=True)
+    at_risk = torch.logcumsumexp(raw[order, 0], 0)
+    return at_risk[order.argsort()] - raw[:, 0]
+
+
+def _ranking(raw, y):
+    sign = torch.sign(y[:, 0] - y[:, :1])
+    return (1 - sign * (raw[:, 0] - raw[:, :1])).clamp_min(0).mean(dim=1)
+
+
+def _correlation(raw, y):
+    return 1 - torch.corrcoef(torch.cat([raw, y], dim=1).T)[0, -1].expand(len(y))
+
+
+ROW_WEIGHTS = torch.linspace(0.5, 1.5, len(Y), dtype=torch.float64)
+LEGITIMATE = {
+    "squared": lambda raw, y: squared(raw, y).mean(dim=1),
+    "columns": lambda raw, y: squared(raw[:, 0], y[:, 0]),
+    "norm over the outputs": lambda raw, y: torch.linalg.vector_norm(raw - y, dim=1),
+    "softmax over the outputs": lambda raw, y: squared(raw.softmax(dim=1) + raw, y).sum(dim=1),
+    "poisson": lambda raw, y: poisson(raw, y.exp()).sum(dim=1),
+    "cancellation": lambda raw, y: ((1e9 + raw) - (1e9 + y)).abs().sum(dim=1),
+    "einsum": lambda raw, y: torch.einsum("ij,ij->i", raw - y, raw - y),
+    "loop": lambda raw, y: torch.stack([squared(p, t).sum() for p, t in zip(raw, y, strict=True)]),
+    "huber": lambda raw, y: torch.nn.functional.huber_loss(raw, y, reduction="none").sum(dim=1),
+    "zero": within(1e3),
+    "without targets": lambda raw, y: (raw**2).sum(dim=1),
+    "in float32": lambda raw, y: (raw.float() ** 2).exp().sum(dim=1).double(),
+    "random": _noisy,
+    "one number of rows": lambda raw, y: ROW_WEIGHTS * squared(raw, y).sum(dim=1),
+    "hazards": _proportional_hazards,
+    "ranking": _ranking,
+    "variance": lambda raw, y: squared(raw, y).sum(dim=1) / y.var(),
+    "standardized outputs": lambda raw, y: squared((raw - raw.mean(0)) / raw.std(0), y).sum(dim=1),
+    "correlation": _correlation,
+    "log of a mean": lambda raw, y: raw.exp().mean().log() + squared(raw, y).sum(dim=1),
+    "spread of the outputs": lambda raw, y: squared(raw, raw.mean(dim=0)).sum(dim=1),
+    "mean over the batch": lambda raw, y: squared(raw, y).mean().expand(len(y)),
+}
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize("kind", LEGITIMATE)
+def test_legitimate_losses_do_not_raise(kind, offset, n_outputs):
+    targets = Y if n_outputs == 1 else np.column_stack([Y, Y[::-1]])
+    targets = targets if kind == "poisson" else targets + offset
+    mlp = TorchMLPRegressor(LEGITIMATE[kind], batch_size=len(Y), max_iter=1, random_state=0)
+    assert fit_quietly(mlp, X, targets).n_iter_ == 1
+
+
+def test_losses_of_small_batches_are_legitimate():
+    for batch_size in range(1, 8):
+        mlp = TorchMLPRegressor(LEGITIMATE["squared"], batch_size=batch_size, max_iter=1)
+        assert fit_quietly(mlp, X[:7], Y[:7]).n_iter_ == 1
+
+
+def test_the_checks_evaluate_a_loss_in_the_first_batch_only():
     calls = []
 
-    def squared(raw, y):
+    def loss(raw, y):
         calls.append(len(raw))
-        return ((raw - y) ** 2).sum(dim=1)
+        return squared(raw, y).sum(dim=1)
 
-    fit_quietly(TorchMLPRegressor(squared, batch_size=50, max_iter=3), X, Y)
-    assert calls.count(50) == 3 * 5  # the gradient of each batch
-    assert len(calls) == 3 * 6  # and the loss of each block, which here is an epoch
+    fit_quietly(TorchMLPRegressor(loss, batch_size=50, max_iter=3), X, Y)
+    assert calls[:3] == [50, 50, 25]  # the first gradient and the check
+    # The gradient of each batch, and the loss of each block, which here is an epoch.
+    assert calls[3:] == [50] * 4 + [250] + 2 * ([50] * 5 + [250])

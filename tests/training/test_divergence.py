@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from helpers import TASKS, fit_quietly
 from sklearn.exceptions import ConvergenceWarning
 
@@ -72,7 +73,8 @@ def test_codes_of_classes_are_not_large_values():
 @pytest.mark.parametrize(("scale", "advice"), [(1e8, "Scale X, for"), (1.0, "or increase alpha=")])
 def test_lbfgs_has_no_rate_to_lower(scale, advice):
     settings = SimpleNamespace(uses_lbfgs=True, alpha=0.1, loss=REGRESSOR_LOSSES["squared_error"])
-    inputs = SimpleNamespace(data=Dataset(X * scale, Y[:, None]), settings=settings)
+    layout = SimpleNamespace(activations=[], layer_units=(X.shape[1], 1))
+    inputs = SimpleNamespace(data=Dataset(X * scale, Y[:, None]), settings=settings, layout=layout)
     message = divergence_advice(inputs)
     assert advice in message
     assert "learning_rate_init" not in message
@@ -85,3 +87,96 @@ def test_the_warning_of_early_stopping_names_what_is_large():
     (message,) = [str(w.message) for w in caught if "No validation score" in str(w.message)]
     assert re.search(SCALE_Y, message)
     assert "X has values" not in message
+
+
+NOT_FINITE = r"activation=.* {} that are not finite for finite inputs, for example \S+ for -\d"
+LOSS_NOT_FINITE = r"The {} of loss=<.*> is not finite for \d+ of \d+ finite raw outputs: \[nan\]"
+
+
+def root_of_positive_values(z):
+    return torch.where(z > 0, z.sqrt(), 0 * z)  # the derivative of the root is NaN elsewhere
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("activation", [torch.log, ["relu", torch.log]], ids=["one", "list"])
+@pytest.mark.parametrize("estimator", [TorchMLPClassifier, TorchMLPRegressor])
+def test_activations_that_are_not_finite_are_named_first(estimator, activation, dtype):
+    hidden = (8,) if callable(activation) else (8, 8)
+    mlp = estimator(activation=activation, dtype=dtype, random_state=0)
+    message = message_of(mlp.set_params(hidden_layer_sizes=hidden), X_CLASS, Y_CLASS)
+    expected = NOT_FINITE.format("returned values")
+    assert re.search(rf"\(loss nan\)\. {expected}.*\. Check it for .* logarithms", message)
+    assert "learning_rate_init" not in message
+
+
+def test_large_features_are_named_after_the_activation():
+    message = message_of(TorchMLPRegressor(activation=torch.log), X * 1e8, Y)
+    assert re.search(NOT_FINITE.format("returned values") + ".*" + SCALE_X, message)
+
+
+def test_activations_whose_derivative_is_not_finite_are_named():
+    message = message_of(TorchMLPRegressor(activation=root_of_positive_values), X, Y)
+    assert re.search(NOT_FINITE.format("has derivatives"), message)
+
+
+@pytest.mark.parametrize("options", [{"solver": "lbfgs"}, {"early_stopping": True}], ids=repr)
+def test_warnings_name_an_activation_that_is_not_finite(options):
+    with pytest.warns(ConvergenceWarning) as caught:
+        TorchMLPRegressor(activation=torch.log, random_state=0, **options).fit(X, Y)
+    messages = " ".join(str(warning.message) for warning in caught)
+    assert re.search("initial weights .*" + NOT_FINITE.format("returned values"), messages)
+    assert "learning_rate_init" not in messages
+
+
+def test_losses_that_are_not_finite_for_other_outputs_are_named():
+    def loss(raw, y):  # finite in the first batch
+        return (torch.log(raw + 1.8) - y).square().sum(dim=1)
+
+    message = message_of(TorchMLPRegressor(loss, learning_rate_init=0.1, random_state=0), X, Y)
+    assert re.search(r"\(loss nan\)\. " + LOSS_NOT_FINITE.format("value"), message)
+    assert "learning_rate_init" not in message
+
+
+def test_losses_whose_gradient_is_not_finite_for_other_outputs_are_named():
+    def loss(raw, y):
+        return (torch.where(raw > -1.8, torch.sqrt(raw + 1.8), 0 * raw) - y).square().sum(dim=1)
+
+    message = message_of(TorchMLPRegressor(loss, learning_rate_init=0.1, random_state=0), X, Y)
+    assert re.search(LOSS_NOT_FINITE.format("gradient"), message)
+
+
+def test_losses_that_are_not_finite_for_some_targets_are_named():
+    def loss(raw, y):
+        return (torch.log(y + 2.99) - raw).square().sum(dim=1)
+
+    targets = Y.copy()
+    targets[150] = -3.0  # not in the first batch
+    message = message_of(TorchMLPRegressor(loss, shuffle=False, batch_size=50), X, targets)
+    assert re.search(r"is not finite for 1 of 250 finite.* and targets \[-3.0\]", message)
+
+
+@pytest.mark.parametrize(
+    "callables",
+    [
+        {"activation": torch.tanh},
+        {"activation": torch.exp},
+        {"activation": lambda z: torch.softmax(z, 1)},
+        {"loss": lambda raw, y: (raw - y).pow(4).sum(1)},
+        {"loss": lambda raw, y: (raw.exp() - y * raw).sum(1)},
+    ],
+)
+def test_callables_that_overflow_for_large_inputs_are_not_named(callables):
+    mlp = TorchMLPRegressor(**{**DIVERGES, "learning_rate_init": 1e200, **callables})
+    message = message_of(mlp, X, Y)
+    assert message.endswith("). Lower learning_rate_init=1e+200.")
+
+
+def test_callables_for_one_number_of_rows_do_not_hide_the_error():
+    weights = torch.linspace(0, 1, len(Y))
+    mlp = TorchMLPRegressor(
+        lambda raw, y: weights * (raw - y).square().sum(1),
+        solver="sgd",
+        batch_size=len(Y),
+        learning_rate_init=1e200,
+    )
+    assert message_of(mlp, X, Y).endswith("Lower learning_rate_init=1e+200.")

@@ -4,6 +4,16 @@
 per epoch can be used as well.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torchmlp.callbacks.snapshots import (
+        Snapshot,
+        Snapshots,
+        find_snapshots,
+        recorded_snapshots,
+    )
+
 __all__ = ["Snapshot", "Snapshots", "find_snapshots", "recorded_snapshots"]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from skorch.callbacks import Callback
@@ -113,7 +114,9 @@ class Snapshots(Callback):
     True
     """
 
-    def __init__(self, every=1, max_snapshots=100):
+    snapshots_: list[Snapshot]
+
+    def __init__(self, every: int = 1, max_snapshots: int = 100) -> None:
         self.every = every
         self.max_snapshots = max_snapshots
 
@@ -165,7 +168,7 @@ def _same_weights(snapshots, other):
     return len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs))
 
 
-def recorded_snapshots(mlp):
+def recorded_snapshots(mlp: Any) -> list[Snapshot]:
     """Return the snapshots of the `Snapshots` callback of a fitted network, or an empty list.
 
     Parameters
@@ -218,7 +221,7 @@ def _losses_agree(snapshots, loss_curve):
     return np.array_equal(recorded, expected, equal_nan=True)
 
 
-def find_snapshots(estimator):
+def find_snapshots(estimator: Any) -> list[Snapshot]:
     """Return the snapshots of a fitted estimator.
 
     Parameters

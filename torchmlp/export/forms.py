@@ -1,9 +1,10 @@
 """Conversion of fitted estimators to torch modules, and to and from scikit-learn estimators."""
 
 import copy
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
+import sklearn
 import torch
 from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -28,7 +29,7 @@ def both_probabilities(probability):
 class ExportMixin:
     """Conversion methods of both estimators."""
 
-    def to_torch(self, *, output="prediction"):
+    def to_torch(self, *, output: Literal["prediction", "logits"] = "prediction") -> nn.Sequential:
         """Return the network as a torch module, with a copy of the weights.
 
         Parameters
@@ -105,7 +106,7 @@ class ExportMixin:
             return [*modules, Apply(both_probabilities)]
         return [*modules, nn.Flatten(0)]
 
-    def to_sklearn(self):
+    def to_sklearn(self) -> MLPClassifier | MLPRegressor:
         """Return the model as scikit-learn's estimator, with a copy of the weights.
 
         Parameters and values that the scikit-learn class does not support are replaced by its
@@ -137,8 +138,8 @@ class ExportMixin:
             # The loss of MLPClassifier is an attribute, but not a parameter.
             if not (accepts(theirs, name, value) or value == getattr(theirs, name)):
                 raise ValueError(
-                    f"{name}={value!r} has no counterpart in scikit-learn's "
-                    f"{type(theirs).__name__}. Use to_torch() instead."
+                    f"{name}={value!r} has no counterpart in the {type(theirs).__name__} of "
+                    f"scikit-learn {sklearn.__version__}. Use to_torch() instead."
                 )
         for name, value in self.get_params().items():
             if accepts(theirs, name, value):
@@ -149,7 +150,7 @@ class ExportMixin:
         return theirs
 
     @classmethod
-    def from_sklearn(cls, model):
+    def from_sklearn(cls, model: MLPClassifier | MLPRegressor) -> Self:
         """Create an estimator from a fitted scikit-learn estimator, with a copy of the weights.
 
         Parameters

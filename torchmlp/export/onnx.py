@@ -1,14 +1,26 @@
 """Conversion of estimators and pipelines to ONNX."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from torchmlp import _typing as t
 from torchmlp.export.forms import ExportMixin
 
+if TYPE_CHECKING:
+    import onnx
 
-def to_onnx(model, X, *, target_opset=None, **options):
+
+def to_onnx(
+    model: Any,
+    X: t.Matrix,
+    *,
+    target_opset: int | dict[str, int] | None = None,
+    **options: Any,
+) -> "onnx.ModelProto":
     """Convert an estimator, or a pipeline that contains one, to ONNX.
 
     Parameters

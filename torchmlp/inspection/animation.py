@@ -1,7 +1,10 @@
 """TrainingAnimation: the predictions of a network during training."""
 
+from typing import Any, Literal, Self
+
 import numpy as np
 
+from torchmlp import _typing as t
 from torchmlp.inspection.frames import class_samples, target_samples, training_frames
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.player import FIGSIZE, WIDTHS, PlayerMixin
@@ -100,7 +103,7 @@ class TrainingAnimation(PlayerMixin):
         Legend of the classes or outputs.
 
     colorbar_ : matplotlib Colorbar or None
-        Colour bar of the predicted values. Only for a regressor with two features.
+        Color bar of the predicted values. Only for a regressor with two features.
 
     See Also
     --------
@@ -139,39 +142,39 @@ class TrainingAnimation(PlayerMixin):
     def __init__(
         self,
         *,
-        grid,
-        predictions,
-        epochs,
-        loss,
-        X,
-        y,
-        class_names=None,
-        output_names=None,
-        feature_names=None,
-    ):
+        grid: t.Array,
+        predictions: t.Array,
+        epochs: t.Array,
+        loss: t.Array,
+        X: t.Array,
+        y: t.Array,
+        class_names: t.Names | None = None,
+        output_names: t.Names | None = None,
+        feature_names: t.Names | None = None,
+    ) -> None:
         self.grid = grid
         self.predictions = predictions
         self.epochs = epochs
         self.loss = loss
         self.X = X
         self.y = y
-        self.class_names = class_names
+        self.class_names: Any = class_names  # None for a regressor
         self.output_names = output_names
         self.feature_names = feature_names
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: Any,
+        X: t.Matrix,
+        y: t.Matrix,
         *,
-        grid_resolution=150,
-        margin=0.1,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        grid_resolution: int = 150,
+        margin: float = 0.1,
+        feature_names: t.Names | None = None,
+        ax: t.AxesLike = None,
+        **kwargs: Any,
+    ) -> Self:
         """Create the animation from an estimator fitted with snapshots, and draw one epoch.
 
         Parameters
@@ -222,14 +225,14 @@ class TrainingAnimation(PlayerMixin):
 
     def plot(
         self,
-        ax=None,
+        ax: t.AxesLike = None,
         *,
-        epoch=None,
-        yscale="linear",
-        data_kw=None,
-        prediction_kw=None,
-        loss_kw=None,
-    ):
+        epoch: int | None = None,
+        yscale: Literal["linear", "log"] = "linear",
+        data_kw: t.Style = None,
+        prediction_kw: t.Style = None,
+        loss_kw: t.Style = None,
+    ) -> Self:
         """Draw one epoch.
 
         Parameters
@@ -263,8 +266,8 @@ class TrainingAnimation(PlayerMixin):
         self.axes_ = grid_of_axes(ax, 2, 2, figsize=FIGSIZE, width_ratios=WIDTHS)
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
-        self.lines_ = []
-        self.scatters_ = []
+        self.lines_: list[Any] = []
+        self.scatters_: list[Any] = []
         self.image_ = self.colorbar_ = self.legend_ = None
         if len(self.grid) == 1:
             self._draw_curves(data_kw, prediction_kw)

@@ -1,7 +1,11 @@
 """DecisionRegionDisplay: class probabilities, samples and the boundaries of hidden units."""
 
+from collections.abc import Sequence
+from typing import Any, Self
+
 import numpy as np
 
+from torchmlp import _typing as t
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.regions import class_margins, decision_regions
 from torchmlp.inspection.samples import scatter_groups
@@ -55,7 +59,7 @@ class DecisionRegionDisplay:
         Figure containing the axes.
 
     colors_ : list of color
-        Colour of each class.
+        Color of each class.
 
     surface_ : list of matplotlib QuadContourSet
         Filled region of each class.
@@ -100,15 +104,15 @@ class DecisionRegionDisplay:
     def __init__(
         self,
         *,
-        x0,
-        x1,
-        probabilities,
-        class_names,
-        pre_activations=None,
-        feature_names=None,
-        X=None,
-        y=None,
-    ):
+        x0: t.Array,
+        x1: t.Array,
+        probabilities: t.Array,
+        class_names: t.Names,
+        pre_activations: t.Array | None = None,
+        feature_names: t.Names | None = None,
+        X: t.Array | None = None,
+        y: t.Array | None = None,
+    ) -> None:
         self.x0 = x0
         self.x1 = x1
         self.probabilities = probabilities
@@ -121,17 +125,17 @@ class DecisionRegionDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y=None,
+        estimator: Any,
+        X: t.Matrix,
+        y: t.Vector | None = None,
         *,
-        layer=None,
-        grid_resolution=200,
-        margin=0.1,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        layer: int | None = None,
+        grid_resolution: int = 200,
+        margin: float = 0.1,
+        feature_names: t.Names | None = None,
+        ax: t.Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Create the display from a fitted classifier, and draw it.
 
         Parameters
@@ -188,18 +192,18 @@ class DecisionRegionDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: t.Axes | None = None,
         *,
-        levels=(0.6, 0.75, 0.9),
-        colors=None,
-        contour_labels=True,
-        legend=True,
-        surface_kw=None,
-        contour_kw=None,
-        boundary_kw=None,
-        text_kw=None,
-        data_kw=None,
-    ):
+        levels: Sequence[float] = (0.6, 0.75, 0.9),
+        colors: Sequence[Any] | None = None,
+        contour_labels: bool = True,
+        legend: bool = True,
+        surface_kw: t.Style = None,
+        contour_kw: t.Style = None,
+        boundary_kw: t.Style = None,
+        text_kw: t.Style = None,
+        data_kw: t.Style = None,
+    ) -> Self:
         """Draw the regions, and the samples if there are any.
 
         Parameters
@@ -207,7 +211,7 @@ class DecisionRegionDisplay:
         ax : matplotlib Axes, default=None
             Axes to plot on. If `None`, a new figure is created.
         levels : sequence of float, default=(0.6, 0.75, 0.9)
-            Probabilities at which contour lines are drawn and the opacity of the colour increases.
+            Probabilities at which contour lines are drawn and the opacity of the color increases.
             The values must be increasing and between 0.5 and 1.
         colors : list of color, default=None
             Color of each class. If `None`, default colors are used.
@@ -288,7 +292,7 @@ class DecisionRegionDisplay:
 
     def _draw_boundaries(self, style):
         options = {"linewidths": 1.0, "linestyles": "--", "zorder": 1, **(style or {})}
-        units = [] if self.pre_activations is None else self.pre_activations
+        units: Any = [] if self.pre_activations is None else self.pre_activations
         lines = {i: self._contour(values, [0], options) for i, values in enumerate(units)}
         self.boundaries_ = {i: line for i, line in lines.items() if line}
 
@@ -301,7 +305,7 @@ class DecisionRegionDisplay:
             )
 
     def _contour(self, values, levels, options):
-        """Draw contour lines in the text colour, or return None if no level is in the range."""
+        """Draw contour lines in the text color, or return None if no level is in the range."""
         from matplotlib import rcParams
 
         levels = [level for level in levels if values.min() < level < values.max()]

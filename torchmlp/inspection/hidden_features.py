@@ -1,7 +1,10 @@
 """HiddenFeaturesDisplay: the functions computed by hidden units."""
 
+from typing import Any, Literal, Self
+
 import numpy as np
 
+from torchmlp import _typing as t
 from torchmlp.inspection.features import features_of_images, features_of_inputs, strongest_units
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.style import (
@@ -26,7 +29,7 @@ class HiddenFeaturesDisplay:
     - With two features: an image of the activation of each unit. Positive values are green,
       negative values are purple.
     - For images: the weights of each unit of the first hidden layer as an image, in the same
-      colours.
+      colors.
 
     It is recommended to use :meth:`~torchmlp.inspection.HiddenFeaturesDisplay.from_estimator` to
     create a :class:`HiddenFeaturesDisplay`. All parameters are stored as attributes.
@@ -86,7 +89,7 @@ class HiddenFeaturesDisplay:
         Image of the activation or the weights of each unit.
 
     colorbar_ : matplotlib Colorbar or None
-        Common colour bar of the images. None with ``scale="unit"``.
+        Common color bar of the images. None with ``scale="unit"``.
 
     See Also
     --------
@@ -112,18 +115,18 @@ class HiddenFeaturesDisplay:
     def __init__(
         self,
         *,
-        values,
-        strength,
-        grid=None,
-        contributions=None,
-        intercept=None,
-        output_name="output",
-        feature_names=None,
-    ):
+        values: t.Array,
+        strength: t.Vector,
+        grid: t.Array | None = None,
+        contributions: t.Array | None = None,
+        intercept: float | None = None,
+        output_name: str = "output",
+        feature_names: t.Names | None = None,
+    ) -> None:
         self.values = values
         self.strength = strength
-        self.grid = grid
-        self.contributions = contributions
+        self.grid: Any = grid  # None for images
+        self.contributions: Any = contributions  # None unless there is one feature
         self.intercept = intercept
         self.output_name = output_name
         self.feature_names = feature_names
@@ -131,18 +134,18 @@ class HiddenFeaturesDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X=None,
+        estimator: Any,
+        X: t.Matrix | None = None,
         *,
-        layer=-1,
-        output=0,
-        image_shape=None,
-        grid_resolution=200,
-        margin=0.0,
-        feature_names=None,
-        ax=None,
-        **kwargs,
-    ):
+        layer: int = -1,
+        output: int = 0,
+        image_shape: tuple[int, ...] | None = None,
+        grid_resolution: int = 200,
+        margin: float = 0.0,
+        feature_names: t.Names | None = None,
+        ax: t.AxesLike = None,
+        **kwargs: Any,
+    ) -> Self:
         """Create the display from a fitted estimator, and draw it.
 
         Parameters
@@ -209,8 +212,15 @@ class HiddenFeaturesDisplay:
         return cls(**data, feature_names=names).plot(ax, **kwargs)
 
     def plot(
-        self, ax=None, *, max_units=16, scale="layer", line_kw=None, output_kw=None, image_kw=None
-    ):
+        self,
+        ax: t.AxesLike = None,
+        *,
+        max_units: int | None = 16,
+        scale: Literal["layer", "unit"] = "layer",
+        line_kw: t.Style = None,
+        output_kw: t.Style = None,
+        image_kw: t.Style = None,
+    ) -> Self:
         """Draw the curves or images.
 
         Parameters
@@ -224,8 +234,8 @@ class HiddenFeaturesDisplay:
             are drawn: the standard deviation of the activation times the norm of the outgoing
             weights. If `None`, all units are drawn.
         scale : {"layer", "unit"}, default="layer"
-            Whether the colours of an image are relative to the largest absolute value of all
-            drawn units, with a common colour bar, or of the same unit.
+            Whether the colors of an image are relative to the largest absolute value of all
+            drawn units, with a common color bar, or of the same unit.
         line_kw : dict, default=None
             Keyword arguments for the curves of the units, passed to
             :meth:`matplotlib.axes.Axes.plot`.

@@ -1,8 +1,12 @@
 """LossCurveDisplay: loss and validation score during training."""
 
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
 import numpy as np
 from sklearn.base import is_classifier
 
+from torchmlp import _typing as t
 from torchmlp.constraints import uses_lbfgs
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import (
@@ -143,12 +147,12 @@ class LossCurveDisplay:
     def __init__(
         self,
         *,
-        loss,
-        validation_loss=None,
-        validation_score=None,
-        step_name="epoch",
-        score_name="score",
-    ):
+        loss: t.Curves,
+        validation_loss: t.Curves | None = None,
+        validation_score: t.Curves | None = None,
+        step_name: str = "epoch",
+        score_name: str = "score",
+    ) -> None:
         self.loss = loss
         self.validation_loss = validation_loss
         self.validation_score = validation_score
@@ -156,7 +160,7 @@ class LossCurveDisplay:
         self.score_name = score_name
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None, **kwargs):
+    def from_estimator(cls, estimator: Any, *, ax: t.AxesLike = None, **kwargs: Any) -> Self:
         """Create the display from one or several fitted estimators, and draw it.
 
         Parameters
@@ -194,7 +198,15 @@ class LossCurveDisplay:
         several = estimator if isinstance(estimator, dict) else {"training": estimator}
         return cls(**loss_curves(several)).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, yscale="linear", colors=None, legend=True, line_kw=None):
+    def plot(
+        self,
+        ax: t.AxesLike = None,
+        *,
+        yscale: Literal["linear", "log"] = "linear",
+        colors: Sequence[Any] | None = None,
+        legend: bool = True,
+        line_kw: t.Style = None,
+    ) -> Self:
         """Draw the curves.
 
         Parameters
@@ -224,9 +236,8 @@ class LossCurveDisplay:
         """
         from matplotlib.lines import Line2D
 
-        colors = dict(
-            zip(self.loss, checked_colors(colors, len(self.loss), "networks"), strict=True)
-        )
+        checked = checked_colors(colors, len(self.loss), "networks")
+        color_of = dict(zip(self.loss, checked, strict=True))
         scores = self.validation_score or {}
         ratios = {"height_ratios": (2, 1)} if scores else {}
         self.axes_ = grid_of_axes(ax, 2 if scores else 1, 1, **ratios)
@@ -238,7 +249,7 @@ class LossCurveDisplay:
             for name, values in curves.items():
                 n_steps = len(self.loss[name])
                 steps = np.arange(n_steps - len(values), n_steps) + 1
-                defaults = {"color": colors[name], "label": name, **style}
+                defaults = {"color": color_of[name], "label": name, **style}
                 (lines[name],) = ax.plot(steps, values, **merge_style(Line2D, defaults, line_kw))
             return lines
 

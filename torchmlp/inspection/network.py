@@ -1,9 +1,11 @@
 """NetworkDisplay: diagram of the units and weights of a network."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 
+from torchmlp import _typing as t
 from torchmlp.inspection.geometry import RADIUS, edges, lay_out
 from torchmlp.inspection.models import checked_names, find_model
 from torchmlp.inspection.style import (
@@ -22,8 +24,8 @@ class NetworkDisplay:
     """Diagram of a network with one neuron per unit and one edge per weight.
 
     Positive weights are drawn as green edges, negative weights as purple edges. Edges are wider and
-    more opaque for larger absolute weights. The colour of a neuron shows its bias in the same
-    way. Input neurons are grey.
+    more opaque for larger absolute weights. The color of a neuron shows its bias in the same
+    way. Input neurons are gray.
 
     It is recommended to use :meth:`~torchmlp.inspection.NetworkDisplay.from_estimator` to create a
     :class:`NetworkDisplay`. All parameters are stored as attributes.
@@ -64,7 +66,7 @@ class NetworkDisplay:
         Names of the inputs, names of the outputs, and the marks and labels of omitted units.
 
     legend_ : matplotlib Legend or None
-        Legend of the colours.
+        Legend of the colors.
 
     See Also
     --------
@@ -85,14 +87,29 @@ class NetworkDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, *, coefs, intercepts=None, feature_names=None, output_names=None):
+    def __init__(
+        self,
+        *,
+        coefs: Sequence[t.Array],
+        intercepts: Sequence[t.Array] | None = None,
+        feature_names: t.Names | None = None,
+        output_names: t.Names | None = None,
+    ) -> None:
         self.coefs = coefs
-        self.intercepts = intercepts
+        self.intercepts: Any = intercepts  # None: no biases to draw
         self.feature_names = feature_names
         self.output_names = output_names
 
     @classmethod
-    def from_estimator(cls, estimator, *, feature_names=None, output_names=None, ax=None, **kwargs):
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        feature_names: t.Names | None = None,
+        output_names: t.Names | None = None,
+        ax: t.Axes | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """Create the display from a fitted estimator, and draw it.
 
         Parameters
@@ -141,17 +158,17 @@ class NetworkDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: t.Axes | None = None,
         *,
-        orientation="horizontal",
-        bias=True,
-        max_units=16,
-        scale="layer",
-        legend=True,
-        edge_kw=None,
-        neuron_kw=None,
-        text_kw=None,
-    ):
+        orientation: Literal["horizontal", "vertical"] = "horizontal",
+        bias: bool = True,
+        max_units: int | None = 16,
+        scale: Literal["layer", "network"] = "layer",
+        legend: bool = True,
+        edge_kw: t.Style = None,
+        neuron_kw: t.Style = None,
+        text_kw: t.Style = None,
+    ) -> Self:
         """Draw the diagram.
 
         Parameters
@@ -161,23 +178,23 @@ class NetworkDisplay:
         orientation : {"horizontal", "vertical"}, default="horizontal"
             Direction from input to output: from left to right, or from bottom to top.
         bias : bool, default=True
-            Whether to show biases as colours of the neurons.
+            Whether to show biases as colors of the neurons.
         max_units : int or None, default=16
             Maximum number of units drawn per layer. If a layer has more units, its first and last
             ones are drawn. If `None`, all units are drawn.
         scale : {"layer", "network"}, default="layer"
-            Whether the width and opacity of edges and the colours of neurons are relative to the
+            Whether the width and opacity of edges and the colors of neurons are relative to the
             largest absolute value of the same layer or of the whole network.
         legend : bool, default=True
-            Whether to draw a legend of the colours.
+            Whether to draw a legend of the colors.
         edge_kw : dict, default=None
             Keyword arguments for the edges, passed to
-            :class:`matplotlib.collections.LineCollection`. ``cmap`` maps weights to colours;
-            ``color`` sets the same colour for all edges.
+            :class:`matplotlib.collections.LineCollection`. ``cmap`` maps weights to colors;
+            ``color`` sets the same color for all edges.
         neuron_kw : dict, default=None
             Keyword arguments for the neurons, passed to
-            :class:`matplotlib.collections.EllipseCollection`. ``cmap`` maps biases to colours;
-            with ``bias=False``, ``facecolor`` sets the same colour for all neurons.
+            :class:`matplotlib.collections.EllipseCollection`. ``cmap`` maps biases to colors;
+            with ``bias=False``, ``facecolor`` sets the same color for all neurons.
         text_kw : dict, default=None
             Keyword arguments for the names, passed to :class:`matplotlib.text.Text`.
 
@@ -328,7 +345,7 @@ def _font_size(limit):
 
 
 def _draw_legend(ax, vertical, title):
-    """Draw the legend of the colours at a side where the diagram has no text."""
+    """Draw the legend of the colors at a side where the diagram has no text."""
     from matplotlib.lines import Line2D
 
     signs = {"negative": NEGATIVE, "positive": POSITIVE}

@@ -1,10 +1,13 @@
 """PlayerMixin: animations, HTML players and video files."""
 
 import copy
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from torchmlp import _typing as t
 from torchmlp.inspection.gif import save_gif
 from torchmlp.inspection.html_player import FORMATS, html_player
 from torchmlp.inspection.style import check_choice
@@ -14,11 +17,16 @@ _WRITERS = {".gif": "pillow", ".mp4": "ffmpeg"}
 _END_PAUSE = 1500  # milliseconds for which players and GIFs show the last frame, at least
 _MAX_NOTEBOOK_FRAMES = 50
 
+if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
+
 
 class PlayerMixin:
     """Mixin for displays with `epochs`, ``plot(ax, epoch=...)`` and ``_show(frame)``."""
 
-    def animation(self, ax=None, *, fps=10, **kwargs):
+    def animation(
+        self, ax: t.AxesLike = None, *, fps: float = 10, **kwargs: Any
+    ) -> "FuncAnimation":
         """Return an animation with one frame per snapshot.
 
         Parameters
@@ -41,7 +49,15 @@ class PlayerMixin:
         n_frames = len(self.epochs)
         return FuncAnimation(display.figure_, display._show, n_frames, interval=1000 / fps)
 
-    def to_jshtml(self, *, fps=10, dpi=80, epochs=None, image_format="webp", **kwargs):
+    def to_jshtml(
+        self,
+        *,
+        fps: float = 10,
+        dpi: float = 80,
+        epochs: t.Epochs | None = None,
+        image_format: Literal["webp", "jpeg", "png"] = "webp",
+        **kwargs: Any,
+    ) -> str:
         """Return an HTML player, for ``IPython.display.HTML`` or a file.
 
         The player needs no network. If JavaScript is not available, it shows the last frame.
@@ -81,7 +97,15 @@ class PlayerMixin:
             f"{self.epochs[frames[-1]]}",
         )
 
-    def save(self, path, *, fps=10, dpi=None, epochs=None, **kwargs):
+    def save(
+        self,
+        path: str | PathLike[str],
+        *,
+        fps: float = 10,
+        dpi: float | None = None,
+        epochs: t.Epochs | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Write the animation to a file.
 
         Parameters
@@ -123,7 +147,8 @@ class PlayerMixin:
         else:
             display = self._drawn(_axes_to_save(dpi), kwargs)
             animation = FuncAnimation(display.figure_, display._show, frames)
-            animation.save(path, writer=_WRITERS[suffix], fps=fps)
+            options: dict[str, Any] = {"fps": fps}  # a float, which writers accept
+            animation.save(str(path), writer=_WRITERS[suffix], **options)
 
     def _repr_html_(self):
         """Return the player that a notebook shows, with at most 50 frames.

@@ -1,10 +1,10 @@
-"""Colours, styles and axes shared by the displays."""
+"""Colors, styles and axes shared by the displays."""
 
 import math
 
 import numpy as np
 
-# The colour palette of Okabe and Ito, which is suitable for colour-blind readers. Grey replaces its
+# The color palette of Okabe and Ito, which is suitable for color-blind readers. Gray replaces its
 # black, which is invisible on a dark background.
 OKABE_ITO = (
     "#0072B2",
@@ -24,7 +24,7 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def distinct_colors(n):
-    """Return n colours of the palette, or of a continuous colormap if n exceeds its size."""
+    """Return n colors of the palette, or of a continuous colormap if n exceeds its size."""
     import matplotlib as mpl
 
     if n <= len(OKABE_ITO):
@@ -58,7 +58,7 @@ def checked_colors(colors, n, things):
 
 
 def unit_styles(n):
-    """Return n line styles: all colours with the first dash pattern, then with the next ones."""
+    """Return n line styles: all colors with the first dash pattern, then with the next ones."""
     n_colors = len(OKABE_ITO)
     return [
         {
@@ -72,14 +72,14 @@ def unit_styles(n):
 def sign_colormap(faintest=0.0, through=None):
     """Return a diverging colormap from purple for negative values to green for positive values.
 
-    Colours become transparent towards 0, so that the colormap works on any background.
+    Colors become transparent towards 0, so that the colormap works on any background.
 
     Parameters
     ----------
     faintest : float
         Opacity at 0.
     through : color or None
-        Opaque colour at 0. If None, `faintest` applies.
+        Opaque color at 0. If None, `faintest` applies.
     """
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 

@@ -1,8 +1,11 @@
 """WeightsDisplay: histograms of weights, gradients and activations during training."""
 
+from typing import Any, Self
+
 import numpy as np
 
-from torchmlp.inspection.histograms import training_histograms
+from torchmlp import _typing as t
+from torchmlp.inspection.histograms import Histograms, training_histograms
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import OKABE_ITO, fading_colormap, grid_of_axes, merge_style
 
@@ -15,7 +18,7 @@ class WeightsDisplay:
 
     Each row is a layer, from the first hidden layer to the output. The activations of the output
     are the predictions: probabilities, decision values or target values. In each image, a column
-    is the histogram of one epoch, and the colour is more opaque for bins with more values. The
+    is the histogram of one epoch, and the color is more opaque for bins with more values. The
     axes in a column have the same scale, except that of the predictions. Vanishing gradients appear
     as gradients that decrease by orders of magnitude from the last layer to the first. The share
     of dead units in the last epoch is given next to the activations of each hidden layer. A unit
@@ -90,7 +93,15 @@ class WeightsDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, *, epochs, weights, activations, dead_share, gradients=None):
+    def __init__(
+        self,
+        *,
+        epochs: t.Array,
+        weights: Histograms,
+        activations: Histograms,
+        dead_share: t.Array,
+        gradients: Histograms | None = None,
+    ) -> None:
         self.epochs = epochs
         self.weights = weights
         self.activations = activations
@@ -98,7 +109,9 @@ class WeightsDisplay:
         self.gradients = gradients
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_bins=60, ax=None, **kwargs):
+    def from_estimator(
+        cls, estimator: Any, X: t.Matrix, *, n_bins: int = 60, ax: t.AxesLike = None, **kwargs: Any
+    ) -> Self:
         """Create the display from a fitted estimator, and draw it.
 
         Parameters
@@ -136,7 +149,9 @@ class WeightsDisplay:
         data = training_histograms(find_model(estimator), X, n_bins=n_bins)
         return cls(**data).plot(ax, **kwargs)
 
-    def plot(self, ax=None, *, image_kw=None, text_kw=None):
+    def plot(
+        self, ax: t.AxesLike = None, *, image_kw: t.Style = None, text_kw: t.Style = None
+    ) -> Self:
         """Draw the histograms.
 
         Parameters
@@ -163,8 +178,8 @@ class WeightsDisplay:
         self.axes_ = grid_of_axes(ax, n_layers * n_columns, n_columns, figsize=size)
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
-        self.images_ = []
-        self.texts_ = []
+        self.images_: list[Any] = []
+        self.texts_: list[Any] = []
         for row, panels in enumerate(self.axes_.reshape(n_layers, n_columns)):
             panels[0].set_ylabel(f"layer {row + 1}")
             for name, panel in zip(columns, panels, strict=True):

@@ -33,6 +33,9 @@ class Activation:
         Whether the backward pass needs z. Otherwise f(z) overwrites z.
     capturable : bool
         Whether the operations can be captured in a CUDA graph. See `Loss.capturable`.
+    describe_not_finite : callable (z) -> str, or None
+        Describes an element of z for which a user-defined f or its derivative is not finite.
+        Returns an empty string if there is none. None for the other functions.
     """
 
     forward: Callable[[torch.Tensor, torch.Tensor], list[Call]]
@@ -41,6 +44,7 @@ class Activation:
     onnx: Callable[[Any, str], str] | None = None
     needs_input: bool = False
     capturable: bool = True
+    describe_not_finite: Callable[[torch.Tensor], str] | None = None
 
 
 _aten = torch.ops.aten
@@ -132,7 +136,8 @@ ACTIVATIONS = {
         lambda z, out: [partial(_aten.silu.out, z, out=out)],
         lambda delta, z: [partial(_silu_backward, delta, z, grad_input=delta)],
         nn.SiLU,
-        lambda graph, z: graph("Mul", z, graph("Sigmoid", z)),
+        # Not z * sigmoid(z), which onnxruntime may replace by a node that does not take float64.
+        lambda graph, z: graph("Div", z, graph("Add", graph("Exp", graph("Neg", z)), 1.0)),
         needs_input=True,
     ),
     "gelu": Activation(
@@ -270,4 +275,21 @@ def autograd_activation(function):
         partial(Apply, function),
         needs_input=True,
         capturable=False,
+        describe_not_finite=partial(_describe_not_finite, function),
     )
+
+
+def _describe_not_finite(function, z):
+    with torch.inference_mode(False), torch.enable_grad():
+        z = z.clone().requires_grad_()
+        values = function(z)
+        (derivatives,) = torch.autograd.grad(values.sum(), z)
+    for has, numbers in (("returned values", values), ("has derivatives", derivatives)):
+        wrong = ~numbers.isfinite()
+        if wrong.any():
+            return (
+                f"activation={function!r} {has} that are not finite for finite inputs, "
+                f"for example {numbers[wrong][0].item():.3g} for {z[wrong][0].item():.3g}. Check "
+                "it for divisions by zero and for logarithms and roots of invalid values."
+            )
+    return ""

@@ -92,7 +92,7 @@ class Backprop:
         # Calls that all batches of a workspace share.
         self._hidden_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
-        self._penalised = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
+        self._penalized = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
         self._alphas: torch.Tensor | None = None  # alpha of each coefficient, see `_bind_decay`
         self._layers = self._operands.layers
         self._gradients = self._operands_gradient.layers
@@ -133,7 +133,7 @@ class Backprop:
         )
         if self.layout.mixed:
             calls.append(partial(self.gradient.flat.copy_, self._operands_gradient.flat))
-        if self._penalised:
+        if self._penalized:
             calls += self.weights.bind_squared_norm(batch.penalty) + (
                 [] if fused else self._bind_decay(batch)
             )

@@ -2,6 +2,8 @@
 
 import torch
 
+MAX_PAIRED_ROWS = 256  # number of rows of the first batch for `_check_pairing`
+
 
 class CallableLoss:
     """A user-defined loss function, with its gradient by autograd.
@@ -49,15 +51,16 @@ class CallableLoss:
         Raises
         ------
         ValueError
-            In the first call, if the loss or its gradient is not finite, or if the loss does not
-            depend on the outputs. The gradient may be zero for a whole batch, for example that of
-            a hinge loss. If it is zero, it is also computed for other outputs, and an error is
-            raised only if it is zero for all of them.
+            In the first call, if the loss or its gradient is not finite, if the loss does not
+            depend on the outputs, or if it compares each output with all targets. The gradient may
+            be zero for a whole batch, for example that of a hinge loss. If it is zero, it is also
+            computed for other outputs, and an error is raised only if it is zero for all of them.
         """
         losses, gradient = self._differentiate(outputs, y)
         if not self._checked:
             self._check_finite(outputs, y, losses, gradient)
             self._check_dependence(outputs, y, gradient)
+            self._check_pairing(outputs, y)
             self._checked = True
         out.copy_(gradient)
 
@@ -77,23 +80,40 @@ class CallableLoss:
         return losses.detach(), gradient
 
     def _check_finite(self, outputs, y, losses, gradient):
+        message = self._not_finite(outputs, y, losses, gradient, "samples of the first batch")
+        if message:
+            raise ValueError(message)
+
+    def describe_not_finite(self, outputs, y):
+        """Describe the rows for which the loss or its gradient is not finite.
+
+        Returns
+        -------
+        str
+            An empty string if there are none.
+        """
+        losses, gradient = self._differentiate(outputs, y)
+        return self._not_finite(outputs, y, losses, gradient, "finite raw outputs")
+
+    def _not_finite(self, outputs, y, losses, gradient, rows):
+        """Return the message for rows that are not finite, or an empty string."""
         for name, numbers in (("value", losses[:, None]), ("gradient", gradient)):
             wrong = (~numbers.isfinite()).any(dim=1).nonzero().flatten().tolist()
             if wrong:
                 first = wrong[0]
-                raise ValueError(
+                return (
                     f"The {name} of loss={self.function!r} is not finite for {len(wrong)} of "
-                    f"{len(losses)} samples of the first batch: {numbers[first].tolist()} for raw "
-                    f"outputs {outputs[first].tolist()} and targets {y[first].tolist()}. Check "
-                    "the loss for divisions by zero and for logarithms and roots of invalid "
-                    "values, and scale y if it is large."
+                    f"{len(losses)} {rows}: {numbers[first].tolist()} for raw outputs "
+                    f"{outputs[first].tolist()} and targets {y[first].tolist()}. Check the loss "
+                    "for divisions by zero and for logarithms and roots of invalid values, and "
+                    "scale y if it is large."
                 )
+        return ""
 
     def _check_dependence(self, outputs, y, gradient):
         if gradient.any():
             return
-        pattern = torch.linspace(-1, 1, outputs.numel(), dtype=outputs.dtype, device=outputs.device)
-        shift = pattern.view_as(outputs) * (1 + y.abs().max())
+        shift = _shift(outputs, y)
         for scale in (1e-2, 1.0, 1e2, 1e4):
             for sign in (-scale, scale):
                 if self._differentiate(outputs + sign * shift, y)[1].any():
@@ -104,3 +124,54 @@ class CallableLoss:
             f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)}. Check which columns "
             "it uses, and that its functions have a non-zero derivative."
         )
+
+    def _check_pairing(self, outputs, y):
+        """Raise an error if the loss compares each output with the targets of all samples.
+
+        This happens if a tensor of shape (n_rows,) is broadcast with one of shape (n_rows, 1), and
+        the result is reduced. The loss of a row then depends on the other rows, but it does not
+        change if either the outputs or the targets are permuted. The loss may depend on the other
+        rows on purpose, as a ranking loss does, but then it changes.
+        """
+        if self._pairs_all_rows(outputs[:MAX_PAIRED_ROWS], y[:MAX_PAIRED_ROWS]):
+            n_rows = len(y)
+            raise ValueError(
+                f"loss={self.function!r} compares the output of each sample with the targets of "
+                f"all samples of the batch. The raw outputs have shape {tuple(outputs.shape)} and "
+                f"y has shape {tuple(y.shape)}. A column of shape ({n_rows}, 1) and a tensor of "
+                f"shape ({n_rows},) broadcast to shape ({n_rows}, {n_rows}). Use the same shape "
+                "for both, for example raw_outputs[:, 0] and y[:, 0]."
+            )
+
+    def _pairs_all_rows(self, outputs, y):
+        half = len(y) // 2
+        if half < 2:
+            return False
+        try:
+            outputs, y = outputs.double(), y.double()
+            outputs = outputs + _shift(outputs, y)  # all rows differ, also for zero weights
+            losses = self.per_sample(outputs, y)
+            if _equal(self.per_sample(outputs[:half], y[:half]), losses[:half]):
+                return False
+            if not _equal(self.per_sample(outputs, y), losses):  # the loss is random
+                return False
+            permuted = [self.per_sample(outputs.roll(1, 0), y)]
+            # Permuted targets have no effect if they are all equal, or if the loss ignores them.
+            if not _equal(self.per_sample(outputs, y[:1].expand_as(y)), losses):
+                permuted.append(self.per_sample(outputs, y.roll(1, 0)))
+        except (ValueError, TypeError):
+            # The loss does not support float64, other outputs, or another number of rows.
+            return False
+        finite = bool(losses.isfinite().all())
+        return finite and any(_equal(other, losses) for other in permuted)
+
+
+def _shift(outputs, y):
+    """Return a different number for each output, in the range of the targets."""
+    pattern = torch.linspace(-1, 1, outputs.numel(), dtype=outputs.dtype, device=outputs.device)
+    return pattern.view_as(outputs) * (1 + y.abs().max())
+
+
+def _equal(losses, others):
+    """Return whether losses are equal up to rounding in float64."""
+    return torch.allclose(losses, others, rtol=1e-10, atol=0)

@@ -1,17 +1,26 @@
 """Advice for a fit that diverged."""
 
 import math
+from contextlib import suppress
 
 import numpy as np
+import torch
+
+from torchmlp.training.products import as_tensor
 
 LARGE_RMS = 10.0  # limit of the root mean square, which is 1 for standardized values
+# Standard deviation and number of the random values with which user-defined functions are tested.
+# The values are small, so that functions that grow fast, such as exp, do not overflow.
+TEST_SCALE = 3.0
+N_TEST_VALUES = 1 << 16
 
 
 def divergence_advice(inputs):
     """Return advice for a fit that diverged, as one or more sentences.
 
-    The advice names X and y if they have large values, that is, if their root mean square exceeds
-    `LARGE_RMS`.
+    If a user-defined activation or loss is not finite for random inputs with the standard deviation
+    `TEST_SCALE`, the advice begins with it and does not name the learning rate. The advice names X
+    and y if they have large values, that is, if their root mean square exceeds `LARGE_RMS`.
 
     Parameters
     ----------
@@ -22,7 +31,48 @@ def divergence_advice(inputs):
     -------
     str
     """
-    data, settings, advice = inputs.data, inputs.settings, []
+    settings = inputs.settings
+    error = _error_of_callable(inputs)
+    advice = [error] if error else []
+    advice += _large_values(inputs.data, settings.loss)
+    if not error and not settings.uses_lbfgs:
+        advice.append(f"Lower learning_rate_init={settings.learning_rate_init}.")
+    elif not advice:
+        advice.append(f"Scale X and y, or increase alpha={settings.alpha}.")
+    return " ".join(advice)
+
+
+def _error_of_callable(inputs):
+    """Describe the first user-defined function that is not finite, or return an empty string."""
+    with suppress(Exception):  # a function may fail for another number of rows than in training
+        return next(filter(None, _descriptions(inputs)), "")
+    return ""
+
+
+def _descriptions(inputs):
+    """Yield what `describe_not_finite` returns for each user-defined function."""
+    layout, data, loss = inputs.layout, inputs.data, inputs.settings.loss
+    generator = torch.Generator().manual_seed(0)
+
+    def random_values(n_rows, n_units, dtype):
+        values = torch.randn(n_rows, n_units, generator=generator, dtype=dtype)
+        return values.mul_(TEST_SCALE).to(layout.device)
+
+    for activation, n_units in zip(layout.activations, layout.layer_units[1:-1], strict=True):
+        if activation.describe_not_finite is not None:
+            n_rows = max(1, N_TEST_VALUES // n_units)
+            z = random_values(n_rows, n_units, layout.product_dtype)
+            yield activation.describe_not_finite(z)
+    if loss.describe_not_finite is not None:
+        n_rows = max(1, N_TEST_VALUES // data.y.shape[1])
+        rows = slice(n_rows) if data.rows is None else data.rows[:n_rows]
+        y = as_tensor(data.y[rows]).to(layout.device, layout.dtype)
+        yield loss.describe_not_finite(random_values(len(y), y.shape[1], layout.dtype), y)
+
+
+def _large_values(data, loss):
+    """Return a sentence for each of X and y that has large values."""
+    advice = []
     if _is_large(data.X):
         advice.append(
             f"X has values up to {_largest(data.X):.3g}. Scale X, for example with StandardScaler "
@@ -31,15 +81,11 @@ def divergence_advice(inputs):
     if _is_large(data.y):
         how = (
             "Scale y, for example with TransformedTargetRegressor and StandardScaler."
-            if settings.loss.lowest == -math.inf
+            if loss.lowest == -math.inf
             else "Divide y by its mean."
         )
         advice.append(f"y has values up to {_largest(data.y):.3g}. {how}")
-    if not settings.uses_lbfgs:
-        advice.append(f"Lower learning_rate_init={settings.learning_rate_init}.")
-    elif not advice:
-        advice.append(f"Scale X and y, or increase alpha={settings.alpha}.")
-    return " ".join(advice)
+    return advice
 
 
 def _values(array):

@@ -1,4 +1,4 @@
-"""Fits that are trained at once, or submitted to a queue to be trained together with others."""
+"""Fits that are trained immediately, or submitted to a queue and trained together with others."""
 
 import contextlib
 import threading
@@ -11,9 +11,9 @@ from sklearn import get_config
 
 from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.loop import Monitor, train
-from torchmlp.training.stack import stack_key
+from torchmlp.training.stack import is_builtin, stack_key
 
-_local = threading.local()  # submit: the function that submits the fits of this thread
+_local = threading.local()  # submit: the function to which the fits of this thread are passed
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Job:
     error : BaseException or None
         What it raised.
     warnings : list of warnings.WarningMessage
-        Warnings of the user's scorer, which are issued when the fit continues in its own thread.
+        Warnings of the user's scorer. They are issued when the fit continues in its own thread.
     config : dict
         Configuration of scikit-learn in the thread of the fit.
     """
@@ -41,7 +41,7 @@ class Job:
     result: Any = None
     error: BaseException | None = None
     warnings: list = field(default_factory=list)
-    config: dict = field(default_factory=get_config)
+    config: dict = field(default_factory=dict)
 
     def train(self, monitors=()):
         """Train this fit alone, with additional monitors."""
@@ -52,26 +52,25 @@ class Job:
 
     @property
     def runs_user_code(self):
-        """Whether training prints, or calls functions of the user, which need their own thread."""
+        """Whether training prints or calls functions of the user, and has to use their thread."""
         inputs, settings = self.inputs, self.inputs.settings
-        parts = settings.loss, *inputs.layout.activations
         return (
             bool(self.monitors or settings.verbose)
             or callable(settings.solver)
-            or not all(part.capturable for part in parts)
+            or not is_builtin(inputs)
             or (inputs.score is not None and stack_key(inputs) is None)
         )
 
     @property
     def n_bytes(self):
-        """Size of its training and validation data in bytes."""
+        """Size of the training and validation data in bytes."""
         datasets = [self.inputs.data, self.inputs.validation]
         return sum(data.n_bytes for data in datasets if data is not None)
 
 
 @contextlib.contextmanager
 def queue_of_thread(submit):
-    """Submit the fits of this thread to a queue in the `with` block.
+    """Submit the fits of this thread to a queue while the `with` block runs.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def queue_of_thread(submit):
 
 
 def run(job):
-    """Train a fit at once, or through the queue of the current thread.
+    """Train a fit immediately, or through the queue of the current thread.
 
     Parameters
     ----------
@@ -100,6 +99,7 @@ def run(job):
     submit = getattr(_local, "submit", None)
     if submit is None or job.runs_user_code:
         return train(job.inputs, job.state, job.monitors)
+    job.config = get_config()
     submit(job)
     for caught in job.warnings:
         warnings.warn_explicit(caught.message, caught.category, caught.filename, caught.lineno)

@@ -1,7 +1,6 @@
 """Loaders, which yield the training data in blocks of batches."""
 
 import mmap
-from itertools import pairwise
 
 import numpy as np
 
@@ -114,11 +113,11 @@ class BatchLoader:
         raise NotImplementedError
 
     def _source(self, copy):
-        """Return the `Source`. With `copy`, a column-major X is copied to row-major order."""
+        """Return the `Source`. If `copy` is true, a column-major X is copied to row-major order."""
         X = self.data.X
         if isinstance(X, np.ndarray):
             if copy and not _is_memory_mapped(X):
-                # Rows of a column-major array are slow to gather: ten times, for 50 columns.
+                # Gathering rows is slow in column-major order: for 50 columns, ten times as slow.
                 X = np.ascontiguousarray(X)
             X = as_tensor(X)
         return Source(X, as_tensor(self.data.y), self.data.sample_weight)
@@ -130,9 +129,8 @@ class BatchLoader:
             row_bytes += X.shape[1] * layout.product_dtype.itemsize
         elif not isinstance(X, np.ndarray):
             row_bytes += X.data.nbytes // X.shape[0]
-        row_work = sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
         max_bytes, max_work = self._max_bytes_and_work()
-        n_rows = min(max_bytes // row_bytes, max_work // row_work)
+        n_rows = min(max_bytes // row_bytes, max_work // layout.n_coefficients)
         return min(max(n_rows // self.batch_size, 1), MAX_BLOCK_BATCHES)
 
     def _rows(self, positions, order):
@@ -227,6 +225,6 @@ class DeviceLoader(BatchLoader):
 
 
 def loader_for(data, batch_size, layout, shuffle):
-    """Return the `BatchLoader` for the device of the layout. See there for the parameters."""
+    """Return the loader for the device of the layout. See `BatchLoader` for the parameters."""
     kind = HostLoader if shares_memory(layout.device) else DeviceLoader
     return kind(data, batch_size, layout, shuffle)

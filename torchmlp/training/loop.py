@@ -11,6 +11,7 @@ from torchmlp.training import lbfgs
 from torchmlp.training.divergence import divergence_advice
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
+from torchmlp.training.progress_log import line_writer, log_end, log_start
 from torchmlp.training.stochastic import EpochTrainer
 from torchmlp.training.threads import n_threads
 
@@ -20,8 +21,8 @@ DIVERGED_RATIO = 1e3  # a fit has diverged if the last loss is this many times t
 class Monitor:
     """Base class for objects that observe a fit and may stop it, such as a progress bar.
 
-    The hooks are the methods whose names begin with ``on_``. They do nothing, and only those that a
-    subclass overrides are called. The first three of them may be called many times per epoch.
+    The hooks are the methods whose names begin with ``on_``. Only those that a subclass overrides
+    are called. The first three may be called many times per epoch.
     """
 
     def on_grad_computed(self, inputs, state):
@@ -46,7 +47,7 @@ class Monitor:
         """Run after training, unless it failed. May change the weights."""
 
     def close(self):
-        """Release resources, also if training failed."""
+        """Release resources, even if training failed."""
 
 
 HOOKS = [name for name in vars(Monitor) if name.startswith("on_")]
@@ -62,6 +63,11 @@ def _hooks(monitors, inputs, state):
         ]
         for name in HOOKS
     }
+
+
+def _monitor_name(hook):
+    """Return the name of the class of a monitor, given one of its hooks."""
+    return type(hook.func.__self__).__name__
 
 
 def train(inputs, state, monitors=()):
@@ -95,7 +101,8 @@ def train(inputs, state, monitors=()):
             run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
             result = run()
         except KeyboardInterrupt:
-            state.pending_warnings.append(("Training interrupted by user.", UserWarning))
+            loop.stop_reason = "Training interrupted by user."
+            state.pending_warnings.append((loop.stop_reason, UserWarning))
         loop.end()
     return result
 
@@ -110,23 +117,29 @@ class Loop:
         # None if no monitor needs it, so that the device is not synchronized after each block.
         watched = self.hooks["on_block_end"]
         self.on_block_end = partial(self._call_hooks, "on_block_end") if watched else None
+        self.write_line = line_writer(inputs.settings.verbose)
+        self.stop_reason = ""
 
     def _call_hooks(self, name):
         """Call a hook of all monitors. Return whether one of them stops training."""
-        stops = [hook() for hook in self.hooks[name]]
-        return any(stops)
+        stopping = [hook for hook in self.hooks[name] if hook()]
+        if stopping:
+            self.stop_reason = f"Stopped by {', '.join(map(_monitor_name, stopping))}."
+        return bool(stopping)
 
     def begin(self):
+        """Score the weights of a warm start, and call the monitors."""
         state = self.state
         if self.inputs.monitors_score:
             self.keep_best()
             if state.progress.best_validation_score is not None:
-                # A warm start may have other validation data: score the weights again, and reset
-                # the count.
+                # The validation data of a warm start may be different: score the weights again, and
+                # reset the count.
                 _, score = evaluate(self.inputs, state)
                 state.progress.best_validation_score = score if math.isfinite(score) else -math.inf
                 state.progress.no_improvement_count = 0
         self._call_hooks("on_train_begin")
+        log_start(self.inputs)
 
     def run_epochs(self):
         """Train epoch by epoch with a stochastic solver."""
@@ -141,6 +154,7 @@ class Loop:
     def reach_max_iter(self):
         """Warn that training ends before convergence."""
         settings = self.inputs.settings
+        self.stop_reason = f"Maximum iterations ({settings.max_iter}) reached."
         if not (self.inputs.incremental or self.state.schedule.planned):
             reached = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
@@ -158,18 +172,22 @@ class Loop:
                 self.before_epoch()
             return stop
 
-        return lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
+        result = lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
+        if result is not None:
+            self.stop_reason = str(result.message)
+        return result
 
     def before_epoch(self):
+        """Begin an epoch, and call the monitors."""
         self.state.progress.begin_epoch()
         self._call_hooks("on_epoch_begin")
 
     def after_epoch(self, loss, n_rows):
         """Record and validate an epoch, and call the monitors. Return whether to stop training."""
-        state, progress, verbose = self.state, self.state.progress, self.inputs.settings.verbose
+        state, progress = self.state, self.state.progress
         progress.record_epoch(loss, n_rows)
-        if verbose:
-            print(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
+        if self.write_line is not None:
+            self.write_line(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
         is_best = self._compare_with_best()
         stop = self._call_hooks("on_epoch_end")
         if is_best:
@@ -178,7 +196,7 @@ class Loop:
         return self._check_stopping_criteria() or stop
 
     def evaluate(self):
-        """Return the validation loss, and the validation score or None. See `evaluate`."""
+        """Return the validation loss and the validation score or None. See `evaluate`."""
         return evaluate(self.inputs, self.state)
 
     def keep_best(self):
@@ -193,8 +211,8 @@ class Loop:
             progress.record_validation_loss(loss)
             if score is not None:
                 progress.record_score(score)
-                if settings.verbose:
-                    print(f"Validation score: {score:f}")
+                if self.write_line is not None:
+                    self.write_line(f"Validation score: {score:f}")
                 return progress.compare_score(settings.tol)
         if not settings.uses_lbfgs:  # L-BFGS has its own stopping criterion
             progress.compare_loss(settings.tol)
@@ -204,6 +222,7 @@ class Loop:
         """Return whether training diverged, or a stopping criterion of scikit-learn is met."""
         state, progress, schedule = self.state, self.state.progress, self.state.schedule
         if state.diverged():
+            self.stop_reason = f"Training diverged in epoch {progress.n_iter}."
             if self.inputs.monitors_score:
                 kept = "the weights with the best validation score are kept."
                 diverged = f"Training diverged in epoch {progress.n_iter}; {kept}"
@@ -215,22 +234,21 @@ class Loop:
         if schedule.planned or progress.no_improvement_count <= patience:
             return False
         stop, consequence = schedule.plateau()
-        self._log_no_improvement(consequence)
-        if not stop:
+        what = "Validation score" if self.inputs.monitors_score else "Training loss"
+        line = (
+            f"{what} did not improve more than tol={self.inputs.settings.tol:f} for "
+            f"{patience:.0f} consecutive epochs. {consequence}"
+        )
+        if self.write_line is not None:
+            self.write_line(line)
+        if stop:
+            self.stop_reason = line
+        else:
             progress.no_improvement_count = 0
         return stop
 
-    def _log_no_improvement(self, consequence):
-        settings = self.inputs.settings
-        if settings.verbose:
-            what = "Validation score" if self.inputs.monitors_score else "Training loss"
-            print(
-                f"{what} did not improve more than tol={settings.tol:f} for "
-                f"{settings.n_iter_no_change:.0f} consecutive epochs. {consequence}"
-            )
-
     def end(self):
-        """Restore the best weights, call the monitors, and check that the weights are finite."""
+        """Restore the best weights, call the monitors, check the weights, and log the end."""
         state, progress = self.state, self.state.progress
         state.restore_best()
         progress.discard_unfinished_epoch()
@@ -245,10 +263,13 @@ class Loop:
                 "values and need to be preprocessed. Training diverged in epoch "
                 f"{len(progress.loss_curve)} (loss {progress.loss}). {advice}"
             )
+        log_end(self.inputs, state, self.stop_reason)
 
     def _divergence_message(self):
         """Return a warning for a fit that diverged but has finite weights, or an empty string."""
         progress = self.state.progress
+        if not progress.n_iter and progress.loss is not None and not math.isfinite(progress.loss):
+            return f"The loss of the initial weights is {progress.loss}."
         if self.inputs.monitors_score:
             if progress.best_validation_score == -math.inf:
                 return "No validation score was finite; the initial weights are kept."
@@ -270,7 +291,7 @@ class Loop:
 
 
 def evaluate(inputs, state):
-    """Return the validation loss, and the validation score or None without early stopping."""
+    """Return the validation loss and the validation score, which is None without early stopping."""
     validation = inputs.validation
     with n_threads(1):  # `raw_outputs` uses Python threads instead
         raw = raw_outputs(validation.X, state.weights.layers, inputs.layout.activations)

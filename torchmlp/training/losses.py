@@ -52,6 +52,9 @@ class Loss:
     capturable : bool
         Whether the operations can be captured in a CUDA graph. User-defined callables cannot,
         because they may synchronize with the device or do something different in each call.
+    describe_not_finite : callable (raw_outputs, y) -> str, or None
+        Describes the rows for which a user-defined loss or its gradient is not finite. Returns an
+        empty string if there are none. None for the other losses.
     """
 
     out_activation: str
@@ -63,6 +66,7 @@ class Loss:
     lowest: float = -math.inf
     open_range: bool = False
     capturable: bool = True
+    describe_not_finite: Callable[[torch.Tensor, torch.Tensor], str] | None = None
 
 
 def row_losses(loss, raw, y):
@@ -260,5 +264,11 @@ def regressor_loss(loss, quantile=0.5):
     """
     if callable(loss):
         own = CallableLoss(loss)
-        return Loss("identity", own.per_sample, _as_call(own.gradient), capturable=False)
+        return Loss(
+            "identity",
+            own.per_sample,
+            _as_call(own.gradient),
+            capturable=False,
+            describe_not_finite=own.describe_not_finite,
+        )
     return quantile_loss(quantile) if loss == "quantile" else REGRESSOR_LOSSES[loss]

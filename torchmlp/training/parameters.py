@@ -130,7 +130,7 @@ class Parameters:
         """Bind out = sum of squares of the coefficients, a tensor of shape (*stack,)."""
         if not self.stack:
             return [partial(torch.dot, self.coefficients, self.coefficients, out=out)]
-        # As products of a row and a column for each layer, which need no temporary memory.
+        # For each layer, the product of a row and a column needs no temporary memory.
         sizes = [coefs.numel() for coefs in self.coefs]
         pieces = [piece.view(*self.stack, 1, -1) for piece in self.coefficients.split(sizes)]
         total = out.view(*self.stack, 1, 1)
@@ -166,7 +166,7 @@ class Parameters:
         return torch.cat([view.reshape(-1) for view in views]).numpy()
 
     def from_row_major(self, array):
-        """Inverse of `to_row_major`. The vector that is returned is on the CPU."""
+        """Return the vector, on the CPU, that `to_row_major` converts to a given array."""
         row_major = torch.from_numpy(np.array(array))
         vector = torch.empty_like(row_major)
         views = self.views_of(vector)
@@ -182,20 +182,21 @@ class Parameters:
         ]
 
     def assign(self, coefs, intercepts, member=()):
-        """Copy the arrays of a network into the weights.
+        """Copy the arrays of a network into the weights. Return the object itself.
 
         Parameters
         ----------
         coefs, intercepts : lists of ndarrays
         member : int, default=()
-            Index of a network in a stack.
+            Index of a network in a stack. The default is for a single network, or for arrays of all
+            networks.
         """
         for view, array in zip(self.views, [*coefs, *intercepts], strict=True):
             view[member].copy_(torch.from_numpy(np.array(array)))
         return self
 
     def to_numpy(self, member=()):
-        """Return (coefs, intercepts) as lists of arrays that own their memory."""
+        """Return (coefs, intercepts) as lists of arrays that own their memory. See `assign`."""
 
         def arrays(views):
             return [view[member].cpu().numpy().copy() for view in views]

@@ -101,8 +101,8 @@ def input_gradient(delta, coefs, out):
 def _stacked(product, summands, left, right, out, **factors):
     """Bind a product of stacks of matrices.
 
-    torch computes the products one by one if `out` is in column-major order. Its transpose, which
-    is the product of the transposes, is in row-major order.
+    If `out` is in column-major order, torch computes the products one by one. Therefore the
+    transpose of `out`, which is in row-major order, is computed as the product of the transposes.
     """
     if out.is_contiguous():
         return [partial(product, *summands, left, right, out=out, **factors)]
@@ -126,6 +126,8 @@ def as_tensor(array):
 
 
 class _Writeable:
+    """The memory of an array, with an array interface that claims it is writeable."""
+
     def __init__(self, array):
         self.array = array  # keeps the memory alive
         address, _ = array.__array_interface__["data"]

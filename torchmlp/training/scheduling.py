@@ -1,18 +1,21 @@
-"""Training of many fits on several threads, those of one shape as stacks of networks."""
+"""Training of many fits on several threads. Fits of one shape form stacks of networks."""
 
-import functools
 import os
 from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import partial
+from functools import cache, partial
 
 from torchmlp.training.loop import Monitor
 from torchmlp.training.stack import stack_bytes, stack_key, step_work, train_stack
 from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 
-# Above this number of multiply-adds of a step, a stack is not faster than its networks one by one.
+# Maximum number of multiply-adds in a step of one network. For larger networks, a stack is not
+# faster than the networks one by one.
 MAX_STEP_WORK = 1 << 21
-STACK_BYTES = 1 << 21  # size of the tensors that a step of a stack reads and writes
+# Minimum number of multiply-adds in a step of a stack. Two smaller stacks on two threads are slower
+# than one stack, because each call hands Python's global lock to the other thread.
+MIN_PART_WORK = 1 << 18
+STACK_BYTES = 1 << 23  # size of the tensors that a step of a stack reads and writes
 MAX_STACK = 1024
 MIN_STACK = 4
 
@@ -30,8 +33,8 @@ class _Cancellation(Monitor):
 def train_jobs(jobs, n_workers, cancelled):
     """Train fits on several threads.
 
-    Fits of one shape are trained as stacks of networks if that is faster. The others are trained
-    one by one, beside each other.
+    Fits of one shape are trained as stacks of networks if that is faster, the others one by one.
+    The threads share the stacks and the single fits.
 
     Parameters
     ----------
@@ -42,10 +45,10 @@ def train_jobs(jobs, n_workers, cancelled):
     cancelled : threading.Event
         If it is set, training ends early. The jobs are then incomplete.
     """
-    units = list(_units(jobs, n_workers, cancelled.is_set))
-    pending, pool = deque(units), _pool(n_workers)
-    is_single = len(units) == 1
-    workers = [pool.submit(_work, pending, is_single) for _ in range(min(n_workers, len(units)))]
+    pending = deque(_units(jobs, n_workers, cancelled.is_set))
+    n_units, pool = len(pending), _pool(n_workers)
+    is_single = n_units == 1
+    workers = [pool.submit(_work, pending, is_single) for _ in range(min(n_workers, n_units))]
     try:
         for worker in workers:
             worker.result()
@@ -57,7 +60,7 @@ def train_jobs(jobs, n_workers, cancelled):
 
 
 def _work(pending, is_single):
-    """Take units of work from the left until there are none."""
+    """Run units of work until none is left."""
     with one_thread():
         while pending:
             try:
@@ -67,9 +70,9 @@ def _work(pending, is_single):
             unit(is_single)
 
 
-@functools.cache
+@cache
 def _pool(n_workers):
-    """Return the threads that train. They are kept, see `torchmlp.training.inference._pool`."""
+    """Return the threads that train. They are reused: see `torchmlp.training.inference._pool`."""
     return ThreadPoolExecutor(n_workers, thread_name_prefix="torchmlp-train")
 
 
@@ -78,17 +81,19 @@ if hasattr(os, "register_at_fork"):  # the threads do not exist in the child
 
 
 def _units(jobs, n_workers, is_cancelled):
-    """Yield functions that train one fit or one stack."""
+    """Yield functions (uses_all_threads) that train one fit or one stack."""
     groups = defaultdict(list)
     for job in jobs:
-        stacks = step_work(job.inputs) <= MAX_STEP_WORK
-        groups[(stacks and stack_key(job.inputs)) or id(job)].append(job)
+        key = stack_key(job.inputs) if step_work(job.inputs) <= MAX_STEP_WORK else None
+        groups[key or id(job)].append(job)
     for group in groups.values():
         if len(group) < MIN_STACK:
             yield from (partial(_train_alone, job, is_cancelled) for job in group)
             continue
-        limit = max(MIN_STACK, min(STACK_BYTES // stack_bytes(group[0].inputs), MAX_STACK))
-        n_parts = min(n_workers, len(group) // MIN_STACK)
+        example = group[0].inputs
+        limit = max(MIN_STACK, min(STACK_BYTES // stack_bytes(example), MAX_STACK))
+        work = len(group) * step_work(example)
+        n_parts = min(n_workers, len(group) // MIN_STACK, max(1, work // MIN_PART_WORK))
         for part in range(n_parts):
             members = group[part::n_parts]
             yield partial(_train_stack, members, min(len(members), limit), is_cancelled)

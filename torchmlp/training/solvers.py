@@ -17,7 +17,7 @@ class Solver:
     Adam. `update` changes the weights. They are separate because a CUDA graph contains only
     `update`: the factors of all steps of a block are written to device memory before the replay,
     and `update` gets tensors. Otherwise, it gets Python numbers. For a stack of networks with
-    different rates, the rate is an array, and the factors are tensors, with one entry per network.
+    different rates, the rate and the factors are arrays with one entry per network.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Solver:
 
     def factors(self, rate):
         """Begin a step. Return the arguments of `update`."""
-        return (self._factor(rate),)
+        return (rate,)
 
     def update(self, *factors):
         """Update the weights with the gradient."""
@@ -59,16 +59,23 @@ class Solver:
         """Restore a state that `state_dict` returned."""
         raise NotImplementedError
 
-    def _factor(self, value):
-        """Return a float, or a tensor with one entry per network for an array."""
-        if not isinstance(value, np.ndarray):
-            return value
-        flat = self.weights.flat
-        return torch.from_numpy(value).to(flat.device, flat.dtype)
+    def _of_parameters(self, factor):
+        """Return the factor of each parameter, or a single factor if the networks share it.
 
-    def _times(self, vector, rate):
-        """Multiply a vector with the layout of the weights by the rate (of each network)."""
-        return vector * (rate if rate.ndim == 0 else self.weights.expand(rate))
+        Parameters
+        ----------
+        factor : float, array of shape (n_members,), or tensor of shape () or (n_members,)
+
+        Returns
+        -------
+        float, or tensor of shape () or (n_parameters,)
+        """
+        if isinstance(factor, np.ndarray):
+            flat = self.weights.flat
+            factor = torch.from_numpy(factor).to(flat.device, flat.dtype)
+        if isinstance(factor, torch.Tensor) and factor.ndim > 0:
+            return self.weights.expand(factor)
+        return factor
 
 
 class SGD(Solver):
@@ -92,8 +99,8 @@ class SGD(Solver):
 
     def update(self, rate):
         gradient = self.gradient.flat
-        if isinstance(rate, torch.Tensor):  # torch does not accept a tensor as `alpha`
-            gradient, rate = self._times(gradient, rate), 1.0
+        if not isinstance(rate, float):  # torch does not accept a tensor as `alpha`
+            gradient, rate = gradient * self._of_parameters(rate), 1.0
         velocity = self.velocity.mul_(self.momentum).add_(gradient, alpha=-rate)
         if self.nesterov:
             self.weights.flat.add_(velocity, alpha=self.momentum).add_(gradient, alpha=-rate)
@@ -124,7 +131,7 @@ class Adam(Solver):
         self.epsilon = settings.epsilon
         self.moment_1 = torch.zeros_like(weights.flat)
         self.moment_2 = torch.zeros_like(weights.flat)
-        # On a GPU, the fused kernel of torch accepts a rate in device memory in float32 only.
+        # On a GPU, the fused kernel of torch accepts a rate in device memory only in float32.
         exact = weights.flat.device.type == "cpu" or weights.flat.dtype == torch.float32
         fused = exact and hasattr(torch, "_fused_adam_")
         self._fused = self._bind_fused() if fused else None
@@ -135,9 +142,9 @@ class Adam(Solver):
 
     def factors(self, rate):
         self.t = self.t + 1
-        sqrt = np.sqrt if isinstance(self.t, np.ndarray) else math.sqrt  # math's is faster
+        sqrt = np.sqrt if isinstance(self.t, np.ndarray) else math.sqrt  # faster for a number
         correction = sqrt(1 - self.beta_2**self.t) / (1 - self.beta_1**self.t)
-        return (self._factor(rate * correction),)
+        return (rate * correction,)
 
     def _bind_fused(self):
         weights = self.weights.flat
@@ -159,8 +166,7 @@ class Adam(Solver):
         )
 
     def update(self, rate):
-        rates_differ = isinstance(rate, torch.Tensor) and rate.ndim > 0
-        if self._fused is not None and not rates_differ:
+        if self._fused is not None and (isinstance(rate, float) or rate.ndim == 0):
             self._fused(lr=rate)
             return
         gradient = self.gradient.flat
@@ -168,8 +174,8 @@ class Adam(Solver):
         self.moment_2.mul_(self.beta_2).addcmul_(gradient, gradient, value=1 - self.beta_2)
         denominator = self.moment_2.sqrt().add_(self.epsilon)
         direction = torch.div(self.moment_1, denominator, out=denominator)
-        if isinstance(rate, torch.Tensor):
-            direction, rate = self._times(direction, rate), 1.0
+        if not isinstance(rate, float):
+            direction, rate = direction.mul_(self._of_parameters(rate)), 1.0
         self.weights.flat.sub_(direction, alpha=rate)
 
     def state_dict(self):
@@ -199,12 +205,12 @@ class AdamW(Adam):
         self.alpha = settings.alpha
 
     def factors(self, rate):
-        return (*super().factors(rate), self._factor(1 - rate * self.alpha))
+        return (*super().factors(rate), 1 - rate * self.alpha)
 
     def update(self, rate, kept=1.0):
-        if isinstance(kept, torch.Tensor) and kept.ndim > 0:
-            kept = self.weights.expand(kept)[: len(self.weights.coefficients)]
-        self.weights.coefficients.mul_(kept)
+        kept, coefficients = self._of_parameters(kept), self.weights.coefficients
+        is_vector = isinstance(kept, torch.Tensor) and kept.ndim > 0
+        coefficients.mul_(kept[: len(coefficients)] if is_vector else kept)
         super().update(rate)
 
 
@@ -285,7 +291,7 @@ def _like_new_state(value, parameter, stored_dtype):
 
 
 def _describe(optimizer):
-    """Return the class and the options of an optimizer, but for the rate that training sets."""
+    """Return the class and the options of an optimizer, without the rate, which training sets."""
     options = [
         {key: value for key, value in group.items() if key not in ("lr", "initial_lr", "params")}
         for group in optimizer.param_groups

@@ -1,28 +1,24 @@
 """Training of several fits as one stack of networks of one shape."""
 
 from collections import deque
-from itertools import pairwise
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
-import torch
 
-from torchmlp.training.backprop import Backprop
 from torchmlp.training.loop import Loop
-from torchmlp.training.parameters import Parameters
-from torchmlp.training.solvers import SOLVERS, make_solver
-from torchmlp.training.stack_batches import StackData, StackLoader
-from torchmlp.training.stack_validation import StackValidation
+from torchmlp.training.solvers import SOLVERS
+from torchmlp.training.stack_batches import StackData
+from torchmlp.training.stack_network import StackNetwork, TrainingCancelled
 
-# Settings that the networks of a stack have in common. They may differ in the others.
+# Settings that all networks of a stack have in common. Other settings may differ.
 SHARED_SETTINGS = "loss", "solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"
 
-# A network is rebuilt without the members that have ended when they are more than one in this many.
-MIN_DONE_SHARE = 8
+# The network is rebuilt when the share of members that have ended exceeds this.
+MAX_DONE_SHARE = 1 / 8
 
 
 def stack_key(inputs):
-    """Return a hashable key, which is equal for fits that can be trained as one stack.
+    """Return a hashable key that is equal for fits that can be trained as one stack.
 
     Parameters
     ----------
@@ -31,18 +27,19 @@ def stack_key(inputs):
     Returns
     -------
     tuple or None
-        None if the fit has to be trained alone, because of L-BFGS, sparse X, mixed precision or
-        functions of the user.
+        None if the fit has to be trained alone, because of L-BFGS, sparse data, mixed precision
+        or functions of the user.
     """
-    settings, layout, data = inputs.settings, inputs.layout, inputs.data
+    settings, layout = inputs.settings, inputs.layout
+    data, validation = inputs.data, inputs.validation
+    datasets = [data] if validation is None else [data, validation]
     if (
         settings.solver not in SOLVERS
-        or not all(part.capturable for part in (settings.loss, *layout.activations))
-        or not isinstance(data.X, np.ndarray)
+        or not is_builtin(inputs)
+        or not all(isinstance(dataset.X, np.ndarray) for dataset in datasets)
         or layout.mixed
     ):
         return None
-    validation = inputs.validation
     return (
         *(getattr(settings, name) for name in SHARED_SETTINGS),
         settings.max_grad_norm is None,
@@ -52,36 +49,48 @@ def stack_key(inputs):
         tuple(layout.activations),
         tuple(layout.dropout),
         inputs.batch_size,
-        _shape(data),
-        None if validation is None else _shape(validation),
-        validation is None or isinstance(validation.X, np.ndarray),
+        *map(_shape, datasets),
         None if inputs.score is None else inputs.score.stack_key,
     )
 
 
+def is_builtin(inputs):
+    """Return whether the loss and the activations are those of torchmlp, not functions of the user.
+
+    Only these can be captured, see `Loss.capturable`.
+    """
+    parts: list[Any] = [inputs.settings.loss, *inputs.layout.activations]
+    return all(part.capturable for part in parts)
+
+
 def _shape(data):
+    """Return what the data of all fits of a stack have in common."""
     return len(data), data.y.dtype.kind, data.sample_weight is None
 
 
 def step_work(inputs):
     """Return the number of multiply-adds of the forward pass of one step."""
-    return inputs.batch_size * sum(a * b for a, b in pairwise(inputs.layout.layer_units))
+    return inputs.batch_size * inputs.layout.n_coefficients
 
 
 def stack_bytes(inputs):
     """Return the size of the tensors that a step of one network reads and writes, in bytes."""
-    units = inputs.layout.layer_units
-    n_weights = sum((a + 1) * b for a, b in pairwise(units))
-    return (4 * n_weights + 2 * inputs.batch_size * sum(units)) * inputs.layout.dtype.itemsize
+    layout = inputs.layout
+    n_weights = layout.n_coefficients + sum(layout.layer_units[1:])
+    n_values = inputs.batch_size * sum(layout.layer_units)
+    return (4 * n_weights + 2 * n_values) * layout.dtype.itemsize
 
 
-class _MemberLoop(Loop):
-    """The training loop of one fit in a stack. Its weights are those of a `_Network`."""
+class MemberLoop(Loop):
+    """The training loop of one fit in a stack. Its weights are those of a `StackNetwork`."""
 
-    def __init__(self, job, place):
+    def __init__(self, job):
         super().__init__(job.inputs, job.state, ())
-        self.job, self.place, self.is_done = job, place, False
-        self.network = self.index = self.evaluation = None
+        self.job = job
+        self.is_done = False
+        self.network: Any = None  # set by `join`
+        self.index: Any = None
+        self.evaluation: Any = None  # set by `StackValidation.evaluate`
         self._vectors = [
             self.state.weights.views_of(vector)
             for vector in (self.state.weights.flat, *self.state.solver.vectors)
@@ -97,9 +106,10 @@ class _MemberLoop(Loop):
             for view, values in zip(stack, own, strict=True):
                 view[self.index].copy_(values)
 
-    def read(self, n_vectors=None):
-        """Copy the weights and the state of the solver from the network."""
-        vectors = zip(self.network.vectors[:n_vectors], self._vectors[:n_vectors], strict=True)
+    def read(self, weights_only=False):
+        """Copy the weights, and the state of the solver, from the network."""
+        stop = 1 if weights_only else None
+        vectors = zip(self.network.vectors[:stop], self._vectors[:stop], strict=True)
         for stack, own in vectors:
             for view, values in zip(stack, own, strict=True):
                 values.copy_(view[self.index])
@@ -110,27 +120,28 @@ class _MemberLoop(Loop):
         return self.evaluation
 
     def keep_best(self):
-        if self.network is not None:  # otherwise it is not yet trained
-            self.read(1)
+        if self.network is not None:  # otherwise training has not begun
+            self.read(weights_only=True)
         super().keep_best()
 
     def end_epoch(self, loss, n_rows):
         """Record an epoch. If it is the last one, end the fit."""
         try:
             if not np.isfinite(loss):
-                self.read(1)  # `after_epoch` looks at the weights
+                self.read(weights_only=True)  # `after_epoch` checks them
             stop = self.after_epoch(loss, n_rows)
             if stop or self.state.progress.n_iter == self.inputs.settings.max_iter:
                 if not stop:
                     self.reach_max_iter()
                 self.read()
+                self.state.pending_warnings += self.network.pending_warnings
                 self.end()
                 self.is_done = True
         except Exception as error:
             self.fail(error)
 
-    def begins(self):
-        """Begin the fit. Return False if this raises an error."""
+    def try_begin(self):
+        """Begin the fit. Return whether this succeeded."""
         try:
             self.begin()
         except Exception as error:
@@ -139,162 +150,12 @@ class _MemberLoop(Loop):
 
     def fail(self, error):
         """End the fit with an error, which does not affect the others."""
-        self.job.error, self.is_done = error, True
-
-
-class _Network:
-    """The stacked weights of some fits, and what trains them.
-
-    Parameters
-    ----------
-    members : list of _MemberLoop
-    data : StackData
-    previous : _Network or None
-        The network from which some of the members come.
-    """
-
-    def __init__(self, members, data, previous=None):
-        self.members = members
-        first, count = members[0].inputs, len(members)
-        settings = [member.inputs.settings for member in members]
-        self.layout = layout = first.layout.stacked(count)
-        self.weights = Parameters(
-            layout.layer_units, layout.dtype, layout.device, stack=layout.stack
-        )
-        self.gradient = self.weights.like()
-        alpha = _common([s.alpha for s in settings])
-        self.solver = make_solver(
-            SimpleNamespace(**{**vars(first.settings), "alpha": alpha}), self.weights, self.gradient
-        )
-        self.vectors = [
-            self.weights.views_of(vector) for vector in (self.weights.flat, *self.solver.vectors)
-        ]
-        self._copy_members(previous)
-        if first.settings.max_grad_norm is not None:
-            norms = self._tensor([s.max_grad_norm for s in settings])
-        self.alpha = 0.0 if self.solver.decoupled_weight_decay else self._number(alpha)
-        self.backprop = Backprop(
-            self.weights,
-            self.gradient,
-            layout,
-            first.settings.loss,
-            self.alpha,
-            generators=[member.state.dropout_generator for member in members],
-            max_grad_norm=None if first.settings.max_grad_norm is None else norms,
-        )
-        places = [member.place for member in members]
-        self.loader = StackLoader(data, places, first.batch_size, layout)
-        self.validation = None
-        if first.validation is not None:
-            self.validation = StackValidation(members, self.weights, layout)
-        self._orders = np.tile(np.arange(data.n_rows), (count, 1))
-        self._total = layout.empty()
-
-    def _copy_members(self, previous):
-        stay = [m for m in self.members if m.network is not None]
-        steps = [
-            m.state.solver.t if m.network is None else previous.step_of(m.index)
-            for m in self.members
-        ]
-        if stay:
-            old = torch.tensor([m.index for m in stay])
-            new = torch.tensor([i for i, m in enumerate(self.members) if m.network is not None])
-            for mine, theirs in zip(self.vectors, previous.vectors, strict=True):
-                for view, values in zip(mine, theirs, strict=True):
-                    view[new] = values[old]
-        for i, member in enumerate(self.members):
-            is_new = member.network is None
-            member.join(self, i)
-            if is_new:
-                member.write()
-        self.solver.t = _common(steps)
-
-    def step_of(self, index):
-        """Return the number of steps of a member."""
-        t = self.solver.t
-        return int(t[index]) if isinstance(t, np.ndarray) else t
-
-    def _tensor(self, values):
-        return torch.tensor(values, dtype=self.layout.dtype, device=self.layout.device)
-
-    def _number(self, value):
-        return self._tensor(value) if isinstance(value, np.ndarray) else value
-
-    @torch.inference_mode()
-    def run_epoch(self, is_cancelled):
-        """Train all members on every batch once.
-
-        Returns
-        -------
-        losses : list of float
-            The mean loss of each member, see `EpochTrainer.run_epoch`.
-        n_rows : int
-            Number of samples that each member has seen.
-        """
-        same_order = True
-        for member in self.members:
-            settings, state = member.inputs.settings, member.state
-            if settings.shuffle and not member.is_done:
-                state.shuffle()
-                if member.inputs.batch_size < self._orders.shape[1]:
-                    self._orders[member.index] = state.order
-                    same_order = False
-        rate = _common([member.state.schedule.rate for member in self.members])
-        n_rows = n_weighted = 0
-        self._total.zero_()
-        for block in self.loader.blocks(self._orders, same_order):
-            if is_cancelled():
-                raise _Cancelled
-            if block.is_new:
-                for batch in block.batches:
-                    self.backprop.bind(batch)
-                block.is_new = False
-            for batch in block.batches:
-                self._step(batch, rate)
-            block.add_losses(self.backprop.loss, self.alpha, self._total)
-            n_rows += block.n_batches * block.n_rows
-            n_weighted = n_weighted + block.n_weighted_rows
-        return (np.array(self._total.tolist()) / n_weighted).tolist(), n_rows
-
-    def _step(self, batch, rate):
-        skipped = [(i, self._copy(i)) for i in batch.skipped]
-        for call in batch.calls:
-            call()
-        self.solver.update(*self.solver.factors(rate))
-        for i, values in skipped:
-            self._restore(i, values)
-
-    def _copy(self, i):
-        generator = self.members[i].state.dropout_generator
-        draws = None if generator is None else generator.get_state()
-        vectors = [[view[i].clone() for view in views] for views in self.vectors]
-        return vectors, self.step_of(i), draws
-
-    def _restore(self, i, saved):
-        vectors, step, draws = saved
-        if draws is not None:
-            self.members[i].state.dropout_generator.set_state(draws)
-        for views, values in zip(self.vectors, vectors, strict=True):
-            for view, value in zip(views, values, strict=True):
-                view[i].copy_(value)
-        if step != self.step_of(i):
-            steps = np.array([self.step_of(j) for j in range(len(self.members))], float)
-            steps[i] = step
-            self.solver.t = steps
-
-
-def _common(values):
-    """Return the value that all have in common, or an array of the values."""
-    first = values[0]
-    return first if all(v == first for v in values) else np.array(values, dtype=float)
-
-
-class _Cancelled(Exception):
-    """Raised between two blocks of batches if training is cancelled."""
+        self.job.error = error
+        self.is_done = True
 
 
 class _Stack:
-    """Fits that are trained together. Those that end make room for those that wait.
+    """Fits that are trained together. Waiting fits take the places of fits that have ended.
 
     Parameters
     ----------
@@ -308,10 +169,10 @@ class _Stack:
     def __init__(self, jobs, n_places, is_cancelled):
         self.jobs = jobs
         self.is_cancelled = is_cancelled
-        self.free_places = list(range(n_places))
-        self.data = StackData(n_places, jobs[0].inputs.data, jobs[0].inputs.layout)
-        self.members: list[_MemberLoop] = []
-        self.network: _Network | None = None
+        self.n_places = n_places
+        self.data = StackData(jobs[0].inputs.data, jobs[0].inputs.layout)
+        self.members: list[MemberLoop] = []
+        self.network: Any = None
 
     def run(self):
         while True:
@@ -324,19 +185,20 @@ class _Stack:
     def _should_rebuild(self):
         """Return whether enough members have ended to make a smaller, or refilled, network."""
         n_done = sum(member.is_done for member in self.members)
-        limit = 0 if self.jobs else len(self.members) // MIN_DONE_SHARE
-        return not self.members or n_done == len(self.members) or n_done > limit
+        limit = 0 if self.jobs else MAX_DONE_SHARE * len(self.members)
+        return not self.members or n_done > limit
 
     def _rebuild(self):
-        self.free_places += [member.place for member in self.members if member.is_done]
         self.members = [member for member in self.members if not member.is_done]
-        while self.jobs and self.free_places:
-            member = _MemberLoop(self.jobs.popleft(), self.free_places[-1])
-            if member.begins():
-                self.data.store(self.free_places.pop(), member.inputs.data)
+        while self.jobs and len(self.members) < self.n_places:
+            member = MemberLoop(self.jobs.popleft())
+            if member.try_begin():
                 self.members.append(member)
+        previous = self.network
         if self.members:
-            self.network = _Network(self.members, self.data, self.network)
+            self.network = StackNetwork(self.members, self.data, previous)
+        if previous is not None:
+            previous.close()
 
     def _run_epoch(self):
         for member in self.members:
@@ -358,14 +220,14 @@ def train_stack(jobs, n_places, is_cancelled):
     jobs : list of Job
         Fits with the same `stack_key`. Each receives its result or its error.
     n_places : int
-        Maximum number of fits in the stack. The others wait until fits of the stack have ended.
+        Maximum number of fits in the stack. The others wait until some of these have ended.
     is_cancelled : callable () -> bool
         If it returns True after a block of batches, training ends. The jobs are then incomplete.
     """
     stack = _Stack(deque(jobs), n_places, is_cancelled)
     try:
         stack.run()
-    except _Cancelled:
+    except TrainingCancelled:
         return
     except Exception as error:  # such as a lack of memory for the stack
         unfinished = [member.job for member in stack.members if not member.is_done]

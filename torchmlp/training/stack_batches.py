@@ -9,47 +9,108 @@ from torchmlp.training.parameters import as_matrix
 from torchmlp.training.products import DenseInput, as_tensor
 from torchmlp.training.workspace import WorkspaceCache
 
-MAX_BLOCK_BYTES = 1 << 22  # rows and outputs of a block: about the size of a CPU cache
+# Maximum size of the rows and the outputs of a block: about the size of a CPU cache, or larger on
+# other devices.
+MAX_BLOCK_BYTES = 1 << 22
 MAX_DEVICE_BLOCK_BYTES = 1 << 28
 
 
-class StackData:
-    """The training data of several fits of one shape, on the device.
+class SharedRows:
+    """Arrays of several fits on the device. Fits that use the same array share one copy.
 
     Parameters
     ----------
-    n_places : int
-        Number of fits for which memory is allocated.
+    empty : callable (n_places) -> tensor of shape (n_places, n_rows, n_columns)
+        Allocates memory.
+
+    Attributes
+    ----------
+    tensor : tensor of shape (n_places, n_rows, n_columns)
+    """
+
+    def __init__(self, empty):
+        self.empty = empty
+        self.tensor = empty(0)
+        self._places: dict[tuple, int] = {}
+
+    def store(self, arrays):
+        """Store arrays, unless they are stored already. Places of arrays not passed become free.
+
+        Parameters
+        ----------
+        arrays : list of (array of shape (n_samples, n_columns), int array or None)
+            The array of each fit, and the rows to use, or None for all rows.
+
+        Returns
+        -------
+        list of int
+            The place of each array.
+        """
+        wanted = {_identity(array, rows): (array, rows) for array, rows in arrays}
+        self._places = {key: place for key, place in self._places.items() if key in wanted}
+        free = sorted(set(range(len(wanted))) - set(self._places.values()), reverse=True)
+        n_places = max([len(wanted), *(place + 1 for place in self._places.values())])
+        if n_places > len(self.tensor):
+            self.tensor = torch.cat([self.tensor, self.empty(n_places - len(self.tensor))])
+        for key, (array, rows) in wanted.items():
+            if key not in self._places:
+                self._places[key] = free.pop()
+                source = array if rows is None else array[rows]
+                self.tensor[self._places[key]].copy_(as_tensor(source))
+        return [self._places[_identity(array, rows)] for array, rows in arrays]
+
+
+def _identity(array, rows):
+    """Return a key that is equal for views of the same memory, while they exist."""
+    interface = array.__array_interface__
+    return (
+        interface["data"][0],
+        array.shape,
+        array.strides,
+        array.dtype.str,
+        None if rows is None else id(rows),
+    )
+
+
+class StackData:
+    """The training data of the fits in a stack, on the device.
+
+    Parameters
+    ----------
     example : Dataset
         Data of the same shape and dtype as those of every fit.
     layout : Layout
 
     Attributes
     ----------
-    X : tensor of shape (n_places, n_rows, n_features)
-    y : tensor of shape (n_places, n_rows, n_outputs), or (n_places, n_rows, 1) for class codes
-    sample_weight : ndarray of shape (n_places, n_rows) or None
+    n_rows : int
+    X, y : SharedRows
+    X_starts, y_starts : int arrays of shape (n_members, 1)
+        Index of the first row of each fit among the rows of all places.
+    sample_weight : array of shape (n_members, n_rows) or None
     """
 
-    def __init__(self, n_places, example, layout):
-        n_rows, n_features = len(example), example.X.shape[1]
-        self.n_rows = n_rows
-        self.X = torch.empty(
-            n_places, n_rows, n_features, dtype=layout.product_dtype, device=layout.device
-        )
-        targets = empty_targets(example.y, 1, layout)
-        self.y = targets.new_empty(n_places, n_rows, targets.shape[-1])
-        self.sample_weight = None
-        if example.sample_weight is not None:
-            self.sample_weight = np.empty((n_places, n_rows), example.sample_weight.dtype)
+    def __init__(self, example, layout):
+        self.n_rows = n_rows = len(example)
+        row = layout.empty_operand(1, example.X.shape[1])
+        target = empty_targets(example.y, 1, layout)
+        self.X = SharedRows(lambda n_places: row.new_empty(n_places, n_rows, row.shape[-1]))
+        self.y = SharedRows(lambda n_places: target.new_empty(n_places, n_rows, target.shape[-1]))
 
-    def store(self, place, data):
-        """Copy the data of a fit to a place."""
-        rows = slice(None) if data.rows is None else data.rows
-        self.X[place].copy_(as_tensor(data.X[rows]))
-        self.y[place].copy_(as_tensor(data.y[rows]))
-        if self.sample_weight is not None:
-            self.sample_weight[place] = data.sample_weight[rows]
+    def store(self, datasets):
+        """Store the data of the fits, in the order of the networks."""
+        X_places = self.X.store([(data.X, data.rows) for data in datasets])
+        y_places = self.y.store([(data.y, data.rows) for data in datasets])
+        self.X_starts = np.array(X_places)[:, None] * self.n_rows
+        self.y_starts = np.array(y_places)[:, None] * self.n_rows
+        self.sample_weight = None
+        if datasets[0].sample_weight is not None:
+            self.sample_weight = np.stack(
+                [
+                    data.sample_weight[slice(None) if data.rows is None else data.rows]
+                    for data in datasets
+                ]
+            )
 
 
 class StackBlock:
@@ -74,8 +135,8 @@ class StackBlock:
         self.n_members = n_members
         self.data = data
         n_all = n_batches * n_members * n_rows
-        self.X = data.X.new_empty(n_all, data.X.shape[-1])
-        self.y = data.y.new_empty(n_all, data.y.shape[-1])
+        self.X = data.X.tensor.new_empty(n_all, data.X.tensor.shape[-1])
+        self.y = data.y.tensor.new_empty(n_all, data.y.tensor.shape[-1])
         n_outputs = layout.layer_units[-1]
         flat = torch.empty(n_all * n_outputs, dtype=layout.dtype, device=layout.device)
         # The outputs of all batches, as one stack of n_batches * n_members matrices.
@@ -116,18 +177,24 @@ class StackBlock:
         Parameters
         ----------
         rows : int array of shape (n_members, n_batches * n_rows)
-            Indices into the rows of all places.
         """
-        rows = rows.reshape(self.n_members, self.n_batches, self.n_rows).transpose(1, 0, 2)
-        flat = torch.from_numpy(rows.ravel())
-        if self.X.device.type != "cpu":
-            target = torch.empty_like(flat, device=self.X.device)
-            upload(flat, target)
-            flat = target
-        torch.index_select(self.data.X.flatten(0, 1), 0, flat, out=self.X)
-        torch.index_select(self.data.y.flatten(0, 1), 0, flat, out=self.y)
+        self._gather(self.data.X.tensor, rows + self.data.X_starts, self.X)
+        self._gather(self.data.y.tensor, rows + self.data.y_starts, self.y)
         if self.weighted:
-            self._load_weights(self.data.sample_weight.ravel()[rows])
+            weights = np.take_along_axis(self.data.sample_weight, rows, 1)
+            self._load_weights(self._by_batch(weights))
+
+    def _gather(self, source, rows, out):
+        index = torch.from_numpy(self._by_batch(rows).ravel())
+        if out.device.type != "cpu":
+            on_device = torch.empty_like(index, device=out.device)
+            upload(index, on_device)
+            index = on_device
+        torch.index_select(source.flatten(0, 1), 0, index, out=out)
+
+    def _by_batch(self, values):
+        """Rearrange values of the rows of each network to (n_batches, n_members, n_rows)."""
+        return values.reshape(self.n_members, self.n_batches, self.n_rows).transpose(1, 0, 2)
 
     def _load_weights(self, weights):
         """Divide the sample weights by their sum over the batch. See `Block`."""
@@ -171,20 +238,17 @@ class StackLoader:
     Parameters
     ----------
     data : StackData
-    places : sequence of int
-        The place of the data of each network.
     batch_size : int
     layout : Layout
         The layout of the stack.
     """
 
-    def __init__(self, data, places, batch_size, layout):
+    def __init__(self, data, batch_size, layout):
         self.data = data
         self.layout = layout
-        self.offsets = np.array(places)[:, None] * data.n_rows
-        row_bytes = data.X[0, 0].nbytes + layout.layer_units[-1] * layout.dtype.itemsize
+        row_bytes = sum(layout.layer_units[i] for i in (0, -1)) * layout.dtype.itemsize
         limit = MAX_BLOCK_BYTES if layout.device.type == "cpu" else MAX_DEVICE_BLOCK_BYTES
-        n_batches = max(1, limit // (row_bytes * batch_size * len(places)))
+        n_batches = max(1, limit // (row_bytes * batch_size * layout.stack[0]))
         n_full, n_rest = divmod(data.n_rows, batch_size)
         # Number of batches and of rows per batch of each block.
         self.sizes = [
@@ -213,6 +277,6 @@ class StackLoader:
             if is_new:
                 self._blocks[size] = StackBlock(*size, self.data, self.layout, self._workspaces)
             if is_new or not keeps_data:
-                self._blocks[size].load(orders[:, start:stop] + self.offsets)
+                self._blocks[size].load(orders[:, start:stop])
             yield self._blocks[size]
             start = stop

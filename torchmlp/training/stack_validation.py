@@ -12,7 +12,7 @@ from torchmlp.training.losses import row_losses
 from torchmlp.training.products import DenseInput, as_tensor
 from torchmlp.training.workspace import Workspace
 
-BLOCK_BYTES = 1 << 22  # values of the widest layer for the rows of a block
+BLOCK_BYTES = 1 << 22  # maximum size of the widest layer for the rows of a block
 _scorer_lock = threading.Lock()  # scorers of the user need not be thread-safe
 
 
@@ -21,7 +21,7 @@ class StackValidation:
 
     Parameters
     ----------
-    members : list of _MemberLoop
+    members : list of MemberLoop
         Their attribute `evaluation` receives the validation loss and the score.
     weights : Parameters
     layout : Layout
@@ -29,22 +29,22 @@ class StackValidation:
     """
 
     def __init__(self, members, weights, layout):
-        self.members, self.layout = members, layout
+        self.members = members
+        self.layout = layout
+        self.layers = weights.layers
         sets = [member.inputs.validation for member in members]
         self.X = torch.stack([as_tensor(s.X).to(layout.device, layout.product_dtype) for s in sets])
         self.y = np.stack([s.y for s in sets])
         self.sample_weight = None
         if sets[0].sample_weight is not None:
             self.sample_weight = np.stack([s.sample_weight for s in sets])
-        n_rows, self.layers = self.X.shape[1], weights.layers
         row_bytes = len(members) * max(layout.layer_units) * layout.dtype.itemsize
-        self.n_block = min(n_rows, max(1, BLOCK_BYTES // row_bytes))
         self.blocks = [
-            self._bind(self.X[:, start : start + self.n_block])
-            for start in range(0, n_rows, self.n_block)
+            self._bind(rows) for rows in self.X.split(max(1, BLOCK_BYTES // row_bytes), dim=1)
         ]
 
     def _bind(self, rows):
+        """Return the calls of the forward pass of some rows, and the tensor for their outputs."""
         n_rows = rows.shape[1]
         out = self.layout.empty_outputs(n_rows)
         workspace = Workspace(n_rows, self.layout.without_dropout())
@@ -60,15 +60,16 @@ class StackValidation:
                 call()
             outputs.append(out.cpu().clone())
         raw = torch.cat(outputs, 1).contiguous().numpy()
-        loss = self.members[0].inputs.settings.loss
-        n_members, n_rows, _ = raw.shape
+        n_members, n_rows, n_outputs = raw.shape
         losses = row_losses(
-            loss, raw.reshape(-1, raw.shape[-1]), self.y.reshape(n_members * n_rows, -1)
+            self.members[0].inputs.settings.loss,
+            raw.reshape(-1, n_outputs),
+            self.y.reshape(n_members * n_rows, -1),
         ).reshape(n_members, n_rows)
         losses = np.average(losses, axis=1, weights=self.sample_weight)
-        scores = self._scores(raw, losses)
-        for member, loss, score in zip(self.members, losses.tolist(), scores, strict=True):
-            member.evaluation = loss, score
+        evaluations = zip(losses.tolist(), self._scores(raw, losses), strict=True)
+        for member, evaluation in zip(self.members, evaluations, strict=True):
+            member.evaluation = evaluation
 
     def _scores(self, raw, losses):
         score = self.members[0].inputs.score
@@ -82,11 +83,11 @@ class StackValidation:
         ]
 
     def _score(self, member, raw, loss):
-        """Call the scorer of a member. Its error ends the member only."""
+        """Call the scorer of a member. An error ends the fit of this member only."""
         inputs = member.inputs
 
         def model():
-            member.read(1)
+            member.read(weights_only=True)
             return inputs.make_model(inputs, member.state)
 
         try:

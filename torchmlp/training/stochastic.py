@@ -29,13 +29,14 @@ class EpochTrainer:
         self.device = layout.device
         self.on_batch_end = hooks["on_batch_end"]
         self.on_block_end = on_block_end
+        generators = [state.dropout_generator] if any(layout.dropout) else []
         self.backprop = Backprop(
             state.weights,
             state.gradient,
             layout,
             settings.loss,
             0.0 if solver.decoupled_weight_decay else settings.alpha,
-            generators=(state.dropout_generator,),
+            generators=generators,
             max_grad_norm=settings.max_grad_norm,
             on_grad_computed=hooks["on_grad_computed"],
         )
@@ -49,7 +50,7 @@ class EpochTrainer:
             and not hooks["on_grad_computed"]
             and not hooks["on_batch_end"]
         ):
-            self.graphs = graphs_for(layout.device, state.dropout_generator, state.pending_warnings)
+            self.graphs = graphs_for(layout.device, generators, state.pending_warnings)
 
     def __enter__(self):
         return self

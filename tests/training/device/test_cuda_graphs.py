@@ -139,7 +139,7 @@ def test_graphs_are_released_at_the_end_of_a_fit(capturers, monkeypatch):
 def test_tape_draws_new_numbers_at_every_replay():
     generator = torch.Generator().manual_seed(0)
     mask = torch.empty(1000)
-    capturer = TapeCapturer(None, None)
+    capturer = TapeCapturer(None, [])
     replay = capturer.capture(lambda: mask.bernoulli_(0.5, generator=generator))
     masks = []
     for _ in range(2):

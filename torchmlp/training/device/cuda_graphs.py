@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import torch
 
 from torchmlp.training.device.transfer import borrow_stream, upload
@@ -15,13 +16,13 @@ class CudaCapturer:
     Parameters
     ----------
     device : torch.device
-    generator : torch.Generator or None
-        Random number generator that the function uses. Each replay advances it.
+    generators : list of torch.Generator
+        Random number generators that the function uses. Each replay advances them.
     """
 
-    def __init__(self, device, generator):
+    def __init__(self, device, generators):
         self.device = device
-        self.generator = generator
+        self.generators = generators
         self.stream = borrow_stream(device, self)
         # The graphs of a fit share a memory pool, because they run one after the other and do not
         # keep memory of the pool in use between replays.
@@ -42,8 +43,9 @@ class CudaCapturer:
         # mode.
         with _one_at_a_time, torch.inference_mode(False):
             graph = torch.cuda.CUDAGraph()
-            if self.generator is not None and torch.__version__ < "2.14":  # automatic from 2.14 on
-                graph.register_generator_state(self.generator)
+            if torch.__version__ < "2.14":  # automatic from 2.14 on
+                for generator in self.generators:
+                    graph.register_generator_state(generator)
             with (
                 torch.cuda.stream(current),  # torch does not restore it if the capture fails
                 torch.cuda.graph(graph, self.pool, self.stream, "thread_local"),
@@ -62,7 +64,7 @@ class FactorsInMemory:
     Parameters
     ----------
     solver : Solver
-    factors : tensor of shape (n_steps, n_factors)
+    factors : tensor of shape (n_steps, n_factors) or (n_steps, n_factors, n_members)
     """
 
     def __init__(self, solver, factors):
@@ -106,8 +108,8 @@ class BlockGraphs:
             Makes a step for each batch.
         block : Block
         solver : Solver
-        rate : float
-            Learning rate.
+        rate : float, or array of shape (n_members,)
+            Learning rate. The kind must be the same in each call.
         """
         first = block not in self._factors
         factors = self._load_factors(block, solver, rate)
@@ -135,7 +137,7 @@ class BlockGraphs:
     def _load_factors(self, block, solver, rate):
         flat = solver.weights.flat
         factors = [solver.factors(rate) for _ in block.batches]
-        values = torch.tensor(factors, dtype=flat.dtype, device="cpu")
+        values = torch.from_numpy(np.array(factors)).to(flat.dtype)
         if block not in self._factors:
             self._factors[block] = torch.empty_like(values, device=flat.device)
         upload(values, self._factors[block])
@@ -157,7 +159,7 @@ class BlockGraphs:
             self._replays[block]()
 
 
-def graphs_for(device, generator, pending_warnings):
+def graphs_for(device, generators, pending_warnings):
     """Return `BlockGraphs` for a device, or None if the device has no CUDA graphs."""
     capturer = CAPTURERS.get(device.type)
-    return None if capturer is None else BlockGraphs(capturer(device, generator), pending_warnings)
+    return None if capturer is None else BlockGraphs(capturer(device, generators), pending_warnings)

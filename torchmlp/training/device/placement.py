@@ -98,12 +98,20 @@ def resolve_dtype(dtype, X_dtype, device, work):
 def _bfloat16_pays_off(device, work):
     if device.type != "cpu":
         return True
-    features = torch.cpu.get_capabilities()
-    has_instructions = any(there for name, there in features.items() if name.endswith("bf16"))
-    return has_instructions and work >= MIN_WORK_FOR_BFLOAT16
+    return work >= MIN_WORK_FOR_BFLOAT16 and _cpu_has_bfloat16_products()
+
+
+def _cpu_has_bfloat16_products():
+    if hasattr(torch.cpu, "get_capabilities"):
+        features = torch.cpu.get_capabilities()
+        return any(there for name, there in features.items() if name.endswith("bf16"))
+    # torch 2.5 has only these private functions.
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def synchronize(device):
     """Wait until a device has finished all work that was launched on it."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type != "cpu":
+        getattr(torch, device.type).synchronize()  # torch.accelerator is new in torch 2.6
