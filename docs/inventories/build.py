@@ -209,7 +209,8 @@ def _object(name):
 
 def _entries(name, project):
     """Return the lines of an object in an inventory, none if it has no page of its own."""
-    found, module = _object(name if "." in name else f"builtins.{name}")
+    is_full_name = "." in name or name in project.module_pages
+    found, module = _object(name if is_full_name else f"builtins.{name}")
     if inspect.ismodule(found):
         page = project.page_of_module(name)
         return [f"{name} py:module 0 {page} -"] if page else []
