@@ -5,7 +5,6 @@ import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -190,7 +189,7 @@ def _block_rows(layout):
 def _n_workers(n_rows, layout):
     if layout.device.type != "cpu":
         return 1
-    work = n_rows * sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
+    work = n_rows * layout.n_coefficients
     return min(n_threads_for(work, layout.dtype), n_rows)
 
 

@@ -1,7 +1,6 @@
 """Loaders, which yield the training data in blocks of batches."""
 
 import mmap
-from itertools import pairwise
 
 import numpy as np
 
@@ -130,9 +129,8 @@ class BatchLoader:
             row_bytes += X.shape[1] * layout.product_dtype.itemsize
         elif not isinstance(X, np.ndarray):
             row_bytes += X.data.nbytes // X.shape[0]
-        row_work = sum(fan_in * fan_out for fan_in, fan_out in pairwise(layout.layer_units))
         max_bytes, max_work = self._max_bytes_and_work()
-        n_rows = min(max_bytes // row_bytes, max_work // row_work)
+        n_rows = min(max_bytes // row_bytes, max_work // layout.n_coefficients)
         return min(max(n_rows // self.batch_size, 1), MAX_BLOCK_BATCHES)
 
     def _rows(self, positions, order):

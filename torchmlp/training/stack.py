@@ -1,7 +1,6 @@
 """Training of several fits as one stack of networks of one shape."""
 
 from collections import deque
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -71,15 +70,15 @@ def _shape(data):
 
 def step_work(inputs):
     """Return the number of multiply-adds of the forward pass of one step."""
-    shapes = pairwise(inputs.layout.layer_units)
-    return inputs.batch_size * sum(fan_in * fan_out for fan_in, fan_out in shapes)
+    return inputs.batch_size * inputs.layout.n_coefficients
 
 
 def stack_bytes(inputs):
     """Return the size of the tensors that a step of one network reads and writes, in bytes."""
-    units = inputs.layout.layer_units
-    n_weights = sum((fan_in + 1) * fan_out for fan_in, fan_out in pairwise(units))
-    return (4 * n_weights + 2 * inputs.batch_size * sum(units)) * inputs.layout.dtype.itemsize
+    layout = inputs.layout
+    n_weights = layout.n_coefficients + sum(layout.layer_units[1:])
+    n_values = inputs.batch_size * sum(layout.layer_units)
+    return (4 * n_weights + 2 * n_values) * layout.dtype.itemsize
 
 
 class MemberLoop(Loop):

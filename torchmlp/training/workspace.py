@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -45,6 +46,11 @@ class Layout:
     def mixed(self):
         """Whether matrix products use another dtype than the rest (mixed precision)."""
         return self.dtype != self.product_dtype
+
+    @property
+    def n_coefficients(self):
+        """Number of coefficients of a network: the multiply-adds of a forward pass per row."""
+        return sum(fan_in * fan_out for fan_in, fan_out in pairwise(self.layer_units))
 
     def empty(self, *shape):
         """Allocate a tensor of shape (*stack, *shape)."""
