@@ -39,6 +39,7 @@ autosummary_imported_members = True
 autosummary_ignore_module_all = False
 autodoc_typehints = "none"  # types are in the docstrings
 numpydoc_class_members_toctree = False
+numpydoc_show_inherited_class_members = {"torchmlp.joblib_backend.TorchMLPBackend": False}
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = ALIASES
