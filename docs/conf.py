@@ -31,8 +31,6 @@ exclude_patterns = ["_build", "_templates", "generated", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 nitpicky = True
 default_role = "py:name"
-# Methods that the joblib backend inherits from joblib, which has no pages for them.
-nitpick_ignore_regex = [("py:obj", r"torchmlp\.joblib_backend\.TorchMLPBackend\..*")]
 
 autosummary_generate = True
 autosummary_imported_members = True
