@@ -4,7 +4,13 @@ import importlib
 
 from sphinx.domains.python import PyXRefRole
 
-PUBLIC_MODULES = ("torchmlp", "torchmlp.inspection", "torchmlp.callbacks", "torchmlp.export")
+PUBLIC_MODULES = (
+    "torchmlp",
+    "torchmlp.inspection",
+    "torchmlp.callbacks",
+    "torchmlp.export",
+    "torchmlp.joblib_backend",
+)
 
 
 def public_names():

@@ -24,6 +24,7 @@ from torchmlp import (
     callbacks,
     export,
     inspection,
+    joblib_backend,
 )
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -34,7 +35,7 @@ PAGES = [
 ]
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (torchmlp, inspection, callbacks, export)
+    for module in (torchmlp, inspection, callbacks, export, joblib_backend)
     for name in module.__all__
 }
 # A fenced block, and the optional comment above it that names the packages which it needs.

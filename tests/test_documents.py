@@ -28,7 +28,8 @@ TOLERATED = {"ES01", "EX01", "SA01", "SA04", "GL01", "RT02", "RT03"}
 @pytest.mark.parametrize(
     "block", re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 )
-def test_each_example_of_the_readme_runs_alone(block):
+def test_each_example_of_the_readme_runs_alone(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})
     plt.close("all")

@@ -293,6 +293,16 @@ def test_invalid_class_weights_raise():
         TorchMLPClassifier(class_weight={0: np.nan}).fit(X, y)
 
 
+def test_keys_of_class_weight_that_are_not_classes_raise():
+    colors = np.array(["blue", "green", "red"])[y]
+    message = r"not classes: \['purple'\]\. The classes are \['blue', 'green', 'red'\]\. Use labels"
+    with pytest.raises(ValueError, match=message):
+        TorchMLPClassifier(class_weight={"purple": 1, "red": 2}).fit(X, colors)
+    # A fold of a cross-validation may lack a rare class.
+    weights = {"blue": 1, "green": 3, "red": 2, "purple": 4}
+    fit_quietly(TorchMLPClassifier(class_weight=weights, max_iter=2), X, colors)
+
+
 @pytest.mark.parametrize("size", [np.array(3), np.int8(3), (np.array(3),), np.array([3])])
 @pytest.mark.parametrize("estimator", OURS)
 def test_hidden_layer_sizes_as_integers_of_any_kind(estimator, size):

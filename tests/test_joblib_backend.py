@@ -1,5 +1,7 @@
 """Tests for the joblib backend: unchanged scikit-learn code gives the same results."""
 
+import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -409,3 +411,83 @@ def test_an_interrupt_ends_all_fits(parameters):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout.endswith("interrupted\n"), done.stderr[-2000:]
+
+
+def test_a_thread_that_cannot_be_started_is_an_error(monkeypatch):
+    start = threading.Thread.start
+
+    def start_of_thread(thread):
+        if thread.name == "torchmlp-task" and len(_task_threads()) == 2:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_of_thread)
+    with (
+        warnings.catch_warnings(action="ignore"),
+        parallel_config(backend="torchmlp"),
+        pytest.raises(RuntimeError, match="can't start new thread"),
+    ):
+        cross_val_score(_classifier(), *IRIS, cv=5)
+    assert not _task_threads()
+
+
+def _fit_in_a_forked_process():
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply_async(_fit_several_times, (1,)).get(timeout=60)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_that_a_task_forks_can_fit():
+    with warnings.catch_warnings(action="ignore"), parallel_config(backend="torchmlp"):
+        Parallel()(delayed(_fit_in_a_forked_process)() for _ in range(2))
+
+
+def test_a_scorer_can_use_the_backend():
+    def scoring(model, X, y):
+        with parallel_config(backend="torchmlp"):
+            return cross_val_score(_classifier(max_iter=2), *IRIS, cv=2).mean()
+
+    model = _classifier(early_stopping=True, scoring=scoring, max_iter=2)
+    _assert_same(lambda: cross_val_score(model, *IRIS, cv=3), n_jobs=1)
+
+
+def test_a_signal_handler_that_raises_restores_the_filters():
+    code = INTERRUPTED_BY_ALARM
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout.endswith("restored\n"), done.stderr[-2000:]
+
+
+INTERRUPTED_BY_ALARM = """
+import signal, threading, time, warnings
+from joblib import parallel_config
+from sklearn.datasets import load_iris
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from torchmlp import TorchMLPClassifier
+
+def slow(X):
+    for _ in range(200):
+        time.sleep(0.02)
+    return X
+
+def handler(number, frame):
+    raise TimeoutError("too long")
+
+filters = warnings.filters[:]
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 1.0)
+try:
+    with parallel_config(backend="torchmlp"):
+        cross_val_score(
+            make_pipeline(FunctionTransformer(slow), TorchMLPClassifier()),
+            *load_iris(return_X_y=True), cv=3, error_score="raise",
+        )
+except TimeoutError:
+    assert warnings.filters == filters
+    assert not [t for t in threading.enumerate() if t.name == "torchmlp-task"]
+    print("restored")
+"""

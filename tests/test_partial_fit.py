@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from helpers import OPTIMIZERS, TASKS, assert_identical, fit_quietly, iris
+from helpers import OPTIMIZERS, TASKS, assert_identical, assert_same_weights, fit_quietly, iris
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -105,6 +105,13 @@ def test_invalid_calls_raise():
         mlp.partial_fit(X[:, :3], y)
     with pytest.raises(ValueError, match=r"partial_fit does not support early_stopping=True; set"):
         mlp.set_params(early_stopping=True).partial_fit(X, y)
+
+
+def test_class_weight_of_a_class_that_a_piece_lacks():
+    mlp = TorchMLPClassifier(class_weight={1: 3.0}, random_state=0)
+    weighted = clone(mlp).partial_fit(X[y != 1], y[y != 1], classes=[0, 1, 2])
+    plain = mlp.set_params(class_weight=None).partial_fit(X[y != 1], y[y != 1], classes=[0, 1, 2])
+    assert_same_weights(weighted, plain)
 
 
 def test_parameters_of_a_whole_fit_raise():

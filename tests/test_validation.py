@@ -66,7 +66,10 @@ def test_invalid_data_raise(estimator, X, y, message):
     [
         (np.zeros(150), "at least one non-zero number. Got sample_weight with 150 zeros"),
         (np.r_[-1.0, np.ones(149)], "sample_weight must be non-negative, got -1.0"),
-        (np.ones(149), r"sample_weight.shape == \(149,\), expected \(150,\)"),
+        (
+            np.ones(149),
+            r"sample_weight.shape == \(149,\), expected \(150,\)\. Pass one weight per sample",
+        ),
         (np.full(150, np.nan), "Input sample_weight contains NaN"),
         (np.ones((150, 1)), "Sample weights must be 1D"),
     ],

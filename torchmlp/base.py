@@ -168,7 +168,9 @@ class BaseTorchMLP(
             X_val or y_val seem to be on a different scale than X or y.
         ConvergenceWarning
             If training stops before convergence, for example because `max_iter` or `time_limit` is
-            reached or because it diverges with ``early_stopping=True``.
+            reached or because it diverges with ``early_stopping=True``. With
+            ``learning_rate='cosine'`` or 'one_cycle', `max_iter` causes this warning only if y has
+            large values and the training loss is larger than that of predicting its mean.
 
         Examples
         --------

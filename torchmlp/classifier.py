@@ -13,7 +13,7 @@ from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
 from torchmlp.prediction import ProbabilityMixin, ScoreMixin
-from torchmlp.validation import check_weights
+from torchmlp.validation import check_class_weight, check_weights
 
 
 class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
@@ -151,8 +151,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         - 'perceptron', max(0, -s z), or max(0, max_{j != t} z_j - z_t); ties count as errors
 
     class_weight : dict, 'balanced' or None, default=None
-        Weights of the classes, multiplied with `sample_weight`. 'balanced' uses the weights
-        ``n_samples / (n_classes * np.bincount(y))``.
+        Weights of the classes, multiplied with `sample_weight`. Classes that are not in the dict
+        have weight 1. 'balanced' uses the weights ``n_samples / (n_classes * np.bincount(y))``.
 
     dropout : float or list of float, default=0.0
         Probability of dropping a unit of each hidden layer in training, in [0, 1). The other units
@@ -382,7 +382,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
                 "class_weight='balanced' is not supported by partial_fit, which does not see all "
                 "samples at once. Pass the class weights as a dict."
             )
-        balance = compute_sample_weight(self.class_weight, call.y)
+        class_weight = check_class_weight(self.class_weight, self.classes_)
+        balance = compute_sample_weight(class_weight, call.y)
         if call.sample_weight is not None:
             balance = balance * check_weights(call.sample_weight, call.X)
         return check_weights(balance, call.X, "class_weight")

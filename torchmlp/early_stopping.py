@@ -134,7 +134,7 @@ class ScorerOutput:
     sample_weight : ndarray or None
     """
 
-    stack_key = "scorer"
+    stack_key = None  # scorers are called in the thread of their fit
 
     def __init__(self, estimator, X, targets, sample_weight):
         self.scoring = estimator.scoring

@@ -12,10 +12,12 @@ import contextlib
 import ctypes
 import heapq
 import itertools
+import os
 import signal
 import threading
 import warnings
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from joblib import cpu_count, register_parallel_backend
@@ -23,6 +25,8 @@ from joblib.parallel import ParallelBackendBase
 
 from torchmlp.training.jobs import queue_of_thread
 from torchmlp.training.scheduling import train_jobs
+
+__all__ = ["TorchMLPBackend"]
 
 
 class _Cancelled(BaseException):
@@ -32,6 +36,15 @@ class _Cancelled(BaseException):
 # task: the `_Task` that runs in this thread. scheduler: the `_Scheduler` of its `Parallel` calls.
 # owner: the backend that created the scheduler.
 _local = threading.local()
+
+
+def _after_fork_in_child():
+    # The scheduler and the threads of the other tasks do not exist in the child.
+    _local.task = _local.scheduler = _local.owner = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class _WarningsState:
@@ -92,16 +105,25 @@ class _Task:
             self._warnings.restore()
             self._resumed.release()
         else:
-            self._thread = threading.Thread(target=self._run, name="torchmlp-task", daemon=True)
-            self._thread.start()
-        self._paused.wait()
-        self._warnings = _WarningsState()
-        caller.restore()
+            thread = threading.Thread(target=self._run, name="torchmlp-task", daemon=True)
+            thread.start()  # may fail, then the task is not started
+            self._thread = thread
+        try:
+            self._paused.wait()
+        except BaseException:  # raised by a signal handler of the user
+            self.interrupt()
+            self._paused.wait()
+            raise
+        finally:
+            self._warnings = _WarningsState()
+            caller.restore()
         if self.is_done:
             self._thread.join()
 
     def interrupt(self):
         """Raise KeyboardInterrupt in the task as soon as it executes Python code."""
+        if not self.is_started:
+            return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(self._thread.ident), ctypes.py_object(KeyboardInterrupt)
         )
@@ -121,9 +143,10 @@ class _Task:
             self.callback(self)
         except BaseException as error:
             self.error = error
-        self.is_done = True
-        self.function = self.callback = None
-        self._paused.set()
+        finally:
+            self.is_done = True
+            self.function = self.callback = None
+            self._paused.set()
 
     def _submit(self, job):
         """Submit a fit and wait until it is trained."""
@@ -201,9 +224,11 @@ class _Scheduler:
             self._running.interrupt()
 
     def _resume(self, task, error=None):
-        self._running = task
-        task.resume(error)
-        self._running = None
+        caller, self._running = self._running, task
+        try:
+            task.resume(error)
+        finally:
+            self._running = caller  # a task, if it cancels the tasks of a nested call
 
     def _run(self, task):
         self._resume(task)
@@ -245,13 +270,26 @@ class TorchMLPBackend(ParallelBackendBase):
     max_memory : int, default=1 << 28
         The waiting fits are trained when their data reach this size, in bytes. Other arrays that a
         task holds, such as its copy of X before preprocessing, are not counted.
-    nesting_level, inner_max_num_threads
+    nesting_level, inner_max_num_threads : int, default=None
         See `joblib.parallel.ParallelBackendBase`.
 
     Notes
     -----
     `n_jobs` is the number of threads that train. The default is the number of processors, which is
     also the maximum.
+
+    Examples
+    --------
+    >>> from joblib import parallel_config
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from torchmlp import TorchMLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = TorchMLPClassifier((10,), learning_rate="one_cycle", max_iter=20, random_state=0)
+    >>> with parallel_config(backend="torchmlp", max_fits=100):
+    ...     scores = cross_val_score(clf, X, y)
+    >>> scores.shape
+    (5,)
     """
 
     default_n_jobs = -1
@@ -261,15 +299,19 @@ class TorchMLPBackend(ParallelBackendBase):
     supports_sharedmem = False
 
     def __init__(
-        self, nesting_level=None, inner_max_num_threads=None, max_fits=512, max_memory=1 << 28
-    ):
+        self,
+        nesting_level: int | None = None,
+        inner_max_num_threads: int | None = None,
+        max_fits: int = 512,
+        max_memory: int = 1 << 28,
+    ) -> None:
         super().__init__(nesting_level, inner_max_num_threads)
         self.max_fits = max_fits
         self.max_memory = max_memory
-        self._calls = []  # the tasks of each running `Parallel` call
+        self._calls: list[list[_Task]] = []  # the tasks of each running `Parallel` call
         self._n_workers = 1
 
-    def effective_n_jobs(self, n_jobs):
+    def effective_n_jobs(self, n_jobs: int) -> int:
         """Return the number of tasks that joblib dispatches before it waits for a result.
 
         Raises
@@ -281,7 +323,14 @@ class TorchMLPBackend(ParallelBackendBase):
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
         return self.max_fits
 
-    def configure(self, n_jobs=1, parallel=None, prefer=None, require=None, **kwargs):
+    def configure(
+        self,
+        n_jobs: int = 1,
+        parallel: Any = None,
+        prefer: str | None = None,
+        require: str | None = None,
+        **kwargs: Any,
+    ) -> int:
         """Prepare a `Parallel` call."""
         n_processors = cpu_count()
         wanted = n_processors + 1 + n_jobs if n_jobs < 0 else n_jobs
@@ -289,27 +338,27 @@ class TorchMLPBackend(ParallelBackendBase):
         self._n_workers = min(max(wanted, 1), n_processors)
         return super().configure(n_jobs, parallel, prefer, require, **kwargs)
 
-    def start_call(self):
+    def start_call(self) -> None:
         """Begin a `Parallel` call. The outermost call of a thread creates the scheduler."""
         if getattr(_local, "scheduler", None) is None:
             _local.scheduler = _Scheduler(self.max_fits, self.max_memory, self._n_workers)
             _local.owner = self
         self._calls.append([])
 
-    def stop_call(self):
+    def stop_call(self) -> None:
         """End a `Parallel` call."""
         self._calls.pop()
         if getattr(_local, "owner", None) is self and not self._calls:
             _local.scheduler = _local.owner = None
 
-    def submit(self, func, callback=None):
+    def submit(self, func: Callable, callback: Callable | None = None) -> Any:
         """Add a task. It starts when a result is retrieved."""
         task = _Task(func, callback, _local.scheduler)
         self._calls[-1].append(task)
         task.scheduler.add(task, self.nesting_level or 0)
         return task
 
-    def retrieve_result(self, out, timeout=None):
+    def retrieve_result(self, out: Any, timeout: float | None = None) -> Any:
         """Run tasks until `out` is done, and return its result."""
         current = getattr(_local, "task", None)
         if current is None:
@@ -324,12 +373,12 @@ class TorchMLPBackend(ParallelBackendBase):
             raise error
         return result
 
-    def abort_everything(self, ensure_ready=True):
+    def abort_everything(self, ensure_ready: bool = True) -> None:
         """End the tasks of the current call."""
         if self._calls:
             _local.scheduler.cancel(reversed(self._calls[-1]), _Cancelled())
 
-    def get_nested_backend(self):
+    def get_nested_backend(self) -> tuple["TorchMLPBackend", None]:
         """Return the backend for `Parallel` calls inside a task. It uses the same scheduler."""
         level = (self.nesting_level or 0) + 1
         return TorchMLPBackend(level, max_fits=self.max_fits, max_memory=self.max_memory), None

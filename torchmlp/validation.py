@@ -287,6 +287,11 @@ def check_weights(sample_weight, X, name="sample_weight"):
         return None
     with naming(name):
         _check_values(sample_weight, numeric=True)
+        if np.ndim(sample_weight) == 1 and len(sample_weight) != X.shape[0]:
+            raise ValueError(
+                f"{name}.shape == ({len(sample_weight)},), expected ({X.shape[0]},). Pass one "
+                "weight per sample."
+            )
         weights = check_sample_weight(sample_weight, X)
     if weights.min() < 0:
         raise ValueError(
@@ -301,6 +306,31 @@ def check_weights(sample_weight, X, name="sample_weight"):
         )
     check_any_weight(weights, name)
     return weights
+
+
+def check_class_weight(class_weight, classes):
+    """Return class weights with an entry for each class, or 'balanced'.
+
+    Parameters
+    ----------
+    class_weight : dict or 'balanced'
+    classes : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        If a class has no weight, and a key is not a class.
+    """
+    if class_weight == "balanced":
+        return class_weight
+    labels = classes.tolist()
+    unknown = [key for key in class_weight if key not in labels]
+    if unknown and not class_weight.keys() >= set(labels):
+        raise ValueError(
+            f"class_weight has keys that are not classes: {unknown}. The classes are {labels}. Use "
+            "labels of y as keys. Classes that are not in class_weight have weight 1."
+        )
+    return {label: class_weight.get(label, 1.0) for label in labels}
 
 
 def check_any_weight(weights, name="sample_weight"):

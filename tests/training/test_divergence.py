@@ -89,6 +89,42 @@ def test_the_warning_of_early_stopping_names_what_is_large():
     assert "X has values" not in message
 
 
+@pytest.mark.parametrize(("scale", "named"), [(1.0, False), (1e3, True)])
+def test_the_warning_at_max_iter_names_large_targets(scale, named):
+    with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\) reached") as caught:
+        TorchMLPRegressor(max_iter=3, random_state=0).fit(X, Y * scale)
+    assert ("y has values up to" in str(caught[0].message)) == named
+    assert ("with TransformedTargetRegressor" in str(caught[0].message)) == named
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson", "gamma"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_planned_schedules_warn_of_large_targets_that_are_not_learned(loss, early_stopping):
+    mlp = TorchMLPRegressor(
+        loss, learning_rate="one_cycle", max_iter=3, early_stopping=early_stopping, random_state=0
+    )
+    remedy = "Divide y by its mean" if loss in ("poisson", "gamma") else "Scale y, for example"
+    with pytest.warns(ConvergenceWarning, match=f"predicting the mean of y.*{remedy}"):
+        mlp.fit(X, 1e5 * (10 + Y))
+
+
+def test_planned_schedules_do_not_warn_of_large_targets_that_are_learned():
+    mlp = TorchMLPRegressor(
+        learning_rate="one_cycle", learning_rate_init=0.1, max_iter=60, random_state=0
+    )
+    assert mlp.fit(X, 200 * Y).score(X, 200 * Y) > 0.5  # without a warning
+
+
+def test_planned_schedules_do_not_warn_for_a_loss_with_other_outputs():
+    mlp = TorchMLPRegressor(
+        lambda raw, y: (1e4 * raw - y).square().sum(1),
+        learning_rate="one_cycle",
+        max_iter=2,
+        random_state=0,
+    )
+    mlp.fit(X, 1e4 * Y)  # without a warning
+
+
 NOT_FINITE = r"activation=.* {} that are not finite for finite inputs, for example \S+ for -\d"
 LOSS_NOT_FINITE = r"The {} of loss=<.*> is not finite for \d+ of \d+ finite raw outputs: \[nan\]"
 

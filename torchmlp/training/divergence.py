@@ -1,4 +1,4 @@
-"""Advice for a fit that diverged."""
+"""Advice for a fit that diverged, or whose targets are too large for it to converge."""
 
 import math
 from contextlib import suppress
@@ -13,6 +13,8 @@ LARGE_RMS = 10.0  # limit of the root mean square, which is 1 for standardized v
 # The values are small, so that functions that grow fast, such as exp, do not overflow.
 TEST_SCALE = 3.0
 N_TEST_VALUES = 1 << 16
+# Limit of the root mean square of targets of a fit that did not converge.
+LARGE_TARGET_RMS = 100.0
 
 
 def divergence_advice(inputs):
@@ -40,6 +42,51 @@ def divergence_advice(inputs):
     elif not advice:
         advice.append(f"Scale X and y, or increase alpha={settings.alpha}.")
     return " ".join(advice)
+
+
+def large_target_advice(inputs):
+    """Return advice for a fit that reached `max_iter`, or an empty string.
+
+    The first predictions are of the order of 1. Larger targets need more epochs.
+
+    Parameters
+    ----------
+    inputs : FitInputs
+        The inputs of the fit.
+
+    Returns
+    -------
+    str
+        Advice to scale y if its root mean square exceeds `LARGE_TARGET_RMS`.
+    """
+    y, loss = inputs.data.y, inputs.settings.loss
+    return _large_targets(y, loss) if _is_large(y, LARGE_TARGET_RMS) else ""
+
+
+def is_worse_than_mean(loss, inputs):
+    """Return whether predicting the mean of the targets has a smaller loss.
+
+    Parameters
+    ----------
+    loss : float
+        Training loss of a regressor.
+    inputs : FitInputs
+        The inputs of the fit.
+
+    Returns
+    -------
+    bool
+        False for a user-defined loss, whose raw outputs may not be predictions of y.
+    """
+    data, loss_function = inputs.data, inputs.settings.loss
+    if loss_function.describe_not_finite is not None:
+        return False
+    rows = slice(None) if data.rows is None else data.rows
+    weights = None if data.sample_weight is None else data.sample_weight[rows]
+    y = torch.from_numpy(data.y[rows].astype(np.float64))
+    mean = torch.from_numpy(np.average(y, axis=0, weights=weights)).expand_as(y)
+    losses = loss_function.per_sample(mean, y)
+    return bool(loss > np.average(losses, weights=weights))
 
 
 def _error_of_callable(inputs):
@@ -73,19 +120,23 @@ def _descriptions(inputs):
 def _large_values(data, loss):
     """Return a sentence for each of X and y that has large values."""
     advice = []
-    if _is_large(data.X):
+    if _is_large(data.X, LARGE_RMS):
         advice.append(
             f"X has values up to {_largest(data.X):.3g}. Scale X, for example with StandardScaler "
             "in a Pipeline."
         )
-    if _is_large(data.y):
-        how = (
-            "Scale y, for example with TransformedTargetRegressor and StandardScaler."
-            if loss.lowest == -math.inf
-            else "Divide y by its mean."
-        )
-        advice.append(f"y has values up to {_largest(data.y):.3g}. {how}")
+    if _is_large(data.y, LARGE_RMS):
+        advice.append(_large_targets(data.y, loss))
     return advice
+
+
+def _large_targets(y, loss):
+    how = (
+        "Scale y, for example with TransformedTargetRegressor and StandardScaler."
+        if loss.lowest == -math.inf
+        else "Divide y by its mean."
+    )
+    return f"y has values up to {_largest(y):.3g}. {how}"
 
 
 def _values(array):
@@ -93,12 +144,13 @@ def _values(array):
     return array if isinstance(array, np.ndarray) else array.data
 
 
-def _is_large(array):
+def _is_large(array, limit):
+    """Return whether the root mean square of the values exceeds a limit."""
     values = _values(array)
     if values.dtype.kind != "f" or not values.size:  # classes, or an empty sparse matrix
         return False
     with np.errstate(over="ignore"):
-        return bool(np.linalg.norm(values) > LARGE_RMS * math.sqrt(values.size))
+        return bool(np.linalg.norm(values) > limit * math.sqrt(values.size))
 
 
 def _largest(array):

@@ -100,7 +100,7 @@ class FitInputs:
     layout: Layout
     batch_size: int
     validation: Dataset | None
-    score: Callable | None
+    score: Any
     make_model: Callable[[Any, Any], Any]
     inverse_transform: Callable[[np.ndarray], np.ndarray]
     incremental: bool

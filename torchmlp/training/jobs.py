@@ -1,17 +1,15 @@
 """Fits that are trained immediately, or submitted to a queue and trained together with others."""
 
 import contextlib
+import os
 import threading
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-
-from sklearn import get_config
 
 from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.loop import Monitor, train
-from torchmlp.training.stack import is_builtin, stack_key
+from torchmlp.training.stack import is_builtin
 
 _local = threading.local()  # submit: the function to which the fits of this thread are passed
 
@@ -29,10 +27,6 @@ class Job:
         What `torchmlp.training.loop.train` returned.
     error : BaseException or None
         What it raised.
-    warnings : list of warnings.WarningMessage
-        Warnings of the user's scorer. They are issued when the fit continues in its own thread.
-    config : dict
-        Configuration of scikit-learn in the thread of the fit.
     """
 
     inputs: FitInputs
@@ -40,8 +34,6 @@ class Job:
     monitors: Sequence[Monitor] = ()
     result: Any = None
     error: BaseException | None = None
-    warnings: list = field(default_factory=list)
-    config: dict = field(default_factory=dict)
 
     def train(self, monitors=()):
         """Train this fit alone, with additional monitors."""
@@ -58,14 +50,26 @@ class Job:
             bool(self.monitors or settings.verbose)
             or callable(settings.solver)
             or not is_builtin(inputs)
-            or (inputs.score is not None and stack_key(inputs) is None)
+            or (inputs.score is not None and inputs.score.stack_key is None)
         )
 
     @property
     def n_bytes(self):
-        """Size of the training and validation data in bytes."""
+        """Size of the data and of the weights, gradient and solver state in bytes."""
         datasets = [self.inputs.data, self.inputs.validation]
-        return sum(data.n_bytes for data in datasets if data is not None)
+        n_vectors = 2 + len(self.state.solver.vectors if self.state.solver else [])
+        return (
+            sum(data.n_bytes for data in datasets if data is not None)
+            + n_vectors * self.state.weights.flat.nbytes
+        )
+
+
+def _after_fork_in_child():
+    _local.submit = None  # the thread that trains does not exist in the child
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 @contextlib.contextmanager
@@ -99,10 +103,7 @@ def run(job):
     submit = getattr(_local, "submit", None)
     if submit is None or job.runs_user_code:
         return train(job.inputs, job.state, job.monitors)
-    job.config = get_config()
     submit(job)
-    for caught in job.warnings:
-        warnings.warn_explicit(caught.message, caught.category, caught.filename, caught.lineno)
     if job.error is not None:
         raise job.error
     return job.result

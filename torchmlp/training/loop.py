@@ -8,7 +8,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training import lbfgs
-from torchmlp.training.divergence import divergence_advice
+from torchmlp.training.divergence import (
+    divergence_advice,
+    is_worse_than_mean,
+    large_target_advice,
+)
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
 from torchmlp.training.progress_log import line_writer, log_end, log_start
@@ -155,12 +159,19 @@ class Loop:
         """Warn that training ends before convergence."""
         settings = self.inputs.settings
         self.stop_reason = f"Maximum iterations ({settings.max_iter}) reached."
-        if not (self.inputs.incremental or self.state.schedule.planned):
+        if self.inputs.incremental:
+            return
+        advice = large_target_advice(self.inputs)
+        if not self.state.schedule.planned:
             reached = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
                 "reached and the optimization hasn't converged yet."
             )
-            self.state.pending_warnings.append((reached, ConvergenceWarning))
+        elif advice and is_worse_than_mean(self.state.progress.loss, self.inputs):
+            reached = "The training loss is larger than that of predicting the mean of y."
+        else:
+            return
+        self.state.pending_warnings.append((f"{reached} {advice}".rstrip(), ConvergenceWarning))
 
     def run_lbfgs(self):
         """Train with L-BFGS. Each iteration is recorded as an epoch."""

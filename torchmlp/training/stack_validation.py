@@ -1,11 +1,7 @@
 """Validation loss and score of all networks of a stack."""
 
-import threading
-import warnings
-
 import numpy as np
 import torch
-from sklearn import config_context
 
 from torchmlp.training.forward import bind_forward, bind_hidden
 from torchmlp.training.losses import row_losses
@@ -13,7 +9,6 @@ from torchmlp.training.products import DenseInput, as_tensor
 from torchmlp.training.workspace import Workspace
 
 BLOCK_BYTES = 1 << 22  # maximum size of the widest layer for the rows of a block
-_scorer_lock = threading.Lock()  # scorers of the user need not be thread-safe
 
 
 class StackValidation:
@@ -75,31 +70,4 @@ class StackValidation:
         score = self.members[0].inputs.score
         if score is None:
             return [None] * len(self.members)
-        if hasattr(score, "of_stack"):
-            return score.of_stack(self.y, raw, self.sample_weight, losses).tolist()
-        return [
-            None if member.is_done else self._score(member, raw[i], float(losses[i]))
-            for i, member in enumerate(self.members)
-        ]
-
-    def _score(self, member, raw, loss):
-        """Call the scorer of a member. An error ends the fit of this member only."""
-        inputs = member.inputs
-
-        def model():
-            member.read(weights_only=True)
-            return inputs.make_model(inputs, member.state)
-
-        try:
-            with (
-                _scorer_lock,
-                config_context(**member.job.config),
-                warnings.catch_warnings(record=True) as caught,
-            ):
-                warnings.simplefilter("always")
-                score = inputs.score(raw, loss, model)
-            member.job.warnings += caught
-            return score
-        except Exception as error:
-            member.fail(error)
-            return None
+        return score.of_stack(self.y, raw, self.sample_weight, losses).tolist()
