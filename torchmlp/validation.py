@@ -287,7 +287,9 @@ def check_weights(sample_weight, X, name="sample_weight"):
         return None
     with naming(name):
         _check_values(sample_weight, numeric=True)
-        if np.ndim(sample_weight) == 1 and len(sample_weight) != X.shape[0]:
+        is_vector = hasattr(sample_weight, "__len__") and getattr(sample_weight, "ndim", 1) == 1
+        is_vector = is_vector and not isinstance(sample_weight, (str, bytes))
+        if is_vector and len(sample_weight) != X.shape[0]:
             raise ValueError(
                 f"{name}.shape == ({len(sample_weight)},), expected ({X.shape[0]},). Pass one "
                 "weight per sample."
