@@ -166,7 +166,7 @@ class _Scheduler:
     max_fits : int
         Maximum number of fits that wait to be trained.
     max_memory : int
-        The waiting fits are trained when their data reach this size, in bytes.
+        The waiting fits are trained when `Job.n_bytes` reaches this sum.
     n_workers : int
         Number of threads that train.
     """
@@ -268,8 +268,9 @@ class TorchMLPBackend(ParallelBackendBase):
     max_fits : int, default=512
         Maximum number of fits that wait to be trained together.
     max_memory : int, default=1 << 28
-        The waiting fits are trained when their data reach this size, in bytes. Other arrays that a
-        task holds, such as its copy of X before preprocessing, are not counted.
+        The waiting fits are trained when their data, weights and solver states reach this size, in
+        bytes. Other arrays that a task holds, such as its copy of X before preprocessing, are not
+        counted.
     nesting_level, inner_max_num_threads : int, default=None
         See `joblib.parallel.ParallelBackendBase`.
 

@@ -35,10 +35,10 @@ class Job:
     result: Any = None
     error: BaseException | None = None
 
-    def train(self, monitors=()):
-        """Train this fit alone, with additional monitors."""
+    def train(self, monitors):
+        """Train a submitted fit alone. Submitted fits have no monitors of their own."""
         try:
-            self.result = train(self.inputs, self.state, [*self.monitors, *monitors])
+            self.result = train(self.inputs, self.state, monitors)
         except Exception as error:
             self.error = error
 
