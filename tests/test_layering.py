@@ -32,6 +32,7 @@ LEVELS = [
     {"training.stack"},
     {"training.jobs"},
     {"training.scheduling"},
+    {"task_scheduler"},
     {"joblib_backend"},
     {"meta_estimators", "callbacks.skorch_adapter", "callbacks.skorch_checks"},
     {"callbacks.monitors", "callbacks.snapshots"},
