@@ -1,6 +1,8 @@
 """Tests for the joblib backend: unchanged scikit-learn code gives the same results."""
 
+import gc
 import warnings
+import weakref
 from functools import partial
 
 import numpy as np
@@ -221,6 +223,29 @@ def test_sparse_validation_data():
 def test_limits_of_memory_and_number_of_fits():
     for options in {"max_fits": 3}, {"max_memory": 1}, {"n_jobs": 1}, {"n_jobs": 3}:
         assert_same_as_serial(TASKS["nested"], **options)
+
+
+@pytest.mark.parametrize("widths", [[6] * 30, range(1, 31)], ids=["stacks", "alone"])
+def test_data_of_trained_fits_are_released(widths):
+    references, alive = [], []
+
+    def fit(width):
+        X = IRIS[0].copy()
+        references.append(weakref.ref(X))
+        alive.append(sum(reference() is not None for reference in references))
+        small_mlp(hidden_layer_sizes=(width,)).fit(X, IRIS[1])
+
+    gc.disable()
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            parallel_config(backend="torchmlp", max_fits=5),
+        ):
+            Parallel()(delayed(fit)(width) for width in widths)
+    finally:
+        gc.enable()
+    assert max(alive) <= 7
+    assert not any(reference() is not None for reference in references)
 
 
 def test_fits_that_wait_take_the_places_of_those_that_ended(monkeypatch):

@@ -118,11 +118,17 @@ class Loop:
         self.inputs = inputs
         self.state = state
         self.hooks = _hooks(monitors, inputs, state)
-        # None if no monitor needs it, so that the device is not synchronized after each block.
-        watched = self.hooks["on_block_end"]
-        self.on_block_end = partial(self._call_hooks, "on_block_end") if watched else None
         self.write_line = line_writer(inputs.settings.verbose)
         self.stop_reason = ""
+
+    @property
+    def on_block_end(self):
+        """The function that is called after each block, or None if no monitor needs it.
+
+        With None, the device is not synchronized after each block.
+        """
+        # Not an attribute: the reference cycle would keep the data after the fit.
+        return partial(self._call_hooks, "on_block_end") if self.hooks["on_block_end"] else None
 
     def _call_hooks(self, name):
         """Call a hook of all monitors. Return whether one of them stops training."""

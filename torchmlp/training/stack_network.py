@@ -80,7 +80,8 @@ class StackNetwork:
         return graphs_for(self.layout.device, self.generators, self.pending_warnings)
 
     def close(self):
-        """Release the resources of the device."""
+        """Release the data of the members and the resources of the device."""
+        self.members = []  # they refer to this object: the cycle would keep their data
         if self.graphs is not None:
             self.graphs.close()
 
