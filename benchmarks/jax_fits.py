@@ -1,4 +1,4 @@
-"""Time of a fit that JAX compiles as a whole, and of torchmlp, for one network and for 80 at once.
+"""Time of a fit that JAX compiles as a whole, alone and for 80 networks at once.
 
 For comparison with the section `searches`. JAX is not a dependency of torchmlp; install it to run::
 
@@ -6,22 +6,17 @@ For comparison with the section `searches`. JAX is not a dependency of torchmlp;
 """
 
 import time
-import warnings
 from functools import partial
 from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
 from sklearn.datasets import load_iris, make_moons
 from sklearn.preprocessing import scale
 
-from torchmlp import TorchMLPClassifier
-
 N_NETWORKS = 80
-ALPHAS = np.logspace(-5, 1, N_NETWORKS)
-N_REPEATS = 3
+N_REPEATS = 5
 
 
 def initial_weights(key, units):
@@ -81,30 +76,6 @@ def make_fit(X, codes, units, batch_size, n_epochs):
     return fit, n_steps * n_epochs
 
 
-def jax_fits(X, y, hidden, batch_size, n_epochs):
-    """Return functions that train one network and all networks, and the steps of a network."""
-    units = X.shape[1], *hidden, y.max() + 1
-    fit, n_steps = make_fit(jnp.array(X), jnp.array(y), units, batch_size, n_epochs)
-    keys = jax.random.split(jax.random.key(0), N_NETWORKS)
-    alone, together = jax.jit(fit), jax.jit(jax.vmap(fit))
-    return partial(alone, keys[0], ALPHAS[0]), partial(together, keys, ALPHAS), n_steps
-
-
-def torchmlp_fits(X, y, hidden, batch_size, n_epochs):
-    """Return the same for torchmlp. All networks are trained by its joblib backend."""
-    options = {"batch_size": batch_size, "max_iter": n_epochs, "n_iter_no_change": n_epochs}
-
-    def fit(alpha):
-        with warnings.catch_warnings(action="ignore"):
-            TorchMLPClassifier(hidden, alpha=alpha, random_state=0, **options).fit(X, y)
-
-    def fit_all():
-        with parallel_config(backend="torchmlp"):
-            Parallel()(delayed(fit)(alpha) for alpha in ALPHAS)
-
-    return partial(fit, ALPHAS[0]), fit_all, -(-len(X) // batch_size) * n_epochs
-
-
 def measure(call):
     """Return the time of the first call and the median time of the others, in seconds."""
     times = []
@@ -120,20 +91,22 @@ def main():
     iris = load_iris(return_X_y=True)
     moons = make_moons(1000, noise=0.2, random_state=0)
     problems = {
-        "iris, batch 16": (scale(iris[0]), iris[1], (10,), 16, 200),
-        "moons, batch 32": (*moons, (10, 10), 32, 100),
+        "iris, batch 16": (scale(iris[0]), iris[1], (4, 10, 3), 16, 200),
+        "moons, batch 32": (moons[0], moons[1], (2, 10, 10, 2), 32, 100),
     }
-    for name, problem in problems.items():
-        for library, fits in ("JAX", jax_fits), ("torchmlp", torchmlp_fits):
-            *calls, n_steps = fits(*problem)
-            for count, call in zip((1, N_NETWORKS), calls, strict=True):
-                first, later = measure(call)
-                print(
-                    f"{name}, {library}, number of networks {count}: "
-                    f"{later / n_steps / count * 1e6:.1f} us per network and step, "
-                    f"the first call takes {first - later:.1f} s longer",
-                    flush=True,
-                )
+    for name, (X, y, units, batch_size, n_epochs) in problems.items():
+        fit, n_steps = make_fit(jnp.array(X), jnp.array(y), units, batch_size, n_epochs)
+        keys = jax.random.split(jax.random.key(0), N_NETWORKS)
+        alphas = jnp.logspace(-5, 1, N_NETWORKS)
+        alone, together = jax.jit(fit), jax.jit(jax.vmap(fit))
+        for label, count, call in (
+            ("one network", 1, partial(alone, keys[0], alphas[0])),
+            (f"{N_NETWORKS} networks", N_NETWORKS, partial(together, keys, alphas)),
+        ):
+            first, later = measure(call)
+            per_step = later / n_steps / count * 1e6
+            compilation = first - later
+            print(f"{name}, {label}: {per_step:.1f} us per step, {compilation:.1f} s to compile")
 
 
 if __name__ == "__main__":
