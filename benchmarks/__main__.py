@@ -40,6 +40,8 @@ PAGES = {
     "searches": (ROOT / "docs" / "guide" / "many_fits.md", None),
     "deployment": (ROOT / "docs" / "guide" / "deployment.md", None),
 }
+# Section with a plot -> what its times are relative to.
+PICTURES = {"fits": "torchmlp", "searches": "the joblib backend"}
 NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports", "deployment", "searches"}, {"devices"}
 BUSY = 0.5  # load average above which a warning is printed
 
@@ -58,8 +60,8 @@ def measure(name, plan, folder, described):
     contents = report.document(name, section, rows, plan, described)
     print(*report.means_line(contents, columns), sep="\n", flush=True)
     report.save(contents, folder)
-    if name == "fits":
-        picture.draw(contents, folder / "fits.png")
+    if name in PICTURES:
+        picture.draw(contents, folder / f"{name}.png", PICTURES[name])
 
 
 def results_of(plan):
@@ -75,11 +77,13 @@ def sections_of(plan):
 
 
 def rewrite_pages(folder):
-    """Update the tables of the documentation from the saved results."""
+    """Update the tables and the plots of the documentation from the saved results."""
     for section, (page, columns) in PAGES.items():
         contents = report.load(folder / f"{section}.json")
         text = report.rewritten(page.read_text(encoding="utf-8"), contents, columns)
         page.write_text(text, encoding="utf-8")
+        if section in PICTURES:
+            picture.draw(contents, folder / f"{section}.png", PICTURES[section])
 
 
 def main(arguments=None):
@@ -90,7 +94,7 @@ def main(arguments=None):
     parser.add_argument("--only", nargs="+", choices=SECTIONS, help="sections to run")
     parser.add_argument("--out", type=Path, help="folder of the results")
     parser.add_argument(
-        "--docs", action="store_true", help="only update the tables of the documentation"
+        "--docs", action="store_true", help="only update the tables and plots of the documentation"
     )
     options = parser.parse_args(arguments)
     if options.rounds < 1:

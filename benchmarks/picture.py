@@ -16,31 +16,37 @@ STYLES = (
     ("#999999", "X"),
 )
 ROW_INCHES = 0.42  # height of a row
+MEAN = "geometric mean"
 SPREAD = 0.7  # fraction of the height that is covered by markers
 
 
-def draw(contents, path):
-    """Draw the ratios of each problem and their geometric mean on a logarithmic axis.
+def draw(contents, path, reference="torchmlp"):
+    """Draw the ratios of each problem, and their geometric mean if given, on a logarithmic axis.
 
     Parameters
     ----------
     contents : dict
-        Results of `report.document` with geometric means.
+        Results of `report.document`.
     path : Path
         Path of the PNG or SVG file.
+    reference : str
+        What the times are relative to.
     """
     drawn = {column: ratios(contents, column) for column in contents["columns"]}
     drawn = {column: by_problem for column, by_problem in drawn.items() if by_problem}
-    names = [row["name"] for row in contents["rows"]] + ["geometric mean"]
+    names = [row["name"] for row in contents["rows"]]
+    means = contents.get("geometric means", {})
+    if means:
+        names.append(MEAN)
     figure = Figure(figsize=(9, 1.8 + ROW_INCHES * len(names)), layout="constrained")
     ax = figure.add_subplot()
     for i, (column, (color, marker)) in enumerate(zip(drawn, STYLES, strict=False)):
         shift = SPREAD * ((i + 0.5) / len(drawn) - 0.5)
         heights = [names.index(name) + shift for name in drawn[column]]
         _draw_ratios(ax, drawn[column].values(), heights, color, marker)
-        mean = contents["geometric means"][column]["median"]
-        ax.plot(mean, len(names) - 1 + shift, marker, color=color, label=column)
-    _style_axes(ax, names)
+        mean = (means[column]["median"], names.index(MEAN) + shift) if means else ([], [])
+        ax.plot(*mean, marker, color=color, label=column)
+    _style_axes(ax, names, reference)
     ax.set_title(contents["title"])
     figure.legend(loc="outside upper center", ncols=min(3, len(drawn)), frameon=False)
     figure.text(0.01, -0.01, caption(contents), fontsize=6, va="top", wrap=True)
@@ -55,14 +61,15 @@ def _draw_ratios(ax, values, heights, color, marker):
     ax.errorbar(medians, heights, xerr=(below, above), elinewidth=1, **style)
 
 
-def _style_axes(ax, names):
+def _style_axes(ax, names, reference):
     ax.axvline(1, color="black", linewidth=1)
     for boundary in range(len(names) - 1):
         ax.axhline(boundary + 0.5, color="#dddddd", linewidth=0.6, zorder=0)
-    ax.axhline(len(names) - 1.5, color="black", linewidth=0.6)
+    if MEAN in names:
+        ax.axhline(names.index(MEAN) - 0.5, color="black", linewidth=0.6)
     ax.set(xscale="log", yticks=range(len(names)), yticklabels=names)
     ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xlabel("time relative to torchmlp (logarithmic)")
+    ax.set_xlabel(f"time relative to {reference} (logarithmic)")
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:g}")
