@@ -233,7 +233,7 @@ def test_data_of_trained_fits_are_released(widths):
         X = IRIS[0].copy()
         references.append(weakref.ref(X))
         alive.append(sum(reference() is not None for reference in references))
-        small_mlp(hidden_layer_sizes=(width,)).fit(X, IRIS[1])
+        small_mlp(hidden_layer_sizes=(width,)).fit(X, IRIS[1], X_val=X, y_val=IRIS[1])
 
     gc.disable()
     try:

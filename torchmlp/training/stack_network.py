@@ -81,7 +81,8 @@ class StackNetwork:
 
     def close(self):
         """Release the data of the members and the resources of the device."""
-        self.members = []  # they refer to this object: the cycle would keep their data
+        # The members refer to this object: reference cycles would keep their data.
+        self.members, self.validation = [], None
         if self.graphs is not None:
             self.graphs.close()
 
