@@ -1,14 +1,12 @@
 """The networks of a stack: their weights, and the steps of an epoch."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
 
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.device.cuda_graphs import graphs_for
 from torchmlp.training.parameters import Parameters
-from torchmlp.training.solvers import make_solver
+from torchmlp.training.solvers import SOLVERS
 from torchmlp.training.stack_batches import StackLoader
 from torchmlp.training.stack_validation import StackValidation
 
@@ -37,10 +35,8 @@ class StackNetwork:
             layout.layer_units, layout.dtype, layout.device, stack=layout.stack
         )
         self.gradient = self.weights.like()
-        alpha = _common([s.alpha for s in settings])
-        self.solver = make_solver(
-            SimpleNamespace(**{**vars(first.settings), "alpha": alpha}), self.weights, self.gradient
-        )
+        self.solver = SOLVERS[first.settings.solver](first.settings, self.weights, self.gradient)
+        self.solver.alpha = alpha = _common([s.alpha for s in settings])
         self.vectors = [
             self.weights.views_of(vector) for vector in (self.weights.flat, *self.solver.vectors)
         ]
