@@ -65,15 +65,9 @@ class StackNetwork:
         if first.validation is not None:
             self.validation = StackValidation(members, self.weights, layout)
         self.pending_warnings: list = []  # warnings of all members
-        self.graphs = self._graphs()
+        self.graphs = graphs_for(first, self.solver, self.generators, self.pending_warnings)
         self._orders = np.tile(np.arange(data.n_rows), (count, 1))
         self._total = layout.empty()
-
-    def _graphs(self):
-        """Return `BlockGraphs`, or None if the steps cannot be replayed."""
-        if self.members[0].inputs.data.sample_weight is not None:
-            return None
-        return graphs_for(self.layout.device, self.generators, self.pending_warnings)
 
     def close(self):
         """Release the resources of the device."""
