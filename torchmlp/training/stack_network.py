@@ -130,7 +130,6 @@ class StackNetwork:
                 self._train(block, self.solver, rate)
             else:
                 self.graphs.train(self._train, block, self.solver, rate)
-            block.add_losses(self.backprop.loss, self.alpha, self._total)
             n_rows += block.n_batches * block.n_rows
             n_weighted = n_weighted + block.n_weighted_rows
         return (np.array(self._total.tolist()) / n_weighted).tolist(), n_rows
@@ -147,7 +146,7 @@ class StackNetwork:
         return same_order
 
     def _train(self, block, solver, rate):
-        """Make a step for each batch of a block."""
+        """Make a step for each batch of a block, and add their losses to the totals."""
         for batch in block.batches:
             # Networks whose samples in the batch all have weight 0 make no step.
             skipped = [(i, self._copy(i)) for i in batch.skipped]
@@ -156,6 +155,7 @@ class StackNetwork:
             solver.update(*solver.factors(rate))
             for i, values in skipped:
                 self._restore(i, values)
+        self._total.add_(self.backprop.loss_of(block))
 
     def _copy(self, i):
         """Return a copy of the state of a member: weights, solver, and dropout generator."""
