@@ -75,9 +75,9 @@ class Batch:
         1 / (sum of the sample weights in the batch), or 0 if all are zero.
     row_weights : tensor of shape (n_rows, 1) or None
         The sample weights divided by their sum over the batch. None without sample weights.
-    skipped : bool, or sequence of int
-        Whether no row has any weight, so that there is no step to make. For a stack, the indices of
-        the networks for which this is the case.
+    skipped : bool, or bool array of shape (n_members,)
+        Whether no row has any weight, so that there is no step to make. For a stack, an array
+        unless this is False for all networks.
     calls : list of Call
         The operations of the forward and the backward pass, once they are bound.
     """

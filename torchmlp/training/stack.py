@@ -104,8 +104,8 @@ class MemberLoop(Loop):
         self._initial = replace(
             state, progress=state.progress.copy(), schedule=copy.copy(state.schedule)
         )
-        self._random_state = state.random_state.get_state()
-        self._dropout_draws = None if generator is None else generator.get_state()
+        self._drawn = state.random_state.get_state()
+        self._dropout_drawn = None if generator is None else generator.get_state()
 
     def join(self, network, index):
         """Set the network, and the index of this fit in it."""
@@ -131,9 +131,9 @@ class MemberLoop(Loop):
     def rewind(self):
         """Restore the state before training."""
         vars(self.state).update(vars(self._initial))
-        self.state.random_state.set_state(self._random_state)
-        if self._dropout_draws is not None:
-            self.state.dropout_generator.set_state(self._dropout_draws)
+        self.state.random_state.set_state(self._drawn)
+        if self._dropout_drawn is not None:
+            self.state.dropout_generator.set_state(self._dropout_drawn)
 
     def evaluate(self):
         """Return the validation loss and score that were computed for the whole stack."""

@@ -174,7 +174,6 @@ class StackBlock:
             workspace=workspace,
             inverse_weight=inverse_weights[i] if weighted else workspace.inverse_n_rows,
             row_weights=row_weights[i] if weighted else None,
-            skipped=(),
         )
 
     def load(self, rows):
@@ -207,7 +206,7 @@ class StackBlock:
         has_weight = load_weights(weights, sizes, self.buffers).reshape(self.penalties.shape)
         self.n_weighted_rows = has_weight.sum(0) * self.n_rows
         for batch, has in zip(self.batches, has_weight, strict=True):
-            batch.skipped = np.flatnonzero(~has).tolist()
+            batch.skipped = False if has.all() else ~has
 
 
 class StackLoader:

@@ -97,7 +97,7 @@ class StackNetwork:
     def step_of(self, index):
         """Return the number of steps of a member."""
         t = self.solver.t
-        return int(t[index]) if isinstance(t, np.ndarray) else t
+        return int(t[index] if isinstance(t, np.ndarray) else t)
 
     def _tensor(self, values):
         return torch.tensor(values, dtype=self.layout.dtype, device=self.layout.device)
@@ -148,34 +148,29 @@ class StackNetwork:
     def _train(self, block, solver, rate):
         """Make a step for each batch of a block, and add their losses to the totals."""
         for batch in block.batches:
-            # Networks whose samples in the batch all have weight 0 make no step.
-            skipped = [(i, self._copy(i)) for i in batch.skipped]
-            for call in batch.calls:
-                call()
-            solver.update(*solver.factors(rate))
-            for i, values in skipped:
-                self._restore(i, values)
+            step = self._step if batch.skipped is False else self._partial_step
+            step(batch, solver, rate)
         self._total.add_(self.backprop.loss_of(block))
 
-    def _copy(self, i):
-        """Return a copy of the state of a member: weights, solver, and dropout generator."""
-        generator = self.members[i].state.dropout_generator
-        draws = None if generator is None else generator.get_state()
-        vectors = [[view[i].clone() for view in views] for views in self.vectors]
-        return vectors, self.step_of(i), draws
+    @staticmethod
+    def _step(batch, solver, rate):
+        for call in batch.calls:
+            call()
+        solver.update(*solver.factors(rate))
 
-    def _restore(self, i, saved):
-        """Restore a state that `_copy` returned."""
-        vectors, step, draws = saved
-        if draws is not None:
-            self.members[i].state.dropout_generator.set_state(draws)
-        for views, values in zip(self.vectors, vectors, strict=True):
-            for view, value in zip(views, values, strict=True):
-                view[i].copy_(value)
-        if step != self.step_of(i):
-            steps = np.array([self.step_of(j) for j in range(len(self.members))], float)
-            steps[i] = step
-            self.solver.t = steps
+    def _partial_step(self, batch, solver, rate):
+        """Make a step. The networks that skip the batch keep their state."""
+        vectors, t = [self.weights.flat, *solver.vectors], solver.t
+        values = [vector.clone() for vector in vectors]
+        generators = [self.generators[i] for i in np.flatnonzero(batch.skipped) if self.generators]
+        draws = [generator.get_state() for generator in generators]
+        self._step(batch, solver, rate)
+        kept = self.weights.expand(torch.from_numpy(batch.skipped).to(self.layout.device))
+        for vector, before in zip(vectors, values, strict=True):
+            torch.where(kept, before, vector, out=vector)
+        solver.t = _common(np.where(batch.skipped, t, solver.t).tolist())
+        for generator, before in zip(generators, draws, strict=True):
+            generator.set_state(before)
 
 
 def _common(values):
