@@ -6,7 +6,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from helpers import fit_quietly
 from joblib import parallel_config
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.utils.parallel import Parallel, delayed
 from tape import TapeCapturer
@@ -161,3 +163,22 @@ def test_a_cancelled_stack_trains_no_further(monkeypatch):
 
     monkeypatch.setattr("torchmlp.training.scheduling.train_stack", cancelled)
     assert [model.n_iter_ for model in _fits()] == [0] * 6
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "adamw"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_batches_without_weight_are_skipped_by_their_networks(solver, dropout):
+    def fits():
+        rng = np.random.RandomState(0)
+        model = TorchMLPClassifier((5,), solver=solver, batch_size=2, dropout=dropout, max_iter=3)
+        weights = rng.rand(6, len(X)) * (rng.rand(6, len(X)) > 0.6)
+        return Parallel()(
+            delayed(fit_quietly)(clone(model).set_params(random_state=seed), X, Y, own)
+            for seed, own in enumerate(weights)
+        )
+
+    with parallel_config(backend="torchmlp"):
+        models = fits()
+    for mine, theirs in zip(models, fits(), strict=True):
+        np.testing.assert_allclose(mine.loss_curve_, theirs.loss_curve_, rtol=1e-10)
+        np.testing.assert_allclose(mine.coefs_[0], theirs.coefs_[0], rtol=1e-9, atol=1e-12)
