@@ -22,7 +22,7 @@ LEVELS = [
     {"training.activations", "training.parameters", "training.products"},
     {"training.device.placement"},
     {"training.output_activations", "training.schedules", "training.solvers", "training.workspace"},
-    {"training.device.transfer", "training.forward", "training.losses"},
+    {"training.device.transfer", "training.forward", "training.losses", "training.torch_solver"},
     {"training.batches", "training.device.cuda_graphs", "training.inference"},
     {"training.loaders"},
     {"training.backprop", "training.divergence", "training.fit_state"},

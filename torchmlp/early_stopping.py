@@ -1,6 +1,7 @@
 """The validation split and the validation score for early stopping."""
 
 import contextlib
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
@@ -79,8 +80,37 @@ def _single_classes(codes, inverse_transform):
     return inverse_transform(found[counts == 1][:, None]).tolist()
 
 
-class DefaultScore:
-    """The accuracy of a classifier, or R² of a regressor. See `FitInputs.score`.
+class Score:
+    """Base class of the validation scores. See `FitInputs.score`.
+
+    Attributes
+    ----------
+    stack_key : hashable
+        Equal for scores that `of_stack` computes for a whole stack of networks. None if there is no
+        `of_stack`: each network is trained alone, in the thread of its fit.
+    """
+
+    stack_key: Any = None
+
+    def __call__(self, raw, loss, model):
+        """Return the score of a network."""
+        raise NotImplementedError
+
+    def of_stack(self, y, raw, sample_weight, losses):
+        """Return the score of each network of a stack.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_members, n_rows, n_outputs), or (n_members, n_rows, 1)
+        raw : ndarray of shape (n_members, n_rows, n_outputs)
+        sample_weight : ndarray of shape (n_members, n_rows) or None
+        losses : ndarray of shape (n_members,)
+        """
+        raise NotImplementedError
+
+
+class DefaultScore(Score):
+    """The accuracy of a classifier, or R² of a regressor.
 
     Parameters
     ----------
@@ -88,11 +118,6 @@ class DefaultScore:
     y : ndarray
         Encoded targets of the validation data.
     sample_weight : ndarray or None
-
-    Attributes
-    ----------
-    stack_key : hashable
-        Equal for scores that `of_stack` computes for a whole stack of networks.
     """
 
     def __init__(self, encoder, y, sample_weight):
@@ -105,12 +130,11 @@ class DefaultScore:
         return float(self.encoder.score(self.y, raw, self.sample_weight))
 
     def of_stack(self, y, raw, sample_weight, losses):
-        """Return the score of each network of a stack."""
         return self.encoder.score(y, raw, sample_weight)
 
 
-class NegativeLoss:
-    """The negative loss. See `DefaultScore`."""
+class NegativeLoss(Score):
+    """The negative loss."""
 
     stack_key = "loss"
 
@@ -118,12 +142,11 @@ class NegativeLoss:
         return -loss
 
     def of_stack(self, y, raw, sample_weight, losses):
-        """Return the score of each network of a stack."""
         return -losses
 
 
-class ScorerOutput:
-    """The score that a scorer of scikit-learn returns. See `FitInputs.score`.
+class ScorerOutput(Score):
+    """The score that a scorer of scikit-learn returns.
 
     Parameters
     ----------
@@ -133,8 +156,6 @@ class ScorerOutput:
         Validation data, with the targets as they were passed to `fit`.
     sample_weight : ndarray or None
     """
-
-    stack_key = None  # scorers are called in the thread of their fit
 
     def __init__(self, estimator, X, targets, sample_weight):
         self.scoring = estimator.scoring

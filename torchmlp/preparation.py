@@ -12,7 +12,8 @@ from torchmlp.training.device.placement import resolve_device, resolve_dtype
 from torchmlp.training.fit_state import FitInputs, FitState, Progress
 from torchmlp.training.parameters import Parameters, initial_weights
 from torchmlp.training.schedules import Constant, make_schedule
-from torchmlp.training.solvers import make_solver
+from torchmlp.training.solvers import SOLVERS
+from torchmlp.training.torch_solver import TorchSolver
 from torchmlp.training.workspace import Layout
 
 
@@ -125,7 +126,8 @@ def _initial_state(inputs, fitted, progress, random_state, saved):
     if settings.uses_lbfgs:
         schedule = Constant(settings.learning_rate_init)
         return FitState(weights, gradient, progress, random_state, schedule)
-    solver = make_solver(settings, weights, gradient)
+    kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
+    solver = kind(settings, weights, gradient)
     # The state of a different solver cannot be restored.
     continues = saved.solver_name == solver.name
     if continues:

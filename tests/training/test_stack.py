@@ -6,15 +6,19 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from helpers import fit_quietly
 from joblib import parallel_config
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.utils.parallel import Parallel, delayed
 from tape import TapeCapturer
 
 from torchmlp import TorchMLPClassifier
 from torchmlp.training.device import cuda_graphs
+from torchmlp.training.scheduling import train_jobs
 from torchmlp.training.stack import train_stack
 from torchmlp.training.stack_batches import SharedRows
+from torchmlp.training.stack_network import StackNetwork
 
 X, Y = load_iris(return_X_y=True)
 
@@ -92,18 +96,89 @@ def test_a_failed_capture_warns_in_each_fit(monkeypatch):
             assert sum("no graphs today" in message for message in messages) == 1
 
 
-def test_errors_of_the_stack_are_errors_of_its_fits(monkeypatch):
-    def raise_error(*arguments):
-        raise MemoryError("no memory for the stack")
+def _assert_same_fits(got, expected):
+    for mine, theirs in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(mine.loss_curve_, theirs.loss_curve_)
+        for one, other in zip(mine.coefs_, theirs.coefs_, strict=True):
+            np.testing.assert_array_equal(one, other)
 
-    monkeypatch.setattr("torchmlp.training.stack_network.StackLoader", raise_error)
-    with pytest.raises(MemoryError, match="no memory for the stack"):
-        _fits()
+
+def _fits_and_warnings(**parameters):
+    def fit(seed):
+        model = TorchMLPClassifier((5,), random_state=seed, **{"max_iter": 4, **parameters})
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            error = None
+            try:
+                model.fit(X, Y).set_params(warm_start=True).fit(X, Y)
+            except Exception as raised:
+                error = raised
+        return model, [str(w.message) for w in caught], error
+
+    return list(zip(*Parallel()(delayed(fit)(seed) for seed in range(5)), strict=True))
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_fits_of_a_stack_that_fails_are_trained_alone(epoch, early_stopping, monkeypatch):
+    parameters = {"dropout": 0.3, "learning_rate": "cosine", "early_stopping": early_stopping}
+    expected, _, _ = _fits_and_warnings(**parameters)
+    run_epoch, epochs = StackNetwork.run_epoch, itertools.count()
+
+    def failing(network, is_cancelled):
+        result = run_epoch(network, is_cancelled)
+        if next(epochs) >= epoch:
+            raise MemoryError("no memory for the stack")
+        return result
+
+    monkeypatch.setattr(StackNetwork, "run_epoch", failing)
+    with parallel_config(backend="torchmlp"):
+        models, messages, errors = _fits_and_warnings(**parameters)
+    assert errors == (None,) * 5
+    _assert_same_fits(models, expected)
+    for own in messages:
+        assert sum("one stack (MemoryError: no memory for the stack)" in m for m in own) == 2
+
+
+def test_an_operation_that_fails_for_one_fit_raises_in_this_fit_only(monkeypatch):
+    expected, _, _ = _fits_and_warnings()
+
+    def train_with_one_wrong_class(jobs, *arguments):
+        if len(jobs) == 5:  # the first of two fits of each model
+            jobs[2].inputs.data.y[7] = 99
+        train_jobs(jobs, *arguments)
+
+    monkeypatch.setattr("torchmlp.joblib_backend.train_jobs", train_with_one_wrong_class)
+    with parallel_config(backend="torchmlp"):
+        models, _, errors = _fits_and_warnings()
+    assert "index 99 is out of bounds" in str(errors[2])
+    others = [0, 1, 3, 4]
+    assert [errors[i] for i in others] == [None] * 4
+    _assert_same_fits([models[i] for i in others], [expected[i] for i in others])
 
 
 def test_a_cancelled_stack_trains_no_further(monkeypatch):
     def cancelled(jobs, n_places, is_cancelled):
-        train_stack(jobs, n_places, lambda: True)
+        return train_stack(jobs, n_places, lambda: True)
 
     monkeypatch.setattr("torchmlp.training.scheduling.train_stack", cancelled)
     assert [model.n_iter_ for model in _fits()] == [0] * 6
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "adamw"])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_batches_without_weight_are_skipped_by_their_networks(solver, dropout):
+    def fits():
+        rng = np.random.RandomState(0)
+        model = TorchMLPClassifier((5,), solver=solver, batch_size=2, dropout=dropout, max_iter=3)
+        weights = rng.rand(6, len(X)) * (rng.rand(6, len(X)) > 0.6)
+        return Parallel()(
+            delayed(fit_quietly)(clone(model).set_params(random_state=seed), X, Y, own)
+            for seed, own in enumerate(weights)
+        )
+
+    with parallel_config(backend="torchmlp"):
+        models = fits()
+    for mine, theirs in zip(models, fits(), strict=True):
+        np.testing.assert_allclose(mine.loss_curve_, theirs.loss_curve_, rtol=1e-10)
+        np.testing.assert_allclose(mine.coefs_[0], theirs.coefs_[0], rtol=1e-9, atol=1e-12)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import Subset
 
 from torchmlp.training.loop import Monitor
-from torchmlp.training.solvers import numpy_to_tensors, tensors_to_numpy
+from torchmlp.training.torch_solver import numpy_to_tensors, tensors_to_numpy
 
 
 class SolverAsOptimizer(torch.optim.Optimizer):

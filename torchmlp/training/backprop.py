@@ -92,7 +92,8 @@ class Backprop:
         # Calls that all batches of a workspace share.
         self._hidden_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
-        self._penalized = bool((torch.as_tensor(alpha, device=layout.device) > 0).any())
+        self._half_alpha = torch.as_tensor(alpha, dtype=layout.dtype, device=layout.device) / 2
+        self._penalized = bool((self._half_alpha > 0).any())
         self._alphas: torch.Tensor | None = None  # alpha of each coefficient, see `_bind_decay`
         self._layers = self._operands.layers
         self._gradients = self._operands_gradient.layers
@@ -175,14 +176,21 @@ class Backprop:
             view.mul_(factor)
 
     def loss_of(self, block):
-        """Return the sum over the batches of a block of loss times number of samples."""
-        buffers = block.buffers
+        """Return the sum over the batches of a block of loss times number of samples.
+
+        Returns
+        -------
+        tensor of shape (*stack,)
+        """
+        buffers, penalties = block.buffers, block.penalties
         losses = self.loss.per_sample(block.outputs, buffers.y)
-        if buffers.row_weights is None:
-            loss, penalty = losses.sum(), block.penalties.sum()
-        else:
+        if buffers.row_weights is not None:
             # A row of weight 0 does not count, even if its loss is infinite.
             losses = losses.masked_fill(buffers.loss_weights == 0, 0.0)
-            loss = torch.dot(losses, buffers.loss_weights)
-            penalty = torch.dot(block.penalties, buffers.penalty_weights)
-        return loss.add_(penalty, alpha=self.alpha / 2)
+            loss = torch.linalg.vecdot(losses, buffers.loss_weights)
+            penalty = torch.linalg.vecdot(penalties, buffers.penalty_weights, dim=0)
+        else:
+            loss, penalty = losses.sum(-1), penalties.sum(0)
+        if self.layout.stack:
+            loss = loss.sum(0)  # over the batches
+        return loss.addcmul_(penalty, self._half_alpha)

@@ -75,9 +75,9 @@ class Batch:
         1 / (sum of the sample weights in the batch), or 0 if all are zero.
     row_weights : tensor of shape (n_rows, 1) or None
         The sample weights divided by their sum over the batch. None without sample weights.
-    skipped : bool, or sequence of int
-        Whether no row has any weight, so that there is no step to make. For a stack, the indices of
-        the networks for which this is the case.
+    skipped : bool, or bool array of shape (n_members,)
+        Whether no row has any weight, so that there is no step to make. For a stack, an array
+        unless this is False for all networks.
     calls : list of Call
         The operations of the forward and the backward pass, once they are bound.
     """
@@ -196,27 +196,50 @@ class Block:
             else:
                 self._use_in_place(self.source.X[rows])
         if host.row_weights is not None:
-            self._normalize_weights(self.source.sample_weight[rows], host)
+            weights = self.source.sample_weight[rows]
+            has_weight = load_weights(weights, self.sizes, host)
+            for batch, has in zip(self.batches, has_weight.tolist(), strict=True):
+                batch.skipped = not has
+            self.n_weighted_rows = int(self.sizes[has_weight].sum())
         self.staging.send()
 
     def _use_in_place(self, X):
         for batch, start, stop in zip(self.batches, self.starts, self.stops, strict=True):
             batch.inputs.replace(X[start:stop])
 
-    def _normalize_weights(self, weights, host):
-        sums = np.add.reduceat(weights, self.starts)
-        # Zeros instead of 0 / 0 in a batch without any weight, which is skipped. The inverse of a
-        # tiny sum overflows.
-        largest = torch.finfo(host.row_weights.dtype).max
-        with np.errstate(over="ignore"):
-            inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
-        inverse = np.minimum(inverse, largest / max(self.sizes))
-        totals = np.repeat(sums, self.sizes)
-        normalized = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
-        host.row_weights.copy_(torch.from_numpy(normalized[:, None]))
-        host.loss_weights.copy_(torch.from_numpy(normalized * np.repeat(self.sizes, self.sizes)))
-        host.inverse_weights.copy_(torch.from_numpy(inverse))
-        host.penalty_weights.copy_(torch.from_numpy(inverse * self.sizes))
-        for batch, has_weight in zip(self.batches, (sums > 0).tolist(), strict=True):
-            batch.skipped = not has_weight
-        self.n_weighted_rows = int(self.sizes[sums > 0].sum())
+
+def load_weights(weights, sizes, buffers):
+    """Divide the sample weights of each batch by their sum, and write them to the buffers.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_rows,)
+        The sample weights of one batch after the other.
+    sizes : int array of shape (n_batches,)
+        Number of rows of each batch.
+    buffers : Buffers
+        All attributes but X and y are written. Dimensions may be split or added, in the same order.
+
+    Returns
+    -------
+    bool array of shape (n_batches,)
+        Whether any row of the batch has a weight.
+    """
+    sums = np.add.reduceat(weights, np.cumsum(sizes) - sizes)
+    has_weight = sums > 0
+    # Zeros instead of 0 / 0 in a batch without any weight, which is skipped. The inverse of a tiny
+    # sum overflows.
+    largest = torch.finfo(buffers.row_weights.dtype).max
+    with np.errstate(over="ignore"):
+        inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=has_weight)
+    inverse = np.minimum(inverse, largest / max(sizes))
+    totals = np.repeat(sums, sizes)
+    shares = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+    for buffer, values in (
+        (buffers.row_weights, shares),
+        (buffers.loss_weights, shares * np.repeat(sizes, sizes)),
+        (buffers.inverse_weights, inverse),
+        (buffers.penalty_weights, inverse * sizes),
+    ):
+        buffer.copy_(torch.from_numpy(values).view(buffer.shape))
+    return has_weight

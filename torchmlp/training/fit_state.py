@@ -1,5 +1,6 @@
 """Inputs and state of a fit."""
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -166,6 +167,11 @@ class Progress:
         # With skorch callbacks, `history` is a `History`, whose `__getitem__` copies all rows.
         return list.__getitem__(self.history, -1)
 
+    def copy(self):
+        """Return a copy to which later epochs are not added."""
+        values = {name: copy.copy(value) for name, value in vars(self).items()}
+        return Progress(**values)
+
     def begin_epoch(self):
         """Append a row to the history."""
         self.history.append({"batches": [], "epoch": len(self.history) + 1})
@@ -318,10 +324,6 @@ class FitState:
     def weights_are_finite(self):
         """Return whether all weights are finite."""
         return bool(self.weights.flat.isfinite().all())
-
-    def diverged(self):
-        """Return whether the last loss and at least one weight are not finite."""
-        return not (math.isfinite(self.progress.loss) or self.weights_are_finite())
 
     def save(self):
         """Return the `SavedState` for a later `partial_fit`."""

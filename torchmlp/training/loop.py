@@ -220,6 +220,10 @@ class Loop:
         """Save the weights as the best weights."""
         self.state.keep_best()
 
+    def weights_are_finite(self):
+        """Return whether all weights are finite."""
+        return self.state.weights_are_finite()
+
     def _compare_with_best(self):
         """Evaluate the validation data. Return whether their score is the best so far."""
         inputs, progress, settings = self.inputs, self.state.progress, self.inputs.settings
@@ -238,7 +242,7 @@ class Loop:
     def _check_stopping_criteria(self):
         """Return whether training diverged, or a stopping criterion of scikit-learn is met."""
         state, progress, schedule = self.state, self.state.progress, self.state.schedule
-        if state.diverged():
+        if not (math.isfinite(progress.loss) or self.weights_are_finite()):
             self.stop_reason = f"Training diverged in epoch {progress.n_iter}."
             if self.inputs.monitors_score:
                 kept = "the weights with the best validation score are kept."

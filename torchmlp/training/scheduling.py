@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache, partial
+from functools import cache
 
 from torchmlp.training.loop import Monitor
 from torchmlp.training.stack import stack_bytes, stack_key, step_work, train_stack
@@ -45,10 +45,10 @@ def train_jobs(jobs, n_workers, cancelled):
     cancelled : threading.Event
         If it is set, training ends early. The jobs are then incomplete.
     """
-    pending = deque(_units(jobs, n_workers, cancelled.is_set))
+    pending = deque(_units(jobs, n_workers))
     n_units, pool = len(pending), _pool(n_workers)
-    is_single = n_units == 1
-    workers = [pool.submit(_work, pending, is_single) for _ in range(min(n_workers, n_units))]
+    arguments = pending, cancelled.is_set, n_units == 1
+    workers = [pool.submit(_work, *arguments) for _ in range(min(n_workers, n_units))]
     try:
         for worker in workers:
             worker.result()
@@ -59,15 +59,18 @@ def train_jobs(jobs, n_workers, cancelled):
         raise
 
 
-def _work(pending, is_single):
-    """Run units of work until none is left."""
+def _work(pending, is_cancelled, uses_all_threads):
+    """Train the units of `_units` until none is left."""
     with one_thread():
         while pending:
             try:
-                unit = pending.popleft()
+                jobs = pending.popleft()
             except IndexError:
                 return
-            unit(is_single)
+            if len(jobs) > 1:
+                jobs = train_stack(jobs, _n_places(jobs[0].inputs), is_cancelled)
+            for job in jobs:
+                _train_alone(job, is_cancelled, uses_all_threads)
 
 
 @cache
@@ -80,23 +83,24 @@ if hasattr(os, "register_at_fork"):  # the threads do not exist in the child
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _units(jobs, n_workers, is_cancelled):
-    """Yield functions (uses_all_threads) that train one fit or one stack."""
+def _units(jobs, n_workers):
+    """Yield lists of jobs. Those of one list are trained as a stack, by one thread."""
     groups = defaultdict(list)
     for job in jobs:
         key = stack_key(job.inputs) if step_work(job.inputs) <= MAX_STEP_WORK else None
         groups[key or id(job)].append(job)
     for group in groups.values():
         if len(group) < MIN_STACK:
-            yield from (partial(_train_alone, job, is_cancelled) for job in group)
+            yield from ([job] for job in group)
             continue
-        example = group[0].inputs
-        limit = max(MIN_STACK, min(STACK_BYTES // stack_bytes(example), MAX_STACK))
-        work = len(group) * step_work(example)
+        work = len(group) * step_work(group[0].inputs)
         n_parts = min(n_workers, len(group) // MIN_STACK, max(1, work // MIN_PART_WORK))
-        for part in range(n_parts):
-            members = group[part::n_parts]
-            yield partial(_train_stack, members, min(len(members), limit), is_cancelled)
+        yield from (group[part::n_parts] for part in range(n_parts))
+
+
+def _n_places(inputs):
+    """Return the maximum number of networks in a stack."""
+    return max(MIN_STACK, min(STACK_BYTES // stack_bytes(inputs), MAX_STACK))
 
 
 def _train_alone(job, is_cancelled, uses_all_threads):
@@ -104,7 +108,3 @@ def _train_alone(job, is_cancelled, uses_all_threads):
     number = n_threads_for(inputs.largest_product, inputs.layout.dtype) if uses_all_threads else 1
     with n_threads(number):
         job.train([_Cancellation(is_cancelled)])
-
-
-def _train_stack(jobs, n_places, is_cancelled, uses_all_threads):
-    train_stack(jobs, n_places, is_cancelled)

@@ -1,6 +1,8 @@
 """Training of several fits as one stack of networks of one shape."""
 
+import copy
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +84,10 @@ def stack_bytes(inputs):
 
 
 class MemberLoop(Loop):
-    """The training loop of one fit in a stack. Its weights are those of a `StackNetwork`."""
+    """The training loop of one fit in a stack. Its weights are those of a `StackNetwork`.
+
+    The weights and the solver of the `FitState` do not change before the fit ends.
+    """
 
     def __init__(self, job):
         super().__init__(job.inputs, job.state, ())
@@ -95,6 +100,12 @@ class MemberLoop(Loop):
             self.state.weights.views_of(vector)
             for vector in (self.state.weights.flat, *self.state.solver.vectors)
         ]
+        state, generator = self.state, self.state.dropout_generator
+        self._initial = replace(
+            state, progress=state.progress.copy(), schedule=copy.copy(state.schedule)
+        )
+        self._drawn = state.random_state.get_state()
+        self._dropout_drawn = None if generator is None else generator.get_state()
 
     def join(self, network, index):
         """Set the network, and the index of this fit in it."""
@@ -106,29 +117,40 @@ class MemberLoop(Loop):
             for view, values in zip(stack, own, strict=True):
                 view[self.index].copy_(values)
 
-    def read(self, weights_only=False):
-        """Copy the weights, and the state of the solver, from the network."""
-        stop = 1 if weights_only else None
-        vectors = zip(self.network.vectors[:stop], self._vectors[:stop], strict=True)
-        for stack, own in vectors:
-            for view, values in zip(stack, own, strict=True):
-                values.copy_(view[self.index])
+    def read(self):
+        """Copy the weights and the state of the solver from the network."""
+        for i, own in enumerate(self._vectors):
+            self._read(i, own)
         self.state.solver.t = self.network.step_of(self.index)
+
+    def _read(self, i, own):
+        """Copy one of the vectors of the network to the views of a vector."""
+        for view, values in zip(self.network.vectors[i], own, strict=True):
+            values.copy_(view[self.index])
+
+    def rewind(self):
+        """Restore the state before training."""
+        vars(self.state).update(vars(self._initial))
+        self.state.random_state.set_state(self._drawn)
+        if self._dropout_drawn is not None:
+            self.state.dropout_generator.set_state(self._dropout_drawn)
 
     def evaluate(self):
         """Return the validation loss and score that were computed for the whole stack."""
         return self.evaluation
 
     def keep_best(self):
-        if self.network is not None:  # otherwise training has not begun
-            self.read(weights_only=True)
         super().keep_best()
+        if self.network is not None:  # otherwise training has not begun
+            self._read(0, self.state.weights.views_of(self.state.best_weights))
+
+    def weights_are_finite(self):
+        weights = self.network.vectors[0]
+        return all(bool(view[self.index].isfinite().all()) for view in weights)
 
     def end_epoch(self, loss, n_rows):
         """Record an epoch. If it is the last one, end the fit."""
         try:
-            if not np.isfinite(loss):
-                self.read(weights_only=True)  # `after_epoch` checks them
             stop = self.after_epoch(loss, n_rows)
             if stop or self.state.progress.n_iter == self.inputs.settings.max_iter:
                 if not stop:
@@ -175,12 +197,33 @@ class _Stack:
         self.network: Any = None
 
     def run(self):
+        """Train all fits."""
         while True:
             if self._should_rebuild():
                 self._rebuild()
             if not self.members:
                 return
             self._run_epoch()
+
+    def close(self):
+        """Release the resources of the device."""
+        if self.network is not None:
+            self.network.close()
+
+    def give_up(self, error):
+        """Restore the states of the unfinished fits, and add a warning. Return their jobs."""
+        members = [member for member in self.members if not member.is_done]
+        for member in members:
+            member.rewind()
+        jobs = [*(member.job for member in members), *self.jobs]
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        message = (
+            f"Several fits could not be trained as one stack ({reason}). They were trained one by "
+            "one, which is slower but gives the same results."
+        )
+        for job in jobs:
+            job.state.pending_warnings.append((message, UserWarning))
+        return jobs
 
     def _should_rebuild(self):
         """Return whether enough members have ended to make a smaller, or refilled, network."""
@@ -223,13 +266,20 @@ def train_stack(jobs, n_places, is_cancelled):
         Maximum number of fits in the stack. The others wait until some of these have ended.
     is_cancelled : callable () -> bool
         If it returns True after a block of batches, training ends. The jobs are then incomplete.
+
+    Returns
+    -------
+    list of Job
+        The unfinished fits, to be trained alone, if an operation failed: because of the data of one
+        of them, or because of a lack of memory for the stack.
     """
     stack = _Stack(deque(jobs), n_places, is_cancelled)
     try:
         stack.run()
     except TrainingCancelled:
-        return
-    except Exception as error:  # such as a lack of memory for the stack
-        unfinished = [member.job for member in stack.members if not member.is_done]
-        for job in unfinished + list(stack.jobs):
-            job.error = error
+        pass
+    except Exception as error:
+        return stack.give_up(error)
+    finally:
+        stack.close()
+    return []

@@ -3,9 +3,8 @@
 import numpy as np
 import torch
 
-from torchmlp.training.batches import Batch
-from torchmlp.training.device.transfer import empty_targets, upload
-from torchmlp.training.parameters import as_matrix
+from torchmlp.training.batches import Batch, load_weights
+from torchmlp.training.device.transfer import Buffers, empty_targets, upload
 from torchmlp.training.products import DenseInput, as_tensor
 from torchmlp.training.workspace import WorkspaceCache
 
@@ -112,11 +111,33 @@ class StackData:
                 ]
             )
 
+    def buffers(self, n_rows, layout):
+        """Allocate memory for `n_rows` rows of each network.
+
+        Returns
+        -------
+        Buffers
+            The shapes of its tensors begin with ``layout.stack``.
+        """
+        shape = *layout.stack, n_rows
+        X, y = (rows.tensor.new_empty(*shape, rows.tensor.shape[-1]) for rows in (self.X, self.y))
+        if self.sample_weight is None:
+            return Buffers(X, y)
+        return Buffers(
+            X,
+            y,
+            row_weights=layout.empty(n_rows, 1),
+            loss_weights=layout.empty(n_rows),
+            inverse_weights=layout.empty(),
+            penalty_weights=layout.empty(),
+        )
+
 
 class StackBlock:
     """Consecutive batches of one size for all networks of a stack. See `Block`.
 
-    The rows are ordered by batch, then by network, so that the rows of a batch are contiguous.
+    Its tensors have the shape (n_batches, n_members, ...), so that the rows of a batch are
+    contiguous.
 
     Parameters
     ----------
@@ -129,46 +150,30 @@ class StackBlock:
     """
 
     def __init__(self, n_batches, n_rows, data, layout, workspaces):
-        (n_members,) = layout.stack
         self.n_batches = n_batches
         self.n_rows = n_rows
-        self.n_members = n_members
         self.data = data
-        n_all = n_batches * n_members * n_rows
-        self.X = data.X.tensor.new_empty(n_all, data.X.tensor.shape[-1])
-        self.y = data.y.tensor.new_empty(n_all, data.y.tensor.shape[-1])
-        n_outputs = layout.layer_units[-1]
-        flat = torch.empty(n_all * n_outputs, dtype=layout.dtype, device=layout.device)
-        # The outputs of all batches, as one stack of n_batches * n_members matrices.
-        self.outputs = as_matrix(flat, n_rows, n_outputs, (n_batches * n_members,))
-        self.penalties = self._zeros(layout, n_batches, n_members)
-        self.weighted = data.sample_weight is not None
-        if self.weighted:
-            self.row_weights = self._zeros(layout, n_batches, n_members, n_rows)
-            self.loss_weights = torch.zeros_like(self.row_weights)
-            self.inverse_weights = torch.zeros_like(self.penalties)
-            self.penalty_weights = torch.zeros_like(self.penalties)
+        layout = layout.stacked(n_batches, *layout.stack)
+        weighted = data.sample_weight is not None
+        self.buffers = data.buffers(n_rows, layout)
+        self.outputs = layout.empty_outputs(n_rows)
+        self.penalties = layout.empty().zero_()
         self.n_weighted_rows = n_batches * n_rows
         self.is_new = True  # whether the calls of its batches have not been bound yet
-        self.batches = [self._batch(i, layout, workspaces) for i in range(n_batches)]
+        workspace = workspaces.get(n_rows, 1.0 if weighted else 1.0 / n_rows)
+        self.batches = [self._batch(i, workspace) for i in range(n_batches)]
 
-    @staticmethod
-    def _zeros(layout, *shape):
-        return torch.zeros(shape, dtype=layout.dtype, device=layout.device)
-
-    def _batch(self, i, layout, workspaces):
-        shape = self.n_members, self.n_rows, -1
-        part = slice(i * self.n_members * self.n_rows, (i + 1) * self.n_members * self.n_rows)
-        workspace = workspaces.get(self.n_rows, 1.0 if self.weighted else 1.0 / self.n_rows)
+    def _batch(self, i, workspace):
+        X, y, row_weights, _, inverse_weights, _ = self.buffers
+        weighted = row_weights is not None
         return Batch(
-            inputs=DenseInput(self.X[part].view(shape)),
-            y=self.y[part].view(shape),
-            outputs=self.outputs[i * self.n_members : (i + 1) * self.n_members],
+            inputs=DenseInput(X[i]),
+            y=y[i],
+            outputs=self.outputs[i],
             penalty=self.penalties[i],
             workspace=workspace,
-            inverse_weight=self.inverse_weights[i] if self.weighted else workspace.inverse_n_rows,
-            row_weights=self.row_weights[i, :, :, None] if self.weighted else None,
-            skipped=(),
+            inverse_weight=inverse_weights[i] if weighted else workspace.inverse_n_rows,
+            row_weights=row_weights[i] if weighted else None,
         )
 
     def load(self, rows):
@@ -178,58 +183,30 @@ class StackBlock:
         ----------
         rows : int array of shape (n_members, n_batches * n_rows)
         """
-        self._gather(self.data.X.tensor, rows + self.data.X_starts, self.X)
-        self._gather(self.data.y.tensor, rows + self.data.y_starts, self.y)
-        if self.weighted:
-            weights = np.take_along_axis(self.data.sample_weight, rows, 1)
-            self._load_weights(self._by_batch(weights))
+        self._gather(self.data.X.tensor, rows + self.data.X_starts, self.buffers.X)
+        self._gather(self.data.y.tensor, rows + self.data.y_starts, self.buffers.y)
+        if self.data.sample_weight is not None:
+            self._load_weights(rows)
 
     def _gather(self, source, rows, out):
-        index = torch.from_numpy(self._by_batch(rows).ravel())
+        index = torch.from_numpy(self._by_batch(rows))
         if out.device.type != "cpu":
             on_device = torch.empty_like(index, device=out.device)
             upload(index, on_device)
             index = on_device
-        torch.index_select(source.flatten(0, 1), 0, index, out=out)
+        torch.index_select(source.flatten(0, 1), 0, index, out=out.flatten(0, 2))
 
     def _by_batch(self, values):
-        """Rearrange values of the rows of each network to (n_batches, n_members, n_rows)."""
-        return values.reshape(self.n_members, self.n_batches, self.n_rows).transpose(1, 0, 2)
+        """Return values of the rows of each network in the order of the buffers, as a vector."""
+        return values.reshape(len(values), self.n_batches, self.n_rows).transpose(1, 0, 2).ravel()
 
-    def _load_weights(self, weights):
-        """Divide the sample weights by their sum over the batch. See `Block`."""
-        sums = weights.sum(-1)
-        largest = torch.finfo(self.row_weights.dtype).max
-        with np.errstate(over="ignore"):
-            inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=sums > 0)
-        inverse = np.minimum(inverse, largest / self.n_rows)
-        totals = sums[..., None]
-        shares = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
-        self.row_weights.copy_(torch.from_numpy(shares))
-        self.loss_weights.copy_(torch.from_numpy(shares * self.n_rows))
-        self.inverse_weights.copy_(torch.from_numpy(inverse))
-        self.penalty_weights.copy_(torch.from_numpy(inverse * self.n_rows))
-        self.n_weighted_rows = (sums > 0).sum(0) * self.n_rows
-        for batch, has_weight in zip(self.batches, sums > 0, strict=True):
-            batch.skipped = () if has_weight.all() else np.flatnonzero(~has_weight).tolist()
-
-    def add_losses(self, loss, alpha, total):
-        """Add the sum over the batches of loss times number of rows to the total of each network.
-
-        Parameters
-        ----------
-        loss : Loss
-        alpha : float or tensor of shape (n_members,)
-        total : tensor of shape (n_members,)
-        """
-        shape = self.n_batches, self.n_members, self.n_rows
-        values = loss.per_sample(self.outputs, self.y.view(-1, self.n_rows, self.y.shape[-1]))
-        values, penalties = values.view(shape), self.penalties
-        if self.weighted:
-            # A row of weight 0 does not count, even if its loss is infinite.
-            values = values.masked_fill(self.loss_weights == 0, 0.0).mul_(self.loss_weights)
-            penalties = penalties * self.penalty_weights
-        total.add_(values.sum((0, 2))).add_(penalties.sum(0).mul_(alpha), alpha=0.5)
+    def _load_weights(self, rows):
+        weights = self._by_batch(np.take_along_axis(self.data.sample_weight, rows, 1))
+        sizes = np.full(self.penalties.numel(), self.n_rows)
+        has_weight = load_weights(weights, sizes, self.buffers).reshape(self.penalties.shape)
+        self.n_weighted_rows = has_weight.sum(0) * self.n_rows
+        for batch, has in zip(self.batches, has_weight, strict=True):
+            batch.skipped = False if has.all() else ~has
 
 
 class StackLoader:

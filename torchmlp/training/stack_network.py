@@ -1,14 +1,12 @@
 """The networks of a stack: their weights, and the steps of an epoch."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import torch
 
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.device.cuda_graphs import graphs_for
 from torchmlp.training.parameters import Parameters
-from torchmlp.training.solvers import make_solver
+from torchmlp.training.solvers import SOLVERS
 from torchmlp.training.stack_batches import StackLoader
 from torchmlp.training.stack_validation import StackValidation
 
@@ -37,10 +35,8 @@ class StackNetwork:
             layout.layer_units, layout.dtype, layout.device, stack=layout.stack
         )
         self.gradient = self.weights.like()
-        alpha = _common([s.alpha for s in settings])
-        self.solver = make_solver(
-            SimpleNamespace(**{**vars(first.settings), "alpha": alpha}), self.weights, self.gradient
-        )
+        self.solver = SOLVERS[first.settings.solver](first.settings, self.weights, self.gradient)
+        self.solver.alpha = alpha = _common([s.alpha for s in settings])
         self.vectors = [
             self.weights.views_of(vector) for vector in (self.weights.flat, *self.solver.vectors)
         ]
@@ -69,15 +65,9 @@ class StackNetwork:
         if first.validation is not None:
             self.validation = StackValidation(members, self.weights, layout)
         self.pending_warnings: list = []  # warnings of all members
-        self.graphs = self._graphs()
+        self.graphs = graphs_for(first, self.solver, self.generators, self.pending_warnings)
         self._orders = np.tile(np.arange(data.n_rows), (count, 1))
         self._total = layout.empty()
-
-    def _graphs(self):
-        """Return `BlockGraphs`, or None if the steps cannot be replayed."""
-        if self.members[0].inputs.data.sample_weight is not None:
-            return None
-        return graphs_for(self.layout.device, self.generators, self.pending_warnings)
 
     def close(self):
         """Release the data of the members and the resources of the device."""
@@ -109,7 +99,7 @@ class StackNetwork:
     def step_of(self, index):
         """Return the number of steps of a member."""
         t = self.solver.t
-        return int(t[index]) if isinstance(t, np.ndarray) else t
+        return int(t[index] if isinstance(t, np.ndarray) else t)
 
     def _tensor(self, values):
         return torch.tensor(values, dtype=self.layout.dtype, device=self.layout.device)
@@ -142,7 +132,6 @@ class StackNetwork:
                 self._train(block, self.solver, rate)
             else:
                 self.graphs.train(self._train, block, self.solver, rate)
-            block.add_losses(self.backprop.loss, self.alpha, self._total)
             n_rows += block.n_batches * block.n_rows
             n_weighted = n_weighted + block.n_weighted_rows
         return (np.array(self._total.tolist()) / n_weighted).tolist(), n_rows
@@ -159,35 +148,31 @@ class StackNetwork:
         return same_order
 
     def _train(self, block, solver, rate):
-        """Make a step for each batch of a block."""
+        """Make a step for each batch of a block, and add their losses to the totals."""
         for batch in block.batches:
-            # Networks whose samples in the batch all have weight 0 make no step.
-            skipped = [(i, self._copy(i)) for i in batch.skipped]
-            for call in batch.calls:
-                call()
-            solver.update(*solver.factors(rate))
-            for i, values in skipped:
-                self._restore(i, values)
+            step = self._step if batch.skipped is False else self._partial_step
+            step(batch, solver, rate)
+        self._total.add_(self.backprop.loss_of(block))
 
-    def _copy(self, i):
-        """Return a copy of the state of a member: weights, solver, and dropout generator."""
-        generator = self.members[i].state.dropout_generator
-        draws = None if generator is None else generator.get_state()
-        vectors = [[view[i].clone() for view in views] for views in self.vectors]
-        return vectors, self.step_of(i), draws
+    @staticmethod
+    def _step(batch, solver, rate):
+        for call in batch.calls:
+            call()
+        solver.update(*solver.factors(rate))
 
-    def _restore(self, i, saved):
-        """Restore a state that `_copy` returned."""
-        vectors, step, draws = saved
-        if draws is not None:
-            self.members[i].state.dropout_generator.set_state(draws)
-        for views, values in zip(self.vectors, vectors, strict=True):
-            for view, value in zip(views, values, strict=True):
-                view[i].copy_(value)
-        if step != self.step_of(i):
-            steps = np.array([self.step_of(j) for j in range(len(self.members))], float)
-            steps[i] = step
-            self.solver.t = steps
+    def _partial_step(self, batch, solver, rate):
+        """Make a step. The networks that skip the batch keep their state."""
+        vectors, t = [self.weights.flat, *solver.vectors], solver.t
+        values = [vector.clone() for vector in vectors]
+        generators = [self.generators[i] for i in np.flatnonzero(batch.skipped) if self.generators]
+        draws = [generator.get_state() for generator in generators]
+        self._step(batch, solver, rate)
+        kept = self.weights.expand(torch.from_numpy(batch.skipped).to(self.layout.device))
+        for vector, before in zip(vectors, values, strict=True):
+            torch.where(kept, before, vector, out=vector)
+        solver.t = _common(np.where(batch.skipped, t, solver.t).tolist())
+        for generator, before in zip(generators, draws, strict=True):
+            generator.set_state(before)
 
 
 def _common(values):

@@ -43,14 +43,8 @@ class EpochTrainer:
         self.loader = loader_for(inputs.data, inputs.batch_size, layout, settings.shuffle)
         self._total = layout.empty()
         self.graphs = None
-        # A graph repeats the same launches: nothing may be decided on the host between them.
-        if (
-            all(part.capturable for part in (solver, settings.loss, *layout.activations))
-            and inputs.data.sample_weight is None
-            and not hooks["on_grad_computed"]
-            and not hooks["on_batch_end"]
-        ):
-            self.graphs = graphs_for(layout.device, generators, state.pending_warnings)
+        if not hooks["on_grad_computed"] and not hooks["on_batch_end"]:  # they run on the host
+            self.graphs = graphs_for(inputs, solver, generators, state.pending_warnings)
 
     def __enter__(self):
         return self

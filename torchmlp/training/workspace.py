@@ -70,9 +70,9 @@ class Layout:
         n_outputs = self.layer_units[-1]
         return as_matrix(self.empty(n_rows * n_outputs), n_rows, n_outputs, self.stack)
 
-    def stacked(self, n_members):
-        """Return the layout of a stack of networks with this layout."""
-        return replace(self, stack=(n_members,))
+    def stacked(self, *shape):
+        """Return this layout with another `stack`."""
+        return replace(self, stack=shape)
 
     def without_dropout(self):
         """Return the layout for predictions."""

@@ -159,7 +159,24 @@ class BlockGraphs:
             self._replays[block]()
 
 
-def graphs_for(device, generators, pending_warnings):
-    """Return `BlockGraphs` for a device, or None if the device has no CUDA graphs."""
+def graphs_for(inputs, solver, generators, pending_warnings):
+    """Return `BlockGraphs` for the steps of a fit, or None if they cannot be captured.
+
+    A graph repeats the same launches. Therefore nothing may be decided on the host between them,
+    such as whether to skip a batch without any sample weight.
+
+    Parameters
+    ----------
+    inputs : FitInputs
+        For a stack of networks, those of any network.
+    solver : Solver
+    generators, pending_warnings
+        See `CudaCapturer` and `BlockGraphs`.
+    """
+    device, parts = inputs.layout.device, [solver, inputs.settings.loss, *inputs.layout.activations]
     capturer = CAPTURERS.get(device.type)
-    return None if capturer is None else BlockGraphs(capturer(device, generators), pending_warnings)
+    if capturer is None or inputs.data.sample_weight is not None:
+        return None
+    if not all(part.capturable for part in parts):
+        return None
+    return BlockGraphs(capturer(device, generators), pending_warnings)
