@@ -148,7 +148,7 @@ def test_an_operation_that_fails_for_one_fit_raises_in_this_fit_only(monkeypatch
             jobs[2].inputs.data.y[7] = 99
         train_jobs(jobs, *arguments)
 
-    monkeypatch.setattr("torchmlp.joblib_backend.train_jobs", train_with_one_wrong_class)
+    monkeypatch.setattr("torchmlp.task_scheduler.train_jobs", train_with_one_wrong_class)
     with parallel_config(backend="torchmlp"):
         models, _, errors = _fits_and_warnings()
     assert "index 99 is out of bounds" in str(errors[2])
