@@ -79,7 +79,8 @@ def prepare(
     if scale is not saved.target_scale:
         saved = replace(saved, solver_name=None)  # the solver has updated weights for another scale
     if scale is not None:
-        data, validation = scale.scaled(data), validation and scale.scaled(validation)
+        data = scale.scaled(data)
+        validation = None if validation is None else scale.scaled(validation)
         initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
     batch_size, clipped = _batch_size(settings, len(data))
     layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)

@@ -89,10 +89,10 @@ class ScaledLinear(nn.Linear):
     offset: torch.Tensor
 
     def __init__(self, weight, bias, scale):
-        super().__init__(*weight.shape[::-1], device="meta")
+        super().__init__(weight.shape[1], weight.shape[0], device="meta")
         self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
         for name in ("factor", "offset"):
-            value = torch.from_numpy(getattr(scale, name)).to(bias.device, bias.dtype)
+            value = torch.from_numpy(getattr(scale, name)).to(bias.dtype).to(bias.device)
             self.register_buffer(name, value, persistent=False)
 
     def _folded(self):

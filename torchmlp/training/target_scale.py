@@ -35,6 +35,9 @@ class TargetScale:
         y = data.y[rows].astype(np.float64)
         weights = None if data.sample_weight is None else data.sample_weight[rows]
         if not exponential:
+            if weights is not None:
+                # StandardScaler regards the sum of the weights as the number of rows.
+                weights = weights / weights.mean()
             scaler = StandardScaler().fit(y, sample_weight=weights)
             return cls(scaler.mean_, scaler.scale_, False)
         mean = np.average(y, axis=0, weights=weights)
