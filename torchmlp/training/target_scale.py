@@ -33,11 +33,11 @@ class TargetScale:
         """Return the scale of the rows of a `Dataset` that are used for training."""
         rows = slice(None) if data.rows is None else data.rows
         y = data.y[rows].astype(np.float64)
-        weights = None if data.sample_weight is None else data.sample_weight[rows]
+        weights = None
+        if data.sample_weight is not None:
+            # StandardScaler regards the sum of the weights as the number of rows.
+            weights = data.sample_weight[rows] / data.sample_weight[rows].mean()
         if not exponential:
-            if weights is not None:
-                # StandardScaler regards the sum of the weights as the number of rows.
-                weights = weights / weights.mean()
             scaler = StandardScaler().fit(y, sample_weight=weights)
             return cls(scaler.mean_, scaler.scale_, False)
         mean = np.average(y, axis=0, weights=weights)
