@@ -84,7 +84,8 @@ def _expected_failures(estimator):
         for variant in VARIANTS
     ]
     + [TorchMLPClassifier(loss=loss) for loss in ("hinge", "perceptron")]
-    + [TorchMLPClassifier(class_weight="balanced"), TorchMLPRegressor("huber")],
+    + [TorchMLPClassifier(class_weight="balanced"), TorchMLPRegressor("huber")]
+    + [TorchMLPRegressor(normalize_y=True)],
     expected_failed_checks=_expected_failures,
     **STRICT,
 )

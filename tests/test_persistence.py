@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
-from helpers import OURS, TASKS, fit_quietly, iris
+from helpers import OURS, TASKS, assert_identical, fit_quietly, iris
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -38,6 +38,7 @@ def half_squared(outputs, y):
 MODELS = {
     **{name: (ours, X, y, needed) for name, ((_, ours), X, y, needed) in TASKS.items()},
     "callable loss": (TorchMLPRegressor, *TASKS["regression"][1:3], {"loss": half_squared}),
+    "scaled targets": (TorchMLPRegressor, *TASKS["multioutput"][1:3], {"normalize_y": True}),
 }
 COPIES = {
     "pickle": lambda model, folder: pickle.loads(pickle.dumps(model)),
@@ -64,14 +65,23 @@ def test_copy_predicts_the_same(name, kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", COPIES)
-def test_copy_continues_training_the_same(kind, tmp_path):
+@pytest.mark.parametrize(
+    "model",
+    [
+        TorchMLPClassifier(random_state=0),
+        TorchMLPRegressor(normalize_y=True, random_state=0),
+        TorchMLPRegressor("poisson", normalize_y=True, random_state=0),
+    ],
+)
+def test_copy_continues_training_the_same(model, kind, tmp_path):
     X, y = iris()
-    model = TorchMLPClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2])
+    first = {"classes": [0, 1, 2]} if isinstance(model, TorchMLPClassifier) else {}
+    model = clone(model).partial_fit(X, y, **first)
     copied = COPIES[kind](model, tmp_path)
     for _ in range(3):
         model.partial_fit(X, y)
         copied.partial_fit(X, y)
-    np.testing.assert_array_equal(copied.predict_proba(X), model.predict_proba(X))
+    assert_identical(copied, model)
 
 
 def test_skops_asks_to_trust_this_package_only():

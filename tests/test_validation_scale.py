@@ -202,13 +202,16 @@ def test_targets_that_a_meta_estimator_does_not_transform_warn(outputs):
         TorchMLPRegressor(max_iter=3, random_state=0), transformer=scaler
     )
     message = (
-        r"y_val seems to be on a different scale than y: column 0 .*TransformedTargetRegressor"
+        r"y_val seems to be on a different scale than y: column 0 .*TransformedTargetRegressor .*"
+        r"use normalize_y=True instead"
     )
     with pytest.warns(UserWarning, match=message) as caught:
         fit_quietly(model, X[:300], y[:300], X_val=X[300:], y_val=y[300:])
     assert not any("X_val seems" in str(warning.message) for warning in caught)
     y_val = scaler.fit(columns(y[:300])).transform(columns(y[300:])).squeeze()
     fit_quietly(model, X[:300], y[:300], X_val=X[300:], y_val=y_val)
+    normalized = TorchMLPRegressor(normalize_y=True, max_iter=3, random_state=0)
+    fit_quietly(normalized, X[:300], y[:300], X_val=X[300:], y_val=y[300:])
 
 
 def test_the_warning_points_at_the_caller_and_leaves_the_model():

@@ -34,6 +34,8 @@ def constructors() -> None:
     TorchMLPClassifier((10,), "relu", "adam")  # error: call-arg
     TorchMLPRegressor((10,))  # error: arg-type
     TorchMLPRegressor(quantile="0.5")  # error: arg-type
+    TorchMLPRegressor(normalize_y="yes")  # error: arg-type
+    TorchMLPClassifier(normalize_y=True)  # error: call-arg
     TorchMLPClassifier(
         (50, 20), ["gelu", torch.sin], solver=torch.optim.RMSprop, class_weight={0: 1.0, 1: 2.0}
     )

@@ -144,7 +144,7 @@ class BaseTorchMLP(
         y_val : array-like of shape (n_validation_samples,) or (n_validation_samples, n_outputs), \
                 default=None
             Target values of X_val, on the scale of y. A TransformedTargetRegressor does not
-            transform them.
+            transform them; ``normalize_y=True`` of a regressor scales them like y.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
             Sample weights of X_val.
 
@@ -306,7 +306,9 @@ class BaseTorchMLP(
         layer_units = (data.X.shape[1], *hidden, n_outputs)
         if call.resumed:
             check_resumable(self.coefs_, layer_units)
-        saved = (call.incremental and getattr(self, "_saved_state", None)) or SavedState()
+        saved = (call.resumed and getattr(self, "_saved_state", None)) or SavedState()
+        if not call.incremental:  # a warm start has a new solver
+            saved = SavedState(target_scale=saved.target_scale, last_layer=saved.last_layer)
         continues = saved.seed is not None and saved.seed == self.random_state
         inputs, state = prepare(
             self._settings(loss, call.incremental),
@@ -319,6 +321,7 @@ class BaseTorchMLP(
             fitted=(self.coefs_, self.intercepts_) if call.resumed else None,
             progress=replace(progress_of(self), n_iter=0) if call.resumed else None,
             saved=saved,
+            normalize_y=getattr(self, "normalize_y", False),
             make_model=partial(self._as_if_trained, encoder),
             inverse_transform=encoder.inverse_transform,
             incremental=call.incremental,
@@ -345,11 +348,9 @@ class BaseTorchMLP(
         if uses_lbfgs(self) and not self.early_stopping:
             for name in UNDEFINED_FOR_LBFGS:
                 delattr(self, name)
-        self._saved_state = None
-        if inputs.resumable:
-            self._saved_state = saved = state.save()
-            if isinstance(self.random_state, Integral):
-                saved.seed, saved.random_state = self.random_state, state.random_state
+        self._saved_state = saved = state.save(inputs)
+        if inputs.resumable and isinstance(self.random_state, Integral):
+            saved.seed, saved.random_state = self.random_state, state.random_state
 
     def _as_if_trained(self, encoder, inputs, state):
         """Return a copy, fitted as if training ended now. It accepts arrays without names."""
@@ -392,7 +393,7 @@ def supports_partial_fit(estimator):
 
 def _attributes_of(inputs, state, encoder):
     """Return the fitted attributes for the current state of a fit."""
-    coefs, intercepts = state.weights.to_numpy()
+    coefs, intercepts = inputs.weights_of(state)
     return fitted_attributes(
         coefs,
         intercepts,

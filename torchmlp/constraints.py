@@ -42,6 +42,7 @@ REGRESSOR_CONSTRAINTS: dict = {
     **_OWN_CONSTRAINTS,
     "loss": [StrOptions(REGRESSOR_LOSSES.keys()), callable],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
+    "normalize_y": ["boolean"],
 }
 # Names of other libraries -> names in torchmlp, for suggestions in errors.
 _OTHER_NAMES = {

@@ -188,12 +188,13 @@ def score_to_monitor(estimator, encoder, validation):
     encoder : ClassEncoder or ValueEncoder
     validation : Dataset
     """
-    y, sample_weight = validation.y, validation.sample_weight
+    sample_weight = validation.sample_weight
     if estimator.scoring is None:
-        return DefaultScore(encoder, y, sample_weight)
+        return DefaultScore(encoder, validation.y, sample_weight)
     if estimator.scoring == "loss":
         return NegativeLoss()
-    return ScorerOutput(estimator, validation.X, encoder.inverse_transform(y), sample_weight)
+    targets = encoder.inverse_transform(validation.original_y)
+    return ScorerOutput(estimator, validation.X, targets, sample_weight)
 
 
 def _as_number(score, scoring):

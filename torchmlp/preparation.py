@@ -1,5 +1,6 @@
 """Preparation of a fit: initial weights, validation split, device, dtype and batch size."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from torchmlp.training.fit_state import FitInputs, FitState, Progress
 from torchmlp.training.parameters import Parameters, initial_weights
 from torchmlp.training.schedules import Constant, make_schedule
 from torchmlp.training.solvers import SOLVERS
+from torchmlp.training.target_scale import TargetScale
 from torchmlp.training.torch_solver import TorchSolver
 from torchmlp.training.workspace import Layout
 
@@ -29,6 +31,7 @@ def prepare(
     fitted,
     progress,
     saved,
+    normalize_y,
     make_model,
     inverse_transform,
     incremental,
@@ -58,6 +61,8 @@ def prepare(
         Progress of the fit that is continued.
     saved : SavedState
         Saved state of the fit that is continued. Empty for a new fit.
+    normalize_y : bool
+        Whether to scale the targets for training.
     make_model, inverse_transform, incremental, resumable
         Fields of `FitInputs`.
 
@@ -66,12 +71,18 @@ def prepare(
     inputs : FitInputs
     state : FitState
     """
-    if fitted is None:
-        fitted = _initial_weights(settings, layer_units, random_state, data.X.dtype)
+    initial = fitted or _initial_weights(settings, layer_units, random_state, data.X.dtype)
     if settings.early_stopping and validation is None:
         data, validation = split(
             data, stratify, settings.validation_fraction, random_state, inverse_transform
         )
+    scale = _target_scale(settings.loss, data, saved.target_scale) if normalize_y else None
+    if scale is not saved.target_scale:
+        saved = replace(saved, solver_name=None)  # the solver has updated weights for another scale
+    if scale is not None:
+        data = scale.scaled(data)
+        validation = None if validation is None else scale.scaled(validation)
+        initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
     batch_size, clipped = _batch_size(settings, len(data))
     layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(
@@ -85,8 +96,9 @@ def prepare(
         inverse_transform=inverse_transform,
         incremental=incremental,
         resumable=resumable,
+        target_scale=scale,
     )
-    state = _initial_state(inputs, fitted, progress or Progress(), random_state, saved)
+    state = _initial_state(inputs, initial, progress or Progress(), random_state, saved)
     state.pending_warnings += clipped
     return inputs, state
 
@@ -94,6 +106,13 @@ def prepare(
 def _initial_weights(settings, layer_units, random_state, dtype):
     activations = per_layer(settings.activation, max(len(layer_units) - 2, 1))
     return initial_weights(settings.init, layer_units, activations, random_state, dtype)
+
+
+def _target_scale(loss, data, known):
+    """Return the scale of the fit that is continued, or that of the data if there is none."""
+    exponential = loss.out_activation == "exp"
+    reusable = known is not None and known.exponential == exponential
+    return known if reusable else TargetScale.of(data, exponential)
 
 
 def _batch_size(settings, n_rows):
@@ -117,11 +136,11 @@ def _network_layout(settings, layer_units, batch_size, X_dtype):
     return Layout(layer_units, dtype, product_dtype, device, activations, dropouts)
 
 
-def _initial_state(inputs, fitted, progress, random_state, saved):
+def _initial_state(inputs, initial, progress, random_state, saved):
     """Return the state before the first epoch, restored from the saved state if possible."""
     settings, layout = inputs.settings, inputs.layout
     sparse = sp.issparse(inputs.data.X)
-    weights = Parameters(layout.layer_units, layout.dtype, layout.device, sparse).assign(*fitted)
+    weights = Parameters(layout.layer_units, layout.dtype, layout.device, sparse).assign(*initial)
     gradient = weights.like()
     if settings.uses_lbfgs:
         schedule = Constant(settings.learning_rate_init)

@@ -30,7 +30,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
         - 'squared_error', (y - p)² / 2
         - 'absolute_error', abs(y - p), which predicts the median
-        - 'huber', (y - p)² / 2 where abs(y - p) < 1, else abs(y - p) - 1/2
+        - 'huber', (y - p)² / 2 where abs(y - p) < 1, else abs(y - p) - 1/2. With
+          ``normalize_y=True``, the threshold is one standard deviation of y
         - 'quantile', the pinball loss: q (y - p) where y > p, else (1 - q) (p - y), with q =
           `quantile` [3]_
         - 'poisson', half the deviance y log(y / p) - y + p, for y >= 0; the output activation is
@@ -41,7 +42,9 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
           the first batch, its values and gradient must be finite, and it must depend on the raw
           outputs. The gradient may be zero for a batch, as for a hinge loss, but not for all
           outputs. An error is raised if the loss compares each output with the targets of all
-          samples, because shapes (n_samples,) and (n_samples, 1) were broadcast
+          samples, because shapes (n_samples,) and (n_samples, 1) were broadcast. With
+          ``normalize_y=True``, both tensors are in standard deviations from the mean of y, so the
+          raw outputs should be predictions of y
 
     hidden_layer_sizes : array-like of shape (n_layers - 2,) or int, default=(100,)
         Number of units in each hidden layer. ``()`` gives a linear model, an int one hidden layer.
@@ -163,6 +166,17 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         The quantile to predict with ``loss='quantile'``, in (0, 1). Other losses ignore it, with a
         warning if it is not 0.5.
 
+    normalize_y : bool, default=False
+        Whether to standardize the targets for training. Set it to True if y has values far from 1,
+        such as prices. Each output is centered to mean 0 and scaled to standard deviation 1, with
+        the weighted mean and deviation of the training rows, without those that `early_stopping`
+        sets aside. With the losses 'poisson' and 'gamma', y is divided by its mean. y_val is scaled
+        with the same numbers. A constant output is only centered. After training, the scale is
+        folded into the last layer: predictions, `coefs_` and `intercepts_` are in the units of y.
+        `alpha` and `tol`, the losses and their gradients refer to the scaled targets. `partial_fit`
+        and a warm start keep the scale of the first call, which should therefore have a
+        representative sample. See Notes.
+
     dropout : float or list of float, default=0.0
         Probability of dropping a unit of each hidden layer in training, in [0, 1). The other units
         are scaled by ``1 / (1 - dropout)``. Predictions use all units.
@@ -204,7 +218,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     Attributes
     ----------
     loss_, best_loss_ : float or None
-        Training loss of the last epoch, with the L2 term, and the lowest one. `best_loss_` is None
+        Training loss of the last epoch, with the L2 term, and the lowest one. With
+        ``normalize_y=True``, all losses are those of the scaled targets. `best_loss_` is None
         with ``early_stopping=True``, and not defined for 'lbfgs' without early stopping. If no
         iteration of 'lbfgs' was completed, `loss_` is the loss of the initial weights.
 
@@ -254,6 +269,15 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     TorchMLPClassifier : Multilayer perceptron classifier.
     sklearn.neural_network.MLPRegressor : The scikit-learn estimator with the same parameters.
 
+    Notes
+    -----
+    With ``normalize_y=True``, the network is trained for the targets ``(y - m) / s``, where m and s
+    are the weighted mean and standard deviation of each output. If W and b are the weights and
+    intercepts of its last layer, the fitted model has ``coefs_[-1] = W * s`` and
+    ``intercepts_[-1] = b * s + m``. With the losses 'poisson' and 'gamma', the network is trained
+    for ``y / m``. The fitted model has ``coefs_[-1] = W`` and ``intercepts_[-1] = b + log(m)``,
+    because ``m * exp(z) = exp(z + log(m))``.
+
     References
     ----------
     .. [1] Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2014.
@@ -284,6 +308,16 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     ...     learning_rate_init=0.02, max_iter=200, device="cpu", random_state=1,
     ... ).fit(X_train, y_train)
     >>> bool((y_test < upper.predict(X_test)).mean() > 0.6)
+    True
+
+    Targets with large values:
+
+    >>> regressor = TorchMLPRegressor(
+    ...     normalize_y=True, learning_rate="one_cycle", learning_rate_init=0.05, random_state=1
+    ... ).fit(X_train, 1e6 + 1000 * y_train)
+    >>> round(regressor.score(X_test, 1e6 + 1000 * y_test), 2)
+    0.99
+    >>> regressor.loss_ < 1e-3
     True
 
     A user-defined loss and a torch optimizer:
@@ -349,6 +383,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         n_iter_no_change: t.Float = 10,
         max_fun: t.Int = 15000,
         quantile: t.Float = 0.5,
+        normalize_y: bool = False,
         dropout: t.Dropout = 0.0,
         init: str = "glorot",
         max_grad_norm: t.Float | None = None,

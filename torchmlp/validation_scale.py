@@ -16,8 +16,8 @@ _SCALE_REMEDIES = {
         "y_val=True). Without a Pipeline, apply the transformations of X to X_val before fit."
     ),
     "y": (
-        "TransformedTargetRegressor transforms y, but not y_val. Apply the same transformation to "
-        "y_val before calling fit."
+        "TransformedTargetRegressor transforms y, but not y_val. To standardize both, use "
+        "normalize_y=True instead. Apply other transformations of y to y_val before calling fit."
     ),
 }
 

@@ -18,7 +18,7 @@ from torchmlp.training.losses import REGRESSOR_LOSSES
 _, X, Y, _ = TASKS["regression"]
 _, X_CLASS, Y_CLASS, _ = TASKS["multiclass"]
 SCALE_X = r"X has values up to \d\.\d+e\+08\. Scale X, for example with StandardScaler in a Pipel"
-SCALE_Y = r"y has values up to \d\.\d+e\+08\. Scale y, .* TransformedTargetRegressor and Standard"
+SCALE_Y = r"y has values up to \d\.\d+e\+08\. Set normalize_y=True\."
 DIVERGES = dict(solver="sgd", learning_rate_init=0.1, activation="identity", random_state=0)
 
 
@@ -55,12 +55,17 @@ def test_outliers_of_scaled_features_are_not_large_values():
     assert "X has values" not in message
 
 
-@pytest.mark.parametrize("loss", ["poisson", "gamma"])
-def test_targets_that_must_be_positive_are_divided_and_not_centred(loss):
+@pytest.mark.parametrize("loss", ["squared_error", "poisson", "gamma"])
+def test_targets_are_not_named_with_normalize_y(loss):
     mlp = TorchMLPRegressor(loss, **{**DIVERGES, "learning_rate_init": 1e3})
-    message = message_of(mlp, X, np.exp(Y) * 1e6)
-    assert re.search(r"y has values up to .*e\+0\d\. Divide y by its mean\.", message)
-    assert "TransformedTargetRegressor" not in message
+    targets = np.exp(Y) * 1e6
+    targets[0] = 1e12  # large in standard deviations, too
+    assert re.search(
+        r"y has values up to 1e\+12\. Set normalize_y=True\.", message_of(mlp, X, targets)
+    )
+    message = message_of(mlp.set_params(normalize_y=True), X, targets)
+    assert "y has values" not in message
+    assert "Lower learning_rate_init" in message
 
 
 def test_codes_of_classes_are_not_large_values():
@@ -94,7 +99,7 @@ def test_the_warning_at_max_iter_names_large_targets(scale, named):
     with pytest.warns(ConvergenceWarning, match=r"Maximum iterations \(3\) reached") as caught:
         TorchMLPRegressor(max_iter=3, random_state=0).fit(X, Y * scale)
     assert ("y has values up to" in str(caught[0].message)) == named
-    assert ("with TransformedTargetRegressor" in str(caught[0].message)) == named
+    assert ("Set normalize_y=True." in str(caught[0].message)) == named
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson", "gamma"])
@@ -103,9 +108,10 @@ def test_planned_schedules_warn_of_large_targets_that_are_not_learned(loss, earl
     mlp = TorchMLPRegressor(
         loss, learning_rate="one_cycle", max_iter=3, early_stopping=early_stopping, random_state=0
     )
-    remedy = "Divide y by its mean" if loss in ("poisson", "gamma") else "Scale y, for example"
+    remedy = r"Set normalize_y=True\."
     with pytest.warns(ConvergenceWarning, match=f"predicting the mean of y.*{remedy}"):
         mlp.fit(X, 1e5 * (10 + Y))
+    mlp.set_params(normalize_y=True).fit(X, 1e5 * (10 + Y))  # without a warning
 
 
 def test_planned_schedules_do_not_warn_of_large_targets_that_are_learned():

@@ -73,6 +73,51 @@ class SolverAsOptimizer(torch.optim.Optimizer):
             group["params"] = []
 
 
+class ScaledLinear(nn.Linear):
+    """The last layer of the network with ``normalize_y=True``.
+
+    Its parameters are those that the solver updates, for scaled targets. Its output, and the
+    tensors of its state dict, are in the units of the user.
+
+    Parameters
+    ----------
+    weight, bias : tensors of shape (n_outputs, fan_in) and (n_outputs,)
+    scale : TargetScale
+    """
+
+    factor: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, weight, bias, scale):
+        super().__init__(weight.shape[1], weight.shape[0], device="meta")
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+        for name in ("factor", "offset"):
+            value = torch.from_numpy(getattr(scale, name)).to(bias.dtype).to(bias.device)
+            self.register_buffer(name, value, persistent=False)
+
+    def _folded(self):
+        return self.weight * self.factor[:, None], self.bias * self.factor + self.offset
+
+    def forward(self, input):
+        return nn.functional.linear(input, *self._folded())
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        for name, value in zip(("weight", "bias"), self._folded(), strict=True):
+            destination[prefix + name] = value if keep_vars else value.detach()
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        weight, bias = prefix + "weight", prefix + "bias"
+        if weight in state_dict and bias in state_dict:
+            factor, offset = (b.to(state_dict[bias].device) for b in (self.factor, self.offset))
+            unfolded = {
+                weight: state_dict[weight] / factor[:, None],
+                bias: (state_dict[bias] - offset) / factor,
+            }
+            state_dict = {**state_dict, **unfolded}
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
 class CallbackNet(NeuralNet):
     """The `NeuralNet` that is passed to skorch callbacks. It does not train itself.
 
@@ -143,14 +188,19 @@ class CallbackNet(NeuralNet):
         }
 
     def _dataset(self, data):
-        y = self.inputs.inverse_transform(data.y)
+        y = self.inputs.inverse_transform(data.original_y)
         dataset = SkorchDataset(data.X, y.toarray() if sp.issparse(y) else y)
         return dataset if data.rows is None else Subset(dataset, data.rows)
 
     @functools.cached_property
     def module_(self):
         """The network as a torch module, whose parameters share memory with the weights."""
-        module = self._model().to_torch().requires_grad_(False)
+        module = self._model().to_torch()
+        if self.inputs.target_scale is not None:
+            last = max(i for i, layer in enumerate(module) if isinstance(layer, nn.Linear))
+            weight, bias = self.state.weights.torch_views()[-2:]
+            module[last] = ScaledLinear(weight, bias, self.inputs.target_scale)
+        module.requires_grad_(False)
         for parameter, weights, gradient in self._shared_memory(module):
             parameter.data = weights
             parameter.grad = gradient
@@ -286,7 +336,7 @@ class SkorchEpochs(Monitor):
         self.net = net
 
     def _data(self, inputs):
-        return {"X": inputs.data.X, "y": inputs.inverse_transform(inputs.data.y)}
+        return {"X": inputs.data.X, "y": inputs.inverse_transform(inputs.data.original_y)}
 
     def on_train_begin(self, inputs, state):
         self.net.notify("on_train_begin", **self._data(inputs))

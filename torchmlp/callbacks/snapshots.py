@@ -26,6 +26,8 @@ class Snapshot:
     coefs_gradient, intercepts_gradient : list of ndarrays or None
         Gradient of the loss of the last batch of the epoch, including the L2 regularization term
         (except for 'adamw') and after clipping, in the same shapes. None in the first snapshot.
+        With ``normalize_y=True``, this is the gradient of the loss of the scaled targets with
+        respect to the weights for them, as the solver uses it.
 
     See Also
     --------
@@ -155,7 +157,7 @@ def _snapshot(net, with_gradient):
     return Snapshot(
         len(losses),
         losses[-1] if losses else None,
-        *net.state.weights.to_numpy(),
+        *net.inputs.weights_of(net.state),
         *(net.state.gradient.to_numpy() if with_gradient else ()),
     )
 

@@ -24,22 +24,30 @@ class Dataset:
     sample_weight : ndarray of shape (n_samples,) or None
     rows : int array of shape (n_rows,) or None
         Indices of the samples to use. None means all samples.
+    unscaled_y : ndarray of shape (n_samples, n_outputs) or None
+        The encoded targets in the units of the user, if a `TargetScale` has scaled y, else None.
     """
 
     X: Any
     y: np.ndarray
     sample_weight: np.ndarray | None = None
     rows: np.ndarray | None = None
+    unscaled_y: np.ndarray | None = None
 
     def __len__(self):
         return self.X.shape[0] if self.rows is None else len(self.rows)
+
+    @property
+    def original_y(self):
+        """The encoded targets in the units of the user."""
+        return self.y if self.unscaled_y is None else self.unscaled_y
 
     @property
     def n_bytes(self):
         """Size of the samples and targets in bytes."""
         X = self.X
         size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
-        return size + self.y.nbytes
+        return size + self.y.nbytes + (0 if self.unscaled_y is None else self.unscaled_y.nbytes)
 
 
 class Source(NamedTuple):

@@ -106,7 +106,7 @@ class CallableLoss:
                     f"{len(losses)} {rows}: {numbers[first].tolist()} for raw outputs "
                     f"{outputs[first].tolist()} and targets {y[first].tolist()}. Check the loss "
                     "for divisions by zero and for logarithms and roots of invalid values, and "
-                    "scale y if it is large."
+                    "set normalize_y=True if y has large values."
                 )
         return ""
 

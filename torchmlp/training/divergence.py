@@ -36,7 +36,7 @@ def divergence_advice(inputs):
     settings = inputs.settings
     error = _error_of_callable(inputs)
     advice = [error] if error else []
-    advice += _large_values(inputs.data, settings.loss)
+    advice += _large_values(inputs.data)
     if not error and not settings.uses_lbfgs:
         advice.append(f"Lower learning_rate_init={settings.learning_rate_init}.")
     elif not advice:
@@ -59,8 +59,7 @@ def large_target_advice(inputs):
     str
         Advice to scale y if its root mean square exceeds `LARGE_TARGET_RMS`.
     """
-    y, loss = inputs.data.y, inputs.settings.loss
-    return _large_targets(y, loss) if _is_large(y, LARGE_TARGET_RMS) else ""
+    return _large_targets(inputs.data, LARGE_TARGET_RMS)
 
 
 def is_worse_than_mean(loss, inputs):
@@ -117,26 +116,24 @@ def _descriptions(inputs):
         yield loss.describe_not_finite(random_values(len(y), y.shape[1], layout.dtype), y)
 
 
-def _large_values(data, loss):
-    """Return a sentence for each of X and y that has large values."""
+def _large_values(data):
+    """Return the advice for each of X and y that has large values."""
     advice = []
     if _is_large(data.X, LARGE_RMS):
         advice.append(
             f"X has values up to {_largest(data.X):.3g}. Scale X, for example with StandardScaler "
             "in a Pipeline."
         )
-    if _is_large(data.y, LARGE_RMS):
-        advice.append(_large_targets(data.y, loss))
+    if targets := _large_targets(data, LARGE_RMS):
+        advice.append(targets)
     return advice
 
 
-def _large_targets(y, loss):
-    how = (
-        "Scale y, for example with TransformedTargetRegressor and StandardScaler."
-        if loss.lowest == -math.inf
-        else "Divide y by its mean."
-    )
-    return f"y has values up to {_largest(y):.3g}. {how}"
+def _large_targets(data, limit):
+    """Return the advice to scale y if it is large and not scaled yet, or an empty string."""
+    if data.unscaled_y is not None or not _is_large(data.y, limit):
+        return ""
+    return f"y has values up to {_largest(data.y):.3g}. Set normalize_y=True."
 
 
 def _values(array):

@@ -15,6 +15,7 @@ from torchmlp.training.losses import Loss
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.schedules import Schedule
 from torchmlp.training.solvers import Solver
+from torchmlp.training.target_scale import TargetScale
 from torchmlp.training.workspace import Layout
 
 # Type of a field of `Settings` -> function that converts a number to it.
@@ -94,6 +95,8 @@ class FitInputs:
         Whether `partial_fit` was called.
     resumable : bool
         Whether to save the state of the solver, so that a later `partial_fit` can continue.
+    target_scale : TargetScale or None
+        The scale of the targets with ``normalize_y=True``.
     """
 
     settings: Settings
@@ -106,6 +109,12 @@ class FitInputs:
     inverse_transform: Callable[[np.ndarray], np.ndarray]
     incremental: bool
     resumable: bool
+    target_scale: TargetScale | None
+
+    def weights_of(self, state):
+        """Return (coefs, intercepts) of a state, for predictions in the units of the user."""
+        weights = state.weights.to_numpy()
+        return weights if self.target_scale is None else self.target_scale.fold(*weights)
 
     @property
     def monitors_score(self):
@@ -259,6 +268,10 @@ class SavedState:
         The generator that was seeded with the parameter `random_state`, if that is an int.
     seed : int or None
         The value of the parameter `random_state`, if that is an int.
+    target_scale : TargetScale or None
+        The scale of the targets with ``normalize_y=True``.
+    last_layer : (ndarray, ndarray) or None
+        With a `target_scale`, the weights and intercepts of the last layer for scaled targets.
     """
 
     solver_name: str | None = None
@@ -268,6 +281,8 @@ class SavedState:
     dropout_generator: np.ndarray | None = None
     random_state: np.random.RandomState | None = None
     seed: int | None = None
+    target_scale: TargetScale | None = None
+    last_layer: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass
@@ -325,8 +340,18 @@ class FitState:
         """Return whether all weights are finite."""
         return bool(self.weights.flat.isfinite().all())
 
-    def save(self):
-        """Return the `SavedState` for a later `partial_fit`."""
+    def save(self, inputs):
+        """Return the `SavedState` for a later fit, or None if it needs none."""
+        scale = inputs.target_scale
+        if scale is None and not inputs.resumable:
+            return None
+        saved = self._saved_solver() if inputs.resumable else SavedState()
+        if scale is not None:
+            coefs, intercepts = self.weights.to_numpy()
+            saved.target_scale, saved.last_layer = scale, (coefs[-1], intercepts[-1])
+        return saved
+
+    def _saved_solver(self):
         if self.solver is None:
             return SavedState()
         generator = self.dropout_generator

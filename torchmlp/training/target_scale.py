@@ -1,0 +1,107 @@
+"""Scaling of the targets of a regressor, and of the last layer of the network between both units.
+
+During training the weights are those of a network for scaled targets. All weights that a user sees
+are those of the equivalent network for the targets in their own units.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """The linear function that scales the targets: ``(y - center) / spread``.
+
+    Attributes
+    ----------
+    center, spread : ndarrays of shape (n_outputs,)
+        Weighted mean and standard deviation of the training targets, as computed by
+        StandardScaler, whose deviation is 1 for constant targets. For an exponential output, 0 and
+        the weighted mean, which is replaced by 1 if it is 0.
+    exponential : bool
+        Whether the output activation is the exponential function.
+    """
+
+    center: np.ndarray
+    spread: np.ndarray
+    exponential: bool
+
+    @classmethod
+    def of(cls, data, exponential):
+        """Return the scale of the rows of a `Dataset` that are used for training."""
+        rows = slice(None) if data.rows is None else data.rows
+        y = data.y[rows].astype(np.float64)
+        weights = None
+        if data.sample_weight is not None:
+            # StandardScaler regards the sum of the weights as the number of rows.
+            weights = data.sample_weight[rows] / data.sample_weight[rows].mean()
+        if not exponential:
+            scaler = StandardScaler().fit(y, sample_weight=weights)
+            return cls(scaler.mean_, scaler.scale_, False)
+        mean = np.average(y, axis=0, weights=weights)
+        return cls(np.zeros_like(mean), np.where(mean == 0, 1.0, mean), True)
+
+    def scaled(self, data):
+        """Return a `Dataset` with scaled targets, which also has the original ones."""
+        y = ((data.y - self.center) / self.spread).astype(data.y.dtype)
+        return replace(data, y=y, unscaled_y=data.y)
+
+    @property
+    def factor(self):
+        """Factor of the raw outputs: raw outputs in the units of y are factor * raw + offset."""
+        return np.ones_like(self.spread) if self.exponential else self.spread
+
+    @property
+    def offset(self):
+        """Offset of the raw outputs. See `factor`."""
+        return np.log(self.spread) if self.exponential else self.center
+
+    def fold(self, coefs, intercepts):
+        """Return the weights for predictions in the units of y.
+
+        Parameters
+        ----------
+        coefs, intercepts : lists of ndarrays
+            The weights for scaled targets. Only those of the last layer are changed.
+
+        Returns
+        -------
+        coefs, intercepts : lists of ndarrays
+            In the same dtype.
+        """
+        *coefs, last_coefs = coefs
+        *intercepts, last_intercepts = intercepts
+        dtype = last_coefs.dtype
+        coefs.append((last_coefs * self.factor).astype(dtype))
+        intercepts.append((last_intercepts * self.factor + self.offset).astype(dtype))
+        return coefs, intercepts
+
+    def unfold(self, coefs, intercepts, last_layer=None):
+        """Return the weights for scaled targets: the inverse of `fold`.
+
+        Parameters
+        ----------
+        coefs, intercepts : lists of ndarrays
+            The weights for predictions in the units of y.
+        last_layer : (ndarray, ndarray) or None
+            The last layer for scaled targets, if it is known. It is used if `fold` returns the
+            given weights for it, that is, unless the user has changed them. Training then continues
+            without a rounding error.
+
+        Returns
+        -------
+        coefs, intercepts : lists of ndarrays
+        """
+        given = coefs[-1], intercepts[-1]
+        if last_layer is None or not self._folds_to(last_layer, given):
+            last_layer = (
+                np.asarray(given[0]) / self.factor,
+                (np.asarray(given[1]) - self.offset) / self.factor,
+            )
+        return [*coefs[:-1], last_layer[0]], [*intercepts[:-1], last_layer[1]]
+
+    def _folds_to(self, last_layer, given):
+        (coefs,), (intercepts,) = self.fold(*([array] for array in last_layer))
+        return np.array_equal(coefs, given[0]) and np.array_equal(intercepts, given[1])
