@@ -27,7 +27,7 @@ from torchmlp.validation import check_weights, naming
 
 __all__ = ["PiecewiseLinearEncoder"]
 
-# A numeric target with more distinct values than this is not taken for classes.
+# Numbers with more distinct values than this are not taken for classes.
 MAX_CLASSES = 100
 # Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
 BLOCK_SIZE = 2**16
@@ -68,9 +68,10 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     target_type : {'auto', 'continuous', 'multiclass'}, default='auto'
         Type of y, with one or several columns. Only used with ``bins='target'``.
 
-        - 'auto': As :func:`~sklearn.utils.multiclass.type_of_target` says, except that numbers with
-          more than 100 distinct values are continuous. Whole numbers with fewer distinct values
-          are classes: pass 'continuous' for the regression of counts.
+        - 'auto': As :func:`~sklearn.utils.multiclass.type_of_target` says, except that numbers are
+          continuous if they have more than 100 distinct values, or more than half as many as there
+          are samples. Whole numbers with fewer distinct values are classes: pass 'continuous' for
+          the regression of counts.
         - 'continuous': The trees are those of :class:`~sklearn.tree.DecisionTreeRegressor`. Each
           column of y is divided by its standard deviation.
         - 'multiclass': The trees are those of :class:`~sklearn.tree.DecisionTreeClassifier`, for
@@ -159,7 +160,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     >>> clf = TorchMLPClassifier(learning_rate="one_cycle", max_iter=30, random_state=0)
     >>> pipeline = make_pipeline(PiecewiseLinearEncoder(), clf).fit(X, y > 140)
     >>> pipeline[:-1].transform(X).shape
-    (442, 27)
+    (442, 41)
     """
 
     _parameter_constraints = {  # noqa: RUF012
@@ -355,7 +356,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 class Components(NamedTuple):
     """Parameters of each column of the output, as arrays of shape (n_features_out,).
 
-    A column is ``clip((x - lower) * scale, smallest, largest)``, or `missing` if x is missing.
+    A column is ``clip((x - lower) * scale, smallest, largest)``, or `missing` if x is missing. For
+    a feature that had no missing values during fit, `missing` is NaN.
     """
 
     feature: t.Array
@@ -400,7 +402,8 @@ def components_of(bin_edges, has_missing):
     smallest[~varies] = largest[~varies] = 0
     scale = np.divide(1, width, out=np.ones_like(width), where=varies)
     feature = np.repeat(np.arange(len(bin_edges)), n_columns)
-    return Components(feature, lower, scale, smallest, largest, is_missing.astype(float))
+    missing = np.where(np.asarray(has_missing)[feature], is_missing, np.nan)
+    return Components(feature, lower, scale, smallest, largest, missing)
 
 
 def encode(X, components, dtype, out=None):
@@ -421,8 +424,8 @@ def encode(X, components, dtype, out=None):
     feature, lower, scale, smallest, largest, missing = components
     encoded = np.empty((len(X), len(feature)), dtype) if out is None else out
     # The position is computed in float64, because a bin can be narrow and far from 0.
-    position = X.take(feature, axis=1, mode="clip") - lower
     with np.errstate(over="ignore"):
+        position = X.take(feature, axis=1, mode="clip") - lower
         np.multiply(position, scale, out=encoded, casting="same_kind")
     np.maximum(encoded, smallest.astype(dtype), out=encoded)
     np.minimum(encoded, largest.astype(dtype), out=encoded)
@@ -451,13 +454,15 @@ def _target_type(y, requested):
     if requested != "auto":
         return requested
     with naming("y"):
-        if y.dtype.kind in "fiu" and max(len(np.unique(column)) for column in y.T) > MAX_CLASSES:
-            return "continuous"
+        if y.dtype.kind in "fiu":
+            n_distinct = max(len(np.unique(column)) for column in y.T)
+            if n_distinct > min(MAX_CLASSES, len(y) / 2):
+                return "continuous"
         kind = type_of_target(y, input_name="y")
     if kind == "unknown":
         raise ValueError(
-            f"Unknown label type: y has values such as {y.flat[0]!r}. Pass numbers, or labels that are "
-            "all strings."
+            f"Unknown label type: y has values such as {y.flat[0]!r}. Pass numbers, or labels that "
+            "are all strings."
         )
     return "continuous" if kind.startswith("continuous") else "multiclass"
 
@@ -466,11 +471,19 @@ def _tree_and_target(y, weights, target_type):
     """Return an unfitted tree, and the target for its `fit`."""
     if target_type == "continuous":
         with naming("y"):
-            y = StandardScaler().fit_transform(y.astype(np.float64), sample_weight=weights)
-        return DecisionTreeRegressor(random_state=0), y
+            y = y.astype(np.float64)
+        return DecisionTreeRegressor(random_state=0), _scaled(y, weights)
     with naming("y"):
         codes = [np.unique(column, return_inverse=True)[1] for column in y.T]
     return DecisionTreeClassifier(random_state=0), np.column_stack(codes).astype(np.float64)
+
+
+def _scaled(y, weights):
+    """Return continuous targets on a scale where trees are accurate, equal for all columns."""
+    scale = StandardScaler(with_mean=False).fit(y, sample_weight=weights).scale_
+    if y.shape[1] == 1:  # no rounding by a power of two, so that equally good splits stay equal
+        scale = np.exp2(np.round(np.log2(scale)))
+    return (y - y.min(axis=0)) / scale
 
 
 def _impurity(tree, y, weights):
