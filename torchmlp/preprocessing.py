@@ -84,8 +84,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     min_impurity_fraction : float, default=5e-4
         An inner edge must decrease the impurity (variance or Gini impurity) by at least this
         fraction of the impurity of y. It is the trees' `min_impurity_decrease` divided by the
-        impurity of y. With 0, features without information about y also get `n_bins` bins, and a
-        network overfits more easily. Only used with ``bins='target'``.
+        impurity of y. With 0, features without information about y have as many bins as others,
+        and a network overfits more easily. Only used with ``bins='target'``.
 
     subsample : int or None, default=100_000
         Number of samples, drawn without replacement, from which the inner edges are computed. The
