@@ -14,9 +14,11 @@ from torchmlp.inspection import (
     HiddenFeaturesDisplay,
     LossCurveDisplay,
     NetworkDisplay,
+    PiecewiseLinearEncodingDisplay,
     TrainingAnimation,
     WeightsDisplay,
 )
+from torchmlp.preprocessing import PiecewiseLinearEncoder
 
 FOLDER = Path(__file__).parent / "gallery"
 # A schedule that ends at max_iter, so that no ConvergenceWarning is raised.
@@ -77,6 +79,16 @@ def weights():
     return WeightsDisplay.from_estimator(clf.fit(X / 16, y), X / 16)
 
 
+def encoding():
+    rng = np.random.default_rng(0)
+    age = rng.gamma(9, 5, size=(5000, 1)).clip(16, 90)
+    price = np.where(age < 25, 9, 5) + np.maximum(age - 60, 0) / 4 + rng.normal(size=age.shape)
+    encoder = PiecewiseLinearEncoder(n_bins=8).fit(age, price)
+    display = PiecewiseLinearEncodingDisplay.from_estimator(encoder, age)
+    display.axes_[1].set_xlabel("age")
+    return display
+
+
 def animation():
     X, y = make_moons(200, noise=0.2, random_state=0)
     clf = TorchMLPClassifier(
@@ -88,7 +100,7 @@ def animation():
 def main():
     FOLDER.mkdir(exist_ok=True)
     mpl.use("Agg")
-    for draw in (network, loss_curves, features, regions, weights):
+    for draw in (network, loss_curves, features, regions, weights, encoding):
         draw().figure_.savefig(FOLDER / f"{draw.__name__}.png", dpi=90)
     animation().save(FOLDER / "animation.gif", fps=6, dpi=60)
 

@@ -9,6 +9,7 @@ PUBLIC_MODULES = (
     "torchmlp.inspection",
     "torchmlp.callbacks",
     "torchmlp.export",
+    "torchmlp.preprocessing",
     "torchmlp.joblib_backend",
 )
 

@@ -25,7 +25,9 @@ from torchmlp import (
     export,
     inspection,
     joblib_backend,
+    preprocessing,
 )
+from torchmlp.preprocessing import PiecewiseLinearEncoder
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [
@@ -35,7 +37,7 @@ PAGES = [
 ]
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (torchmlp, inspection, callbacks, export, joblib_backend)
+    for module in (torchmlp, inspection, callbacks, export, joblib_backend, preprocessing)
     for name in module.__all__
 }
 # A fenced block, and the optional comment above it that names the packages which it needs.
@@ -66,10 +68,10 @@ def test_code_runs_and_prints_what_the_page_shows(path, tmp_path, monkeypatch):
 def _documented():
     """Yield every public name, and the methods of our estimators, with their docstrings."""
     yield from PUBLIC.items()
-    for estimator in (TorchMLPClassifier, TorchMLPRegressor):
+    for estimator in (TorchMLPClassifier, TorchMLPRegressor, PiecewiseLinearEncoder):
         for name, method in inspect.getmembers(estimator, callable):
             if name[0] != "_" and method.__module__.startswith("torchmlp."):
-                yield f"torchmlp.{estimator.__name__}.{name}", method
+                yield f"{estimator.__name__}.{name}", method
 
 
 @pytest.mark.parametrize(("name", "public"), list(_documented()))

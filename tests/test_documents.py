@@ -16,6 +16,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from torchmlp import TorchMLPClassifier, inspection
 from torchmlp.callbacks import Snapshots, find_snapshots
+from torchmlp.preprocessing import PiecewiseLinearEncoder
 
 DISPLAYS = [getattr(inspection, name) for name in inspection.__all__]
 ROOT = Path(__file__).parents[1]
@@ -63,7 +64,9 @@ def test_files_linked_in_the_readme_exist():
         assert link.startswith("https://") or (ROOT / link).exists(), link
 
 
-@pytest.mark.parametrize("public", [*OURS, *DISPLAYS, Snapshots, find_snapshots])
+@pytest.mark.parametrize(
+    "public", [*OURS, *DISPLAYS, PiecewiseLinearEncoder, Snapshots, find_snapshots]
+)
 def test_every_parameter_is_documented_in_order(public):
     parameters = NumpyDocString(public.__doc__)["Parameters"]
     documented = [name for p in parameters for name in p.name.split(", ")]
@@ -79,9 +82,10 @@ def test_shared_parameters_have_one_description():
         assert described[0][name] == described[1][name], name
 
 
-@pytest.mark.parametrize("public", [*OURS, *DISPLAYS])
+@pytest.mark.parametrize("public", [*OURS, *DISPLAYS, PiecewiseLinearEncoder])
 def test_docstrings_pass_numpydoc_validation(public):
-    package = "torchmlp.inspection" if public in DISPLAYS else "torchmlp"
+    package = public.__module__ if public is PiecewiseLinearEncoder else "torchmlp"
+    package = "torchmlp.inspection" if public in DISPLAYS else package
     names = [f"{package}.{public.__name__}"]
     for cls in public.__mro__:
         if cls.__module__.startswith("torchmlp"):

@@ -37,9 +37,9 @@ LEVELS = [
     {"meta_estimators", "callbacks.skorch_adapter", "callbacks.skorch_checks"},
     {"callbacks.monitors", "callbacks.snapshots"},
     {"callbacks", "encoding", "fitted_attributes", "validation", "validation_scale"},
-    {"constraints", "early_stopping"},
+    {"constraints", "early_stopping", "preprocessing"},
     {"export.forms", "export.onnx_names", "export.onnx_converters", "prediction"},
-    {"export.onnx_targets"},
+    {"export.onnx_encoders", "export.onnx_targets"},
     {"export.onnx"},
     {"export"},
     {"preparation"},
@@ -53,7 +53,7 @@ LEVELS = [
     {"inspection.features", "inspection.regions", "inspection.histograms"},
     {"inspection.loss_curve", "inspection.network", "inspection.frames"},
     {"inspection.hidden_features", "inspection.decision_region"},
-    {"inspection.animation", "inspection.weights"},
+    {"inspection.animation", "inspection.piecewise_linear_encoding", "inspection.weights"},
     {"inspection"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

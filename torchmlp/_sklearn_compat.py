@@ -16,9 +16,10 @@ from sklearn.base import _fit_context
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils import _array_api, metaestimators
 from sklearn.utils._array_api import get_namespace_and_device
-from sklearn.utils._param_validation import Interval, StrOptions, make_constraint
+from sklearn.utils._param_validation import Interval, Options, StrOptions, make_constraint
 from sklearn.utils.multiclass import _check_partial_fit_first_call as is_first_partial_fit
 from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in
 from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _check_y as check_y
 
@@ -29,11 +30,13 @@ __all__ = [
     "DocumentationLink",
     "Interval",
     "Method",
+    "Options",
     "ParameterChecks",
     "StrOptions",
     "accepts",
     "available_if",
     "begin_callbacks",
+    "check_feature_names_in",
     "check_lbfgs_result",
     "check_sample_weight",
     "check_y",

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from torchmlp import _typing as t
 from torchmlp.export.forms import ExportMixin
+from torchmlp.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
     import onnx
@@ -27,8 +28,10 @@ def to_onnx(
     ----------
     model : estimator
         A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or another meta-estimator
-        that contains one and that skl2onnx supports. A TransformedTargetRegressor is supported if
-        its transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
+        that contains one and that skl2onnx supports. A PiecewiseLinearEncoder is supported, alone
+        or in a pipeline. Its graph computes in float64, and returns NaN for missing values in a
+        feature that had none during fit. A TransformedTargetRegressor is supported if its
+        transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
         FunctionTransformer whose `inverse_func` is one of NumPy's `exp`, `expm1`, `log`, `log1p`,
         `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
     X : array-like, sparse matrix or pandas.DataFrame
@@ -92,6 +95,7 @@ def to_onnx(
         import skl2onnx
 
         from torchmlp.export.onnx_converters import register
+        from torchmlp.export.onnx_encoders import register_encoders
         from torchmlp.export.onnx_names import name_inputs
         from torchmlp.export.onnx_targets import register_transformed_target
     except ModuleNotFoundError as error:
@@ -100,6 +104,7 @@ def to_onnx(
     _check_rows(X)
     validate_data(model, X=X, reset=False, skip_check_array=True)
     register(_subclasses(ExportMixin))
+    register_encoders([PiecewiseLinearEncoder, *_subclasses(PiecewiseLinearEncoder)])
     register_transformed_target()
     if is_classifier(model):
         options = {"zipmap": False, **options}

@@ -1,0 +1,43 @@
+"""Converter of PiecewiseLinearEncoder for skl2onnx."""
+
+import numpy as np
+from skl2onnx import update_registered_converter
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+from torchmlp.export.onnx_converters import Graph
+from torchmlp.preprocessing import components_of
+
+
+def register_encoders(encoders):
+    """Register converters for encoders with skl2onnx.
+
+    Parameters
+    ----------
+    encoders : iterable of classes
+    """
+    for encoder in encoders:
+        update_registered_converter(encoder, "TorchMLPPiecewiseLinearEncoder", _shapes, _convert)
+
+
+def _components(operator):
+    encoder = operator.raw_operator
+    return components_of(encoder.bin_edges_, encoder.has_missing_)
+
+
+def _shapes(operator):
+    shape = [operator.inputs[0].get_first_dimension(), len(_components(operator).feature)]
+    in_double = operator.raw_operator.dtype == np.float64
+    operator.outputs[0].set_type((DoubleTensorType if in_double else FloatTensorType)(shape))
+
+
+def _convert(scope, operator, container):
+    feature, lower, scale, smallest, largest, missing = _components(operator)
+    g = Graph(scope, container, np.float64)
+    # One input, or the columns of a DataFrame.
+    x = g("Concat", *(g.cast(i.full_name, g.dtype) for i in operator.inputs), axis=1)
+    x = g("Gather", x, feature, axis=1)
+    position = g("Mul", g("Sub", x, lower), scale)
+    clipped = g("Min", g("Max", position, smallest), largest)
+    encoded = g("Where", g("IsNaN", x), missing, clipped)
+    to = operator.raw_operator.dtype
+    g("Identity", g.cast(encoded, to), output=operator.outputs[0].full_name)

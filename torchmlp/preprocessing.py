@@ -1,0 +1,528 @@
+"""Transformers that prepare tables for a network."""
+
+from numbers import Integral, Real
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import check_consistent_length, check_random_state, gen_batches
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from torchmlp import _typing as t
+from torchmlp._sklearn_compat import (
+    DocumentationLink,
+    Interval,
+    Options,
+    ParameterChecks,
+    StrOptions,
+    check_feature_names_in,
+    check_y,
+    fit_context,
+)
+from torchmlp.validation import check_weights, naming
+
+__all__ = ["PiecewiseLinearEncoder"]
+
+# Numbers with more distinct values than this are not taken for classes.
+MAX_CLASSES = 100
+# Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
+BLOCK_SIZE = 2**16
+
+
+class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixin, BaseEstimator):
+    r"""Encode each numeric feature by the position of its value in every bin.
+
+    The range of a feature is divided into bins with the edges :math:`b_0 < \dots < b_T`. The
+    feature becomes T components, one per bin,
+
+    .. math:: e_t(x) = \frac{x - b_{t-1}}{b_t - b_{t-1}}, \quad t = 1, \dots, T,
+
+    clipped to the interval [0, 1]: a component is 0 below its bin, 1 above it, and increases
+    linearly within it. The first component is not clipped below and the last is not clipped above,
+    so that the encoding is linear outside of the range of the training data. A linear function of
+    the components is a piecewise linear function of the feature, so a network can represent steps
+    and bends of the target that it would learn slowly from the feature itself. The encoding is
+    invertible, and it does not depend on the scale of the features, which need not be scaled.
+
+    A constant feature has one component, which is always 0. A feature with missing values (NaN)
+    during fit has an additional last column: for a missing value, this column is 1 and the
+    components are 0. For all other values, it is 0.
+
+    Parameters
+    ----------
+    n_bins : int, default=48
+        Maximum number of bins of each feature, at least 2.
+
+    bins : {'target', 'quantile'}, default='target'
+        How the bins are chosen. The outer edges are the smallest and the largest value.
+
+        - 'target': The inner edges are the thresholds of a decision tree that predicts y from this
+          feature alone. The bins are narrow where y changes.
+        - 'quantile': The edges are quantiles, so that the bins contain about equally many samples.
+          Equal edges are merged. y is ignored.
+
+    target_type : {'auto', 'continuous', 'multiclass'}, default='auto'
+        Type of y, with one or several columns. Only used with ``bins='target'``.
+
+        - 'auto': As :func:`~sklearn.utils.multiclass.type_of_target` says, except that numbers are
+          continuous if they have more than 100 distinct values, or more than half as many as there
+          are samples. Whole numbers with fewer distinct values are classes: pass 'continuous' for
+          the regression of counts.
+        - 'continuous': The trees are those of :class:`~sklearn.tree.DecisionTreeRegressor`. Each
+          column of y is divided by its standard deviation.
+        - 'multiclass': The trees are those of :class:`~sklearn.tree.DecisionTreeClassifier`, for
+          two or more classes or for several labels.
+
+    min_samples_leaf : int, default=64
+        Minimum number of training samples in each bin, as for the trees. Fewer than twice as many
+        samples give a single bin. Only used with ``bins='target'``.
+
+    min_impurity_fraction : float, default=5e-4
+        An inner edge must decrease the impurity (variance or Gini impurity) by at least this
+        fraction of the impurity of y. It is the trees' `min_impurity_decrease` divided by the
+        impurity of y. With 0, features without information about y have as many bins as others,
+        and a network overfits more easily. Only used with ``bins='target'``.
+
+    subsample : int or None, default=100_000
+        Number of samples, drawn without replacement, from which the inner edges are computed. The
+        outer edges are always those of all samples. None uses all samples.
+
+    sparse_output : bool, default=False
+        Whether to return a sparse array in CSR format. It rarely saves memory: all components below
+        the bin of a value are 1, so that about half of the entries are not zero.
+
+    dtype : {np.float32, np.float64}, default=np.float32
+        Dtype of the output.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the subsample. Pass an int for reproducible results.
+
+    Attributes
+    ----------
+    bin_edges_ : list of ndarray of shape (n_bins_ + 1,)
+        Edges of the bins of each feature, in increasing order. The edges of a constant feature are
+        equal. There are no edges if all values of a feature are missing.
+
+    n_bins_ : ndarray of int of shape (n_features_in_,)
+        Number of bins of each feature.
+
+    has_missing_ : ndarray of bool of shape (n_features_in_,)
+        Whether each feature had missing values during fit.
+
+    target_type_ : {'continuous', 'multiclass'} or None
+        Type of y. None with ``bins='quantile'``.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+        Names of features seen during fit. Only available if X has feature names that are all
+        strings.
+
+    See Also
+    --------
+    torchmlp.inspection.PiecewiseLinearEncodingDisplay : Bins and components of a feature.
+    sklearn.preprocessing.KBinsDiscretizer : One-hot encoding of bins.
+    sklearn.preprocessing.SplineTransformer : Smooth functions between evenly spaced knots or
+        quantiles.
+
+    References
+    ----------
+    Y. Gorishniy, I. Rubachev and A. Babenko, "On Embeddings for Numerical Features in Tabular Deep
+    Learning", 2022, :arxiv:`2203.05556`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torchmlp.preprocessing import PiecewiseLinearEncoder
+    >>> X = np.array([[0.0], [1.0], [2.0], [3.0], [np.nan]])
+    >>> encoder = PiecewiseLinearEncoder(n_bins=2, min_samples_leaf=1)
+    >>> encoder.fit(X, [0, 0, 1, 1, 0]).bin_edges_
+    [array([0. , 1.5, 3. ])]
+    >>> encoder.transform([[0.75], [2.25], [6.0], [np.nan]])
+    array([[0.5, 0. , 0. ],
+           [1. , 0.5, 0. ],
+           [1. , 3. , 0. ],
+           [0. , 0. , 1. ]], dtype=float32)
+    >>> encoder.get_feature_names_out()
+    array(['x0_bin_0', 'x0_bin_1', 'x0_missing'], dtype=object)
+
+    In front of a network:
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from torchmlp import TorchMLPClassifier
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> clf = TorchMLPClassifier(learning_rate="one_cycle", max_iter=30, random_state=0)
+    >>> pipeline = make_pipeline(PiecewiseLinearEncoder(), clf).fit(X, y > 140)
+    >>> pipeline[:-1].transform(X).shape
+    (442, 41)
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "n_bins": [Interval(Integral, 2, None, closed="left")],
+        "bins": [StrOptions({"target", "quantile"})],
+        "target_type": [StrOptions({"auto", "continuous", "multiclass"})],
+        "min_samples_leaf": [Interval(Integral, 1, None, closed="left")],
+        "min_impurity_fraction": [Interval(Real, 0, 1, closed="both")],
+        "subsample": [Interval(Integral, 1, None, closed="left"), None],
+        "sparse_output": ["boolean"],
+        "dtype": [Options(type, {np.float32, np.float64})],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_bins: t.Int = 48,
+        *,
+        bins: Literal["target", "quantile"] = "target",
+        target_type: Literal["auto", "continuous", "multiclass"] = "auto",
+        min_samples_leaf: t.Int = 64,
+        min_impurity_fraction: t.Float = 5e-4,
+        subsample: t.Int | None = 100_000,
+        sparse_output: bool = False,
+        dtype: type = np.float32,
+        random_state: t.RandomState = None,
+    ) -> None:
+        self._store(locals())
+
+    @fit_context
+    def fit(
+        self, X: t.Matrix, y: t.Matrix | None = None, sample_weight: t.Vector | None = None
+    ) -> Self:
+        """Compute the edges of the bins.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The training data. NaN is a missing value.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            The target values or class labels. Not used with ``bins='quantile'``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample. Samples of weight 0 are ignored. `min_samples_leaf` and
+            `subsample` count samples, not weights.
+
+        Returns
+        -------
+        self : object
+            The fitted encoder.
+
+        Raises
+        ------
+        ValueError
+            If X contains infinity, or if y is None with ``bins='target'``.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from torchmlp.preprocessing import PiecewiseLinearEncoder
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> PiecewiseLinearEncoder(n_bins=3, bins="quantile").fit(X).n_bins_
+        array([3, 1, 3, 3, 3, 3, 3, 3, 3, 3])
+        """
+        X = self._checked(X, reset=True)
+        weights = check_weights(sample_weight, X)
+        used = slice(None) if weights is None else weights > 0
+        rows = self._rows_for_inner_edges(len(X), weights)
+        weights = None if weights is None else weights[rows]
+        inner_edges = self._inner_edges(X, y, rows, weights)
+        features = range(X.shape[1])
+        self.has_missing_ = np.array([np.isnan(X[used, j]).any() for j in features])
+        self.bin_edges_ = [_all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
+        self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
+        return self
+
+    def transform(self, X: t.Matrix) -> Any:
+        """Encode the features.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The data to encode.
+
+        Returns
+        -------
+        X_encoded : ndarray or csr_array of shape (n_samples, n_features_out)
+            The components of the first feature, those of the second feature, and so on. The number
+            of columns is the sum of `n_bins_` and `has_missing_`.
+
+        Raises
+        ------
+        ValueError
+            If X contains infinity, or missing values in a feature that had none during fit.
+
+        Examples
+        --------
+        >>> from torchmlp.preprocessing import PiecewiseLinearEncoder
+        >>> encoder = PiecewiseLinearEncoder(2, bins="quantile").fit([[0.0], [2.0], [4.0]])
+        >>> encoder.transform([[1.0], [3.0]])
+        array([[0.5, 0. ],
+               [1. , 0.5]], dtype=float32)
+        """
+        check_is_fitted(self)
+        X = self._checked(X, reset=False)
+        self._check_missing(X)
+        components = components_of(self.bin_edges_, self.has_missing_)
+        n_components = len(components.feature)
+        batches = list(gen_batches(len(X), max(1, BLOCK_SIZE // n_components)))
+        if self.sparse_output:
+            blocks = (encode(X[rows], components, self.dtype) for rows in batches)
+            return sp.vstack([sp.csr_array(block) for block in blocks], format="csr")
+        encoded = np.empty((len(X), n_components), self.dtype)
+        for rows in batches:
+            encode(X[rows], components, self.dtype, out=encoded[rows])
+        return encoded
+
+    def get_feature_names_out(self, input_features: t.Names | None = None) -> t.Array:
+        """Return the names of the columns of the output.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the features. By default, `feature_names_in_` or "x0", "x1" and so on.
+
+        Returns
+        -------
+        feature_names_out : ndarray of str objects
+            For a feature "age": "age_bin_0", "age_bin_1" and so on, and "age_missing" if the
+            feature had missing values during fit.
+
+        Examples
+        --------
+        >>> from torchmlp.preprocessing import PiecewiseLinearEncoder
+        >>> encoder = PiecewiseLinearEncoder(2, bins="quantile").fit([[0.0], [2.0], [4.0]])
+        >>> encoder.get_feature_names_out(["age"])
+        array(['age_bin_0', 'age_bin_1'], dtype=object)
+        """
+        check_is_fitted(self)
+        names = check_feature_names_in(self, input_features)
+        columns: list[str] = []
+        for name, n_bins, missing in zip(names, self.n_bins_, self.has_missing_, strict=True):
+            columns += [f"{name}_bin_{k}" for k in range(n_bins)]
+            columns += [f"{name}_missing"] * int(missing)
+        return np.array(columns, dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = self.bins == "target"
+        tags.target_tags.multi_output = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _checked(self, X, *, reset):
+        with naming("X"):
+            return validate_data(
+                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan"
+            )
+
+    def _rows_for_inner_edges(self, n_samples, weights):
+        """Return the indices of all samples with a weight, or of a subsample of them."""
+        rows = np.arange(n_samples) if weights is None else np.flatnonzero(weights)
+        if self.subsample is None or len(rows) <= self.subsample:
+            return rows
+        random_state = check_random_state(self.random_state)
+        return np.sort(random_state.choice(rows, self.subsample, replace=False))
+
+    def _inner_edges(self, X, y, rows, weights):
+        """Return a function from the values of a feature in the given rows to its inner edges."""
+        if self.bins == "quantile":
+            self.target_type_ = None
+            return lambda x: _quantiles(x, weights, self.n_bins)
+        y = _checked_target(X, y)[rows]
+        self.target_type_ = _target_type(y, self.target_type)
+        tree, y = _tree_and_target(y, weights, self.target_type_)
+        tree.set_params(max_leaf_nodes=self.n_bins, min_samples_leaf=self.min_samples_leaf)
+        tree.set_params(
+            min_impurity_decrease=self.min_impurity_fraction * _impurity(tree, y, weights)
+        )
+        return lambda x: _tree_thresholds(x, y, weights, tree)
+
+    def _check_missing(self, X):
+        new = np.isnan(X).any(axis=0) & ~self.has_missing_
+        if new.any():
+            names = check_feature_names_in(self, None)[new].tolist()
+            raise ValueError(
+                f"X has missing values in the features {names}, which had none during fit. Fit on "
+                "data with missing values in these features, or impute them before, for example "
+                "with SimpleImputer."
+            )
+
+
+class Components(NamedTuple):
+    """Parameters of each column of the output, as arrays of shape (n_features_out,).
+
+    A column is ``clip((x - lower) * scale, smallest, largest)``, or `missing` if x is missing. For
+    a feature that had no missing values during fit, `missing` is NaN.
+    """
+
+    feature: t.Array
+    lower: t.Array
+    scale: t.Array
+    smallest: t.Array
+    largest: t.Array
+    missing: t.Array
+
+
+def components_of(bin_edges, has_missing):
+    """Return the parameters of the columns that encode features with the given edges.
+
+    Parameters
+    ----------
+    bin_edges : list of ndarray
+        Edges of each feature.
+    has_missing : array-like of bool of shape (n_features,)
+        Whether a feature has a column for missing values, after those of its bins.
+
+    Returns
+    -------
+    Components
+    """
+    n_bins = np.array([max(len(edges) - 1, 0) for edges in bin_edges])
+    n_columns = n_bins + np.asarray(has_missing)
+    ends = np.cumsum(n_columns)
+    is_missing = np.zeros(ends[-1], dtype=bool)
+    is_missing[ends[has_missing] - 1] = True
+    width = np.zeros(ends[-1])
+    lower = np.zeros(ends[-1])
+    width[~is_missing] = np.concatenate([np.diff(edges) for edges in bin_edges])
+    lower[~is_missing] = np.concatenate([edges[:-1] for edges in bin_edges])
+    smallest = np.zeros(ends[-1])
+    largest = np.ones(ends[-1])
+    first = (ends - n_columns)[n_bins > 0]
+    smallest[first] = -np.inf
+    largest[first + n_bins[n_bins > 0] - 1] = np.inf
+    # Always 0: columns of missing values and constant features. The inverse would overflow for a
+    # subnormal width.
+    varies = width >= np.finfo(np.float64).tiny
+    smallest[~varies] = largest[~varies] = 0
+    scale = np.divide(1, width, out=np.ones_like(width), where=varies)
+    feature = np.repeat(np.arange(len(bin_edges)), n_columns)
+    missing = np.where(np.asarray(has_missing)[feature], is_missing, np.nan)
+    return Components(feature, lower, scale, smallest, largest, missing)
+
+
+def encode(X, components, dtype, out=None):
+    """Return the encoded rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    components : Components
+    dtype : type
+    out : ndarray of shape (n_samples, n_features_out), default=None
+        Memory for the result.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features_out)
+    """
+    feature, lower, scale, smallest, largest, missing = components
+    encoded = np.empty((len(X), len(feature)), dtype) if out is None else out
+    # The position is computed in float64, because a bin can be narrow and far from 0.
+    with np.errstate(over="ignore"):
+        position = X.take(feature, axis=1, mode="clip") - lower
+        np.multiply(position, scale, out=encoded, casting="same_kind")
+    np.maximum(encoded, smallest.astype(dtype), out=encoded)
+    np.minimum(encoded, largest.astype(dtype), out=encoded)
+    is_missing = np.isnan(X)
+    if is_missing.any():
+        np.copyto(encoded, missing, where=is_missing[:, feature], casting="same_kind")
+    return encoded
+
+
+def _checked_target(X, y):
+    """Return y as an array of shape (n_samples, n_outputs)."""
+    if y is None:
+        raise ValueError(
+            "bins='target' requires y to be passed, but the target y is None. Pass y, or use "
+            "bins='quantile', which does not need it."
+        )
+    with naming("y"):
+        y = check_y(y, multi_output=True)
+    check_consistent_length(X, y)
+    y = y.toarray() if sp.issparse(y) else y
+    return y.reshape(len(y), -1)
+
+
+def _target_type(y, requested):
+    """Return 'continuous' or 'multiclass'."""
+    if requested != "auto":
+        return requested
+    with naming("y"):
+        if y.dtype.kind in "fiu":
+            n_distinct = max(len(np.unique(column)) for column in y.T)
+            if n_distinct > min(MAX_CLASSES, len(y) / 2):
+                return "continuous"
+        kind = type_of_target(y, input_name="y")
+    if kind == "unknown":
+        raise ValueError(
+            f"Unknown label type: y has values such as {y.flat[0]!r}. Pass numbers, or labels that "
+            "are all strings."
+        )
+    return "continuous" if kind.startswith("continuous") else "multiclass"
+
+
+def _tree_and_target(y, weights, target_type):
+    """Return an unfitted tree, and the target for its `fit`."""
+    if target_type == "continuous":
+        with naming("y"):
+            y = y.astype(np.float64)
+        return DecisionTreeRegressor(random_state=0), _scaled(y, weights)
+    with naming("y"):
+        codes = [np.unique(column, return_inverse=True)[1] for column in y.T]
+    return DecisionTreeClassifier(random_state=0), np.column_stack(codes).astype(np.float64)
+
+
+def _scaled(y, weights):
+    """Return continuous targets on a scale where trees are accurate, equal for all columns."""
+    scale = StandardScaler(with_mean=False).fit(y, sample_weight=weights).scale_
+    if y.shape[1] == 1:  # no rounding by a power of two, so that equally good splits stay equal
+        scale = np.exp2(np.round(np.log2(scale)))
+    return (y - y.min(axis=0)) / scale
+
+
+def _impurity(tree, y, weights):
+    """Return the impurity of the target: that at the root of a tree without information."""
+    return tree.fit(np.zeros((len(y), 1)), y, weights).tree_.impurity[0]
+
+
+def _tree_thresholds(x, y, weights, tree):
+    """Return the thresholds of a tree that predicts y from x, without missing values."""
+    present = ~np.isnan(x)
+    if not present.all():
+        x, y = x[present], y[present]
+        weights = None if weights is None else weights[present]
+    # Ranks, because a tree converts values to float32, and does not split between close values.
+    values, ranks = np.unique(x, return_inverse=True)
+    if len(values) < 2:
+        return values[:0]
+    nodes = tree.fit(ranks.reshape(-1, 1), y, weights).tree_
+    below = np.floor(nodes.threshold[nodes.feature >= 0]).astype(np.intp)
+    values = values.astype(np.float64)
+    return values[below] / 2 + values[below + 1] / 2
+
+
+def _quantiles(x, weights, n_bins):
+    """Return the values where the cumulative share of the weights reaches 1 / n_bins, and so on."""
+    present = ~np.isnan(x)
+    x, weights = x[present], np.ones(len(x)) if weights is None else weights[present]
+    if not len(x):
+        return x
+    order = np.argsort(x)
+    cumulative = np.cumsum(weights[order])
+    shares = np.arange(1, n_bins) / n_bins
+    return x[order[np.searchsorted(cumulative, shares * cumulative[-1])]].astype(np.float64)
+
+
+def _all_edges(x, inner):
+    """Return the sorted inner edges between the smallest and the largest value of a feature."""
+    x = x[~np.isnan(x)].astype(np.float64)
+    if not len(x):
+        return x
+    edges = np.unique([x.min(), *inner, x.max()])
+    return np.repeat(edges, 2) if len(edges) == 1 else edges
