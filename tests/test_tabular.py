@@ -1,0 +1,173 @@
+"""Tests for `tabular_pipeline`: kinds of columns, missing and unknown values, errors, ecosystem."""
+
+import datetime
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import sklearn
+from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils import estimator_html_repr
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.tabular import category_columns, number_columns, tabular_pipeline
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+N = 240
+
+
+def _table():
+    rng = np.random.default_rng(0)
+    table = {
+        "age": rng.integers(18, 80, N),
+        "income": rng.lognormal(10, 0.6, N),
+        "rooms": rng.integers(1, 5, N).astype(np.float32),
+        "city": rng.choice(["Lyon", "Oslo", "Porto"], N),
+        "member": rng.random(N) < 0.5,
+        "plan": pd.Categorical(rng.choice(["free", "pro"], N)),
+    }
+    return pd.DataFrame(table)
+
+
+def _polars(table):
+    frame = pl.DataFrame({name: table[name].astype(object).tolist() for name in table})
+    return frame.with_columns(pl.col("plan").cast(pl.Enum(["free", "pro"])))
+
+
+def _target(table):
+    return table["income"].to_numpy() / 1e4 + 3 * (table["city"] == "Oslo").to_numpy()
+
+
+def _regressor(**parameters):
+    parameters = {"max_iter": 60, "random_state": 0, **parameters}
+    pipeline = tabular_pipeline("regressor")
+    return pipeline.set_params(**{f"torchmlpregressor__{k}": v for k, v in parameters.items()})
+
+
+def _classifier():
+    return tabular_pipeline("classifier").set_params(
+        torchmlpclassifier__max_iter=30, torchmlpclassifier__random_state=0
+    )
+
+
+def test_kinds_of_columns():
+    table = _table()
+    for frame in table, _polars(table):
+        assert number_columns(frame) == ["age", "income", "rooms"]
+        assert category_columns(frame) == ["city", "member", "plan"]
+    assert number_columns(np.zeros((3, 2))) == [0, 1]
+    assert category_columns(np.zeros((3, 2), bool)) == []
+
+
+def test_a_table_with_numbers_and_categories():
+    table = _table()
+    model = _regressor().fit(table, _target(table))
+    assert model.score(table, _target(table)) > 0.95
+    names = list(model[0].get_feature_names_out())
+    assert {"numbers__age_bin_0", "categories__city_Oslo", "categories__plan_pro"} <= set(names)
+    expected = _regressor().fit(_polars(table), _target(table)).predict(_polars(table))
+    np.testing.assert_allclose(model.predict(table), expected, rtol=1e-5)
+
+
+def test_missing_values_also_in_columns_that_had_none():
+    table, y = _table(), _target(_table())
+    table.loc[::7, "income"] = np.nan
+    table.loc[::5, "city"] = None
+    model = _regressor().fit(table, y)
+    names = list(model[0].get_feature_names_out())
+    assert "numbers__missingindicator_income_bin_0" in names
+    other = table.copy()
+    other.loc[:3, "rooms"] = np.nan
+    other.loc[:3, "plan"] = None
+    assert np.isfinite(model.predict(other)).all()
+
+
+def test_categories_that_are_rare_or_unknown_share_a_column():
+    table, y = _table(), _target(_table())
+    table.loc[0, "city"], table.loc[1, "city"] = "Rome", "Turin"
+    model = _regressor().fit(table, y)
+    assert "categories__city_infrequent_sklearn" in model[0].get_feature_names_out()
+    rare, unknown = table.iloc[[0]].copy(), table.iloc[[0]].copy()
+    unknown["city"] = "Vienna"
+    assert model.predict(rare) == model.predict(unknown)
+
+
+REFUSED = {
+    "date": (datetime.date(2020, 1, 1), r"'new' \("),
+    "time": (pd.Timestamp("2020-01-01"), r"'new' \(Datetime"),
+    "duration": (pd.Timedelta(days=1), r"'new' \(Duration"),
+    "list": ([1, 2], r"'new' \("),
+    "text": (None, r"'new' \(text: 240 distinct values\)"),
+}
+
+
+@pytest.mark.parametrize(("value", "message"), REFUSED.values(), ids=REFUSED)
+def test_columns_that_are_neither_numbers_nor_categories_raise(value, message):
+    table = _table()
+    table["new"] = [f"name {i}" if value is None else value for i in range(N)]
+    with pytest.raises(ValueError, match=message) as caught:
+        _regressor().fit(table, _target(table))
+    assert "skrub.TableVectorizer" in str(caught.value)
+
+
+def test_arrays_of_objects_raise():
+    with pytest.raises(ValueError, match=r"must contain numbers, got dtype object\. Pass a Data"):
+        _regressor().fit(_table().to_numpy(dtype=object), _target(_table()))
+
+
+@pytest.mark.parametrize("estimator", ["boosting", TorchMLPClassifier, 3])
+def test_other_estimators_raise(estimator):
+    with pytest.raises(ValueError, match="estimator must be 'classifier', 'regressor', a Torch"):
+        tabular_pipeline(estimator)
+
+
+def test_an_estimator_is_used_as_it_is():
+    estimator = TorchMLPRegressor((3,), alpha=0.5)
+    assert tabular_pipeline(estimator)[-1] is estimator
+
+
+def test_it_is_an_ordinary_pipeline():
+    table, y = _table(), _target(_table()) > 4
+    model = _classifier()
+    assert "dropout" in estimator_html_repr(model)
+    clone(model).set_params(columntransformer__numbers__piecewiselinearencoder__n_bins=4)
+    model.fit(table, y)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(table), model.predict_proba(table))
+    labels = np.where(y, "yes", "no")
+    assert set(_classifier().fit(table, labels).predict(table)) <= {"yes", "no"}
+
+
+def test_searches_with_the_joblib_backend():
+    table, y = _table(), _target(_table()) > 4
+    grid = {"torchmlpclassifier__alpha": [1e-4, 1e-2]}
+    serial = GridSearchCV(_classifier(), grid, cv=3).fit(table, y)
+    with parallel_config(backend="torchmlp"):
+        together = GridSearchCV(_classifier(), grid, cv=3).fit(table, y)
+        assert cross_val_score(_classifier(), table, y, cv=3).mean() > 0.8
+    assert together.best_params_ == serial.best_params_
+
+
+def test_validation_data_are_encoded():
+    table, y = _table(), _target(_table())
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = _regressor()
+        model[-1].set_fit_request(X_val=True, y_val=True)
+        model.set_params(transform_input=["X_val"])
+        model.fit(table, y, X_val=table[:50], y_val=y[:50])
+    assert len(model[-1].validation_scores_) == model[-1].n_iter_
+
+
+def test_large_targets_give_no_warning_about_their_scale():
+    table = _table()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = _regressor().fit(table, 1e6 * _target(table))
+    assert model.score(table, 1e6 * _target(table)) > 0.9

@@ -1,0 +1,215 @@
+"""A ready-made pipeline for tables with numbers and categories."""
+
+from typing import Any, Literal
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from torchmlp.base import BaseTorchMLP
+from torchmlp.classifier import TorchMLPClassifier
+from torchmlp.preprocessing import PiecewiseLinearEncoder
+from torchmlp.regressor import TorchMLPRegressor
+
+__all__ = ["category_columns", "number_columns", "tabular_pipeline"]
+
+# Categories with fewer rows than this share a column.
+MIN_FREQUENCY = 10
+# A column of strings is text, or an identifier, if it has more distinct values than this, and more
+# than `MAX_DISTINCT_FRACTION` of the number of rows.
+MAX_DISTINCT = 100
+MAX_DISTINCT_FRACTION = 0.5
+# Chosen on validation data, see "Tables" in benchmarks/NOTES.md.
+DEFAULTS: dict[str, Any] = {
+    "hidden_layer_sizes": (256, 256),
+    "solver": "adamw",
+    "alpha": 3e-4,
+    "batch_size": 32,
+    "max_iter": 400,
+    "early_stopping": True,
+    "scoring": "loss",
+    "n_iter_no_change": 16,
+    "tol": 0.0,
+    "dropout": 0.1,
+}
+
+
+def tabular_pipeline(
+    estimator: Literal["classifier", "regressor"] | BaseTorchMLP,
+) -> Pipeline:
+    """Return a pipeline for tables, with parameters that need no tuning.
+
+    The pipeline consists of ordinary steps. Display it to see them, and change their parameters
+    with `set_params`. Its input is a DataFrame (pandas or polars), or an array of numbers.
+
+    - Missing numbers are replaced by the median, and columns that say where a value was missing are
+      added. Numbers are then encoded by a `PiecewiseLinearEncoder`, so that they need no scaling.
+    - Categories are columns of strings, booleans, or of a categorical type. They are one-hot
+      encoded. Categories with less than 10 rows, and those that did not occur during fit, share one
+      column. A missing category is a category of its own.
+    - Columns of dates, times, texts and other objects are refused.
+
+    Parameters
+    ----------
+    estimator : 'classifier', 'regressor', TorchMLPClassifier or TorchMLPRegressor
+        The last step. The strings stand for estimators with two hidden layers of 256 units,
+        dropout, 'adamw', and early stopping by the validation loss. The regressor standardizes y.
+
+    Returns
+    -------
+    pipeline : sklearn.pipeline.Pipeline
+        Its steps are "columntransformer" and the estimator, under its name in lower case.
+
+    Raises
+    ------
+    ValueError
+        If `estimator` is neither.
+
+    See Also
+    --------
+    torchmlp.preprocessing.PiecewiseLinearEncoder : The encoding of the numbers.
+
+    Notes
+    -----
+    `fit` raises a ValueError if a column is neither a number nor a category, or if a column of
+    strings has more than 100 distinct values and more than half as many as rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from torchmlp.tabular import tabular_pipeline
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> pipeline = tabular_pipeline("classifier").set_params(torchmlpclassifier__random_state=0)
+    >>> pipeline.fit(X, y).score(X, y) > 0.9
+    True
+    """
+    numbers = make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+        PiecewiseLinearEncoder(),
+    )
+    categories = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        min_frequency=MIN_FREQUENCY,
+        sparse_output=False,
+        dtype=np.float32,
+    )
+    columns = ColumnTransformer(
+        [
+            ("numbers", numbers, number_columns),
+            ("categories", categories, category_columns),
+        ]
+    )
+    return make_pipeline(columns, _estimator(estimator))
+
+
+def number_columns(X: Any) -> list[Any]:
+    """Return the columns with numbers: their names in a DataFrame, their indices in an array.
+
+    Parameters
+    ----------
+    X : DataFrame, or array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    columns : list of str or list of int
+
+    Raises
+    ------
+    ValueError
+        If a column contains neither numbers nor categories. See `tabular_pipeline`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from torchmlp.tabular import category_columns, number_columns
+    >>> X = pd.DataFrame({"age": [31, 54, 27], "city": ["Oslo", "Porto", "Oslo"]})
+    >>> number_columns(X), category_columns(X)
+    (['age'], ['city'])
+    """
+    return _columns(X)[0]
+
+
+def category_columns(X: Any) -> list[Any]:
+    """Return the columns with categories: strings, booleans, or a categorical type.
+
+    Parameters
+    ----------
+    X : DataFrame, or array-like of shape (n_samples, n_features)
+
+    Returns
+    -------
+    columns : list of str
+        Empty for arrays, which contain numbers only.
+
+    Raises
+    ------
+    ValueError
+        If a column contains neither numbers nor categories. See `tabular_pipeline`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from torchmlp.tabular import category_columns
+    >>> category_columns(pd.DataFrame({"age": [31, 54], "member": [True, False]}))
+    ['member']
+    """
+    return _columns(X)[1]
+
+
+def _columns(X):
+    """Return the columns with numbers and those with categories."""
+    frame = nw.from_native(X, eager_only=True, pass_through=True)
+    if not isinstance(frame, nw.DataFrame):
+        return _columns_of_array(X)
+    numbers, categories, refused = [], [], []
+    for column in frame.iter_columns():
+        dtype = column.dtype
+        if dtype.is_numeric():
+            numbers.append(column.name)
+        elif _is_text(column):
+            refused.append(f"{column.name!r} (text: {column.n_unique()} distinct values)")
+        elif dtype in (nw.String, nw.Boolean, nw.Categorical, nw.Enum):
+            categories.append(column.name)
+        else:
+            refused.append(f"{column.name!r} ({dtype})")
+    if refused:
+        raise ValueError(
+            f"Columns that are neither numbers nor categories: {', '.join(refused)}. Remove them, "
+            "replace a date by numbers such as the year and the weekday, or encode them with "
+            "skrub.TableVectorizer. Columns that contain categories need a string or categorical "
+            "type."
+        )
+    return numbers, categories
+
+
+def _is_text(column):
+    if column.dtype != nw.String:
+        return False
+    return column.n_unique() > max(MAX_DISTINCT, MAX_DISTINCT_FRACTION * len(column))
+
+
+def _columns_of_array(X):
+    X = np.asarray(X)
+    if X.dtype.kind not in "buif":
+        raise ValueError(
+            f"An array must contain numbers, got dtype {X.dtype}. Pass a DataFrame, in which each "
+            "column has a type of its own."
+        )
+    return list(range(X.shape[1])), []
+
+
+def _estimator(estimator):
+    """Return the last step of the pipeline."""
+    if isinstance(estimator, BaseTorchMLP):
+        return estimator
+    if estimator == "classifier":
+        return TorchMLPClassifier(**DEFAULTS)
+    if estimator == "regressor":
+        return TorchMLPRegressor(**DEFAULTS, normalize_y=True)
+    raise ValueError(
+        "estimator must be 'classifier', 'regressor', a TorchMLPClassifier or a "
+        f"TorchMLPRegressor, got {estimator!r}."
+    )
