@@ -10,6 +10,7 @@ PUBLIC_MODULES = (
     "torchmlp.callbacks",
     "torchmlp.export",
     "torchmlp.preprocessing",
+    "torchmlp.tabular",
     "torchmlp.joblib_backend",
 )
 

@@ -45,6 +45,7 @@ LEVELS = [
     {"preparation"},
     {"base"},
     {"classifier", "regressor"},
+    {"tabular"},
     {""},
     {"__main__"},
     {"inspection.models", "inspection.style", "inspection.geometry"},

@@ -15,8 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils import estimator_html_repr
 
-from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.tabular import category_columns, number_columns, tabular_pipeline
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor, tabular_pipeline
+from torchmlp.tabular import category_columns, number_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N = 240

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import narwhals.stable.v2 as nw
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -14,7 +15,7 @@ from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 from torchmlp.regressor import TorchMLPRegressor
 
-__all__ = ["category_columns", "number_columns", "tabular_pipeline"]
+__all__ = ["category_columns", "number_columns"]  # `tabular_pipeline` is in torchmlp.__all__
 
 # Categories with fewer rows than this share a column.
 MIN_FREQUENCY = 10
@@ -80,15 +81,16 @@ def tabular_pipeline(
     Examples
     --------
     >>> from sklearn.datasets import load_iris
-    >>> from torchmlp.tabular import tabular_pipeline
+    >>> from torchmlp import tabular_pipeline
     >>> X, y = load_iris(return_X_y=True, as_frame=True)
     >>> pipeline = tabular_pipeline("classifier").set_params(torchmlpclassifier__random_state=0)
     >>> pipeline.fit(X, y).score(X, y) > 0.9
     True
     """
+    mlp = _estimator(estimator)
     numbers = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        PiecewiseLinearEncoder(),
+        PiecewiseLinearEncoder(target_type="multiclass" if is_classifier(mlp) else "continuous"),
     )
     categories = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
@@ -102,7 +104,7 @@ def tabular_pipeline(
             ("categories", categories, category_columns),
         ]
     )
-    return make_pipeline(columns, _estimator(estimator))
+    return make_pipeline(columns, mlp)
 
 
 def number_columns(X: Any) -> list[Any]:
