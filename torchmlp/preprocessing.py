@@ -103,14 +103,14 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
     Attributes
     ----------
-    bin_edges_ : list of ndarray of shape (n_bins_ + 1,)
-        Edges of the bins of each feature, in increasing order. The edges of a constant feature are
-        equal. There are no edges if all values of a feature are missing.
+    bin_edges_ : list of ndarrays of shape (n_bins + 1,)
+        Edges of the bins of each feature, in increasing order. A constant feature has one bin with
+        two equal edges. There are no edges if all values of a feature are missing.
 
-    n_bins_ : ndarray of int of shape (n_features_in_,)
+    n_bins_ : ndarray of int of shape (n_features,)
         Number of bins of each feature.
 
-    has_missing_ : ndarray of bool of shape (n_features_in_,)
+    has_missing_ : ndarray of bool of shape (n_features,)
         Whether each feature had missing values during fit.
 
     target_type_ : {'continuous', 'multiclass'} or None
@@ -119,7 +119,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (n_features,)
         Names of features seen during fit. Only available if X has feature names that are all
         strings.
 

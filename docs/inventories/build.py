@@ -93,6 +93,10 @@ PROJECTS = {
             "std:term estimator": "glossary.html#term-estimator",
             "std:term meta-estimator": "glossary.html#term-meta-estimator",
             "std:label metadata_routing": "metadata_routing.html#metadata-routing",
+            "std:label df_output_transform": "modules/df_output_transform.html#df-output-transform",
+            "std:label sphx_glr_auto_examples_miscellaneous_plot_set_output.py": (
+                "auto_examples/miscellaneous/plot_set_output.html"
+            ),
         },
         {"sklearn.": "api/{name}.html"},
     ),
