@@ -343,7 +343,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         epsilon: t.Float = 1e-8,
         n_iter_no_change: t.Float = 10,
         max_fun: t.Int = 15000,
-        loss: str = "log_loss",
+        loss: t.Loss = "log_loss",
         class_weight: t.ClassWeight = None,
         dropout: t.Dropout = 0.0,
         init: str = "glorot",

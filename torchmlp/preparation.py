@@ -1,5 +1,6 @@
 """Preparation of a fit: initial weights, validation split, device, dtype and batch size."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -71,6 +72,7 @@ def prepare(
         data, validation = split(
             data, stratify, settings.validation_fraction, random_state, inverse_transform
         )
+    settings = replace(settings, loss=settings.loss.for_data(data))
     batch_size, clipped = _batch_size(settings, len(data))
     layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(

@@ -8,12 +8,12 @@ from torchmlp import _typing as t
 from torchmlp._sklearn_compat import available_if, fit_context
 from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import REGRESSOR_CONSTRAINTS
-from torchmlp.encoding import ValueEncoder
-from torchmlp.prediction import ScoreMixin
+from torchmlp.distribution_encoding import quantile_levels, value_encoder
+from torchmlp.prediction import ScoreMixin, StdMixin
 from torchmlp.training.losses import regressor_loss
 
 
-class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
+class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
     """Multilayer perceptron regressor.
 
     This model minimizes half the squared error or another `loss`. With several targets,
@@ -323,7 +323,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
     def __init__(
         self,
-        loss: t.RegressorLoss = "squared_error",
+        loss: t.Loss = "squared_error",
         hidden_layer_sizes: t.HiddenLayerSizes = (100,),
         activation: t.Activation = "relu",
         *,
@@ -348,7 +348,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         epsilon: t.Float = 1e-8,
         n_iter_no_change: t.Float = 10,
         max_fun: t.Int = 15000,
-        quantile: t.Float = 0.5,
+        quantile: t.Quantile = 0.5,
         dropout: t.Dropout = 0.0,
         init: str = "glorot",
         max_grad_norm: t.Float | None = None,
@@ -361,8 +361,9 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         self._store(locals())
 
     def _encode_targets(self, call):
-        loss = regressor_loss(self.loss, float(self.quantile))
-        encoder = ValueEncoder(loss.out_activation)
+        quantiles = quantile_levels(self.quantile)
+        loss = regressor_loss(self.loss, quantiles)
+        encoder = value_encoder(self.loss, quantiles, loss.out_activation)
         return encoder, encoder.encode(call.y), loss
 
     @available_if(supports_partial_fit)
