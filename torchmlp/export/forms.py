@@ -45,10 +45,11 @@ class ExportMixin:
               those before softmax, sigmoid or, with the losses 'poisson' and 'gamma', the
               exponential function, and before several quantiles are sorted. With the loss
               'gaussian', they are the mean of each target and then the logarithm of each variance:
-              ``(logits[:, n_targets:] / 2).exp()`` is the standard deviation. It is the form for further training (for example with
-              ``torch.nn.CrossEntropyLoss``, or ``BCEWithLogitsLoss`` for two classes) and for
-              attributions with captum or shap, whose GradientExplainer needs ``.float()``. Two
-              classes have one output, the log-odds of ``classes_[1]``.
+              ``(logits[:, n_targets:] / 2).exp()`` is the standard deviation. It is the form for
+              further training (for example with ``torch.nn.CrossEntropyLoss``, or
+              ``BCEWithLogitsLoss`` for two classes) and for attributions with captum or shap, whose
+              GradientExplainer needs ``.float()``. Two classes have one output, the log-odds of
+              ``classes_[1]``.
 
         Returns
         -------
