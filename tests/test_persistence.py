@@ -38,6 +38,12 @@ def half_squared(outputs, y):
 MODELS = {
     **{name: (ours, X, y, needed) for name, ((_, ours), X, y, needed) in TASKS.items()},
     "callable loss": (TorchMLPRegressor, *TASKS["regression"][1:3], {"loss": half_squared}),
+    "gaussian": (TorchMLPRegressor, *TASKS["regression"][1:3], {"loss": "gaussian"}),
+    "quantiles": (
+        TorchMLPRegressor,
+        *TASKS["regression"][1:3],
+        {"loss": "quantile", "quantile": [0.1, 0.9]},
+    ),
 }
 COPIES = {
     "pickle": lambda model, folder: pickle.loads(pickle.dumps(model)),

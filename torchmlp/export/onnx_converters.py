@@ -16,6 +16,7 @@ from skl2onnx.common.data_types import (
     FloatTensorType,
     Int64TensorType,
     StringTensorType,
+    guess_tensor_type,
 )
 from skl2onnx.common.utils_classifier import get_label_classes
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -154,10 +155,13 @@ def _parse_regressor(scope, model, inputs, custom_parsers=None):
     """Declare the operator of a regressor, with the output "std" if `return_std` is true."""
     operator = scope.declare_local_operator("TorchMLPRegressor", model)
     operator.inputs = inputs
-    operator.outputs.append(scope.declare_local_variable("variable"))
+    names = ["variable"]
     if scope.get_options(model, {"return_std": False})["return_std"]:
         check_predicts_std(model)
-        operator.outputs.append(scope.declare_local_variable("std"))
+        names.append("std")
+    for name in names:
+        variable = scope.declare_local_variable(name, guess_tensor_type(inputs[0].type))
+        operator.outputs.append(variable)
     return operator.outputs
 
 
