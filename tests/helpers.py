@@ -22,6 +22,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.fixes import parse_version
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS
@@ -63,6 +64,15 @@ def n_targets_of(loss, n_outputs):
     if loss.startswith("multiclass") or loss == "quantiles":
         return 1
     return n_outputs // 2 if loss == "gaussian" else n_outputs
+
+
+def focal_loss(raw, y, gamma=2.0):
+    """The focal loss of Lin et al., for class codes or for labels of 0 and 1."""
+    if y.ndim == 1:
+        entropy = cross_entropy(raw, y, reduction="none")
+        return (1 - torch.exp(-entropy)) ** gamma * entropy
+    entropy = binary_cross_entropy_with_logits(raw, y, reduction="none")
+    return ((1 - torch.exp(-entropy)) ** gamma * entropy).sum(dim=1)
 
 
 def _mlp_regressor_with_a_loss(**parameters):

@@ -6,26 +6,24 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from helpers import TASKS, assert_identical, assert_same_weights, fit_quietly, some_weights
+from helpers import (
+    TASKS,
+    assert_identical,
+    assert_same_weights,
+    fit_quietly,
+    focal_loss,
+    some_weights,
+)
 from joblib import parallel_config
 from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import cross_entropy
 
 from torchmlp import TorchMLPClassifier
 
 KINDS = ("binary", "multiclass", "multilabel")
 every_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-def focal_loss(raw, y, gamma=2.0):
-    """The focal loss of Lin et al., for class codes or for labels of 0 and 1."""
-    if y.ndim == 1:
-        entropy = cross_entropy(raw, y, reduction="none")
-        return (1 - torch.exp(-entropy)) ** gamma * entropy
-    entropy = binary_cross_entropy_with_logits(raw, y, reduction="none")
-    return ((1 - torch.exp(-entropy)) ** gamma * entropy).sum(dim=1)
 
 
 log_loss = functools.partial(focal_loss, gamma=0.0)

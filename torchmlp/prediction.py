@@ -1,6 +1,6 @@
 """Prediction methods of the estimators."""
 
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from sklearn.metrics import d2_pinball_score
@@ -115,7 +115,7 @@ class StdMixin:
     def predict(self, X: t.Matrix, return_std: Literal[True]) -> tuple[t.Array, t.Array]: ...
 
     @in_namespace_of_X
-    def predict(self, X, return_std=False):
+    def predict(self, X: t.Matrix, return_std: bool = False) -> Any:
         """Predict the targets of the samples in X.
 
         Parameters
