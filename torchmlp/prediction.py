@@ -201,7 +201,7 @@ class ProbabilityMixin:
         """Return the raw outputs of the network, for a loss without probabilities.
 
         This method exists only with ``loss='hinge'`` or ``'perceptron'``. With ``loss='log_loss'``
-        it does not exist, as in scikit-learn's MLPClassifier, because
+        or a callable it does not exist, as in scikit-learn's MLPClassifier, because
         :class:`~sklearn.inspection.DecisionBoundaryDisplay` and
         :class:`~sklearn.calibration.CalibratedClassifierCV` would use it instead of
         `predict_proba`.
@@ -220,7 +220,7 @@ class ProbabilityMixin:
         Raises
         ------
         AttributeError
-            If ``loss='log_loss'``. Use `predict_logits` instead.
+            If the loss has probabilities. Use `predict_logits` instead.
 
         See Also
         --------
