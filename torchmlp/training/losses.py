@@ -273,11 +273,13 @@ def _gaussian_loss_for(y, weights):
     rounded to a power of ten, which is usually the same for all splits of a cross-validation.
     """
     y = y.astype(np.float64)
-    mean = np.average(y, axis=0, weights=weights)
-    variance = np.average((y - mean) ** 2, axis=0, weights=weights)
-    is_constant = variance <= 1e-24 * mean**2  # up to rounding errors
-    scale = np.where(is_constant, np.where(mean == 0, 1.0, mean**2), variance)
-    return gaussian_loss(tuple((10.0 ** np.floor(np.log10(VARIANCE_FLOOR * scale))).tolist()))
+    with np.errstate(over="ignore"):  # huge targets are reported when training diverges
+        mean = np.average(y, axis=0, weights=weights)
+        variance = np.average((y - mean) ** 2, axis=0, weights=weights)
+        is_constant = variance <= 1e-24 * mean**2  # up to rounding errors
+        scale = np.where(is_constant, np.where(mean == 0, 1.0, mean**2), variance)
+    floor = np.maximum(VARIANCE_FLOOR * scale, np.finfo(np.float64).tiny)
+    return gaussian_loss(tuple((10.0 ** np.floor(np.log10(floor))).tolist()))
 
 
 def _mean_and_log_variance(y, weights):
