@@ -22,11 +22,17 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.fixes import parse_version
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS
 from torchmlp.training.backprop import Backprop
-from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
+from torchmlp.training.losses import (
+    BINARY_LOSSES,
+    MULTICLASS_LOSSES,
+    REGRESSOR_LOSSES,
+    quantile_loss,
+)
 
 SKLEARN_VERSION = parse_version(sklearn.__version__)
 
@@ -39,16 +45,34 @@ def requires_sklearn(version, feature):
     )
 
 
+QUANTILES = (0.5, 0.1, 0.9, 0.25)
 # Every loss of the engine, by its name with the kind of target.
 LOSSES = {
     **{f"binary_{name}": loss for name, loss in BINARY_LOSSES.items()},
     **{f"multiclass_{name}": loss for name, loss in MULTICLASS_LOSSES.items()},
     **REGRESSOR_LOSSES,
+    "quantiles": quantile_loss(QUANTILES),
 }
 CLASSIFIERS = (MLPClassifier, TorchMLPClassifier)
 REGRESSORS = (MLPRegressor, TorchMLPRegressor)
 BEFORE_1_7 = parse_version("1.7") > SKLEARN_VERSION
 OURS = (TorchMLPClassifier, TorchMLPRegressor)
+
+
+def n_targets_of(loss, n_outputs):
+    """Return the number of columns of the encoded y for a loss of `LOSSES`."""
+    if loss.startswith("multiclass") or loss == "quantiles":
+        return 1
+    return n_outputs // 2 if loss == "gaussian" else n_outputs
+
+
+def focal_loss(raw, y, gamma=2.0):
+    """The focal loss of Lin et al., for class codes or for labels of 0 and 1."""
+    if y.ndim == 1:
+        entropy = cross_entropy(raw, y, reduction="none")
+        return (1 - torch.exp(-entropy)) ** gamma * entropy
+    entropy = binary_cross_entropy_with_logits(raw, y, reduction="none")
+    return ((1 - torch.exp(-entropy)) ** gamma * entropy).sum(dim=1)
 
 
 def _mlp_regressor_with_a_loss(**parameters):

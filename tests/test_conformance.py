@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from helpers import SKLEARN_VERSION
+from helpers import SKLEARN_VERSION, focal_loss
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 
@@ -49,6 +49,13 @@ EXPECTED_FAILURES = [
         "scikit-learn's class as well",
     ),
 ]
+QUANTILES = [0.1, 0.5, 0.9]
+COLUMNS = ["check_regressors_train"] + [
+    f"check_estimator_sparse_{kind}" for kind in ("array", "matrix")
+]
+EXPECTED_FAILURES += [
+    ("quantile", QUANTILES, False, COLUMNS, "predictions have a column per quantile")
+]
 
 
 # A fitted model is NumPy's arrays, and predicts for those of every library.
@@ -84,7 +91,9 @@ def _expected_failures(estimator):
         for variant in VARIANTS
     ]
     + [TorchMLPClassifier(loss=loss) for loss in ("hinge", "perceptron")]
-    + [TorchMLPClassifier(class_weight="balanced"), TorchMLPRegressor("huber")]
+    + [TorchMLPClassifier(class_weight="balanced"), TorchMLPClassifier(loss=focal_loss)]
+    + [TorchMLPRegressor("huber"), TorchMLPRegressor("gaussian")]
+    + [TorchMLPRegressor("quantile", quantile=quantile) for quantile in (0.3, QUANTILES)]
     + [TorchMLPRegressor(normalize_y=True)],
     expected_failed_checks=_expected_failures,
     **STRICT,

@@ -39,7 +39,7 @@ def _common_parameters(rng, classifier):
     solver = rng.choice(["adam", "sgd", "adamw", "lbfgs"], p=[0.4, 0.3, 0.2, 0.1])
     losses = ["log_loss", "hinge", "perceptron"]
     if not classifier:
-        losses = ["squared_error", "absolute_error", "huber", "quantile"]
+        losses = ["squared_error", "absolute_error", "huber", "quantile", "gaussian"]
     return {
         "hidden_layer_sizes": hidden,
         "solver": str(solver),

@@ -91,6 +91,22 @@ def fit_both(parameters, X, y, weight=None, units=None, **validation):
     return model, fit_quietly(mlp(**parameters), X, units.scale(y), weight, **scaled), units
 
 
+def test_standard_deviations_are_in_the_units_of_y():
+    model, reference, units = fit_both({"loss": "gaussian", "max_iter": 40}, X, PRICES)
+    mean, std = model.predict(X, return_std=True)
+    scaled_mean, scaled_std = reference.predict(X, return_std=True)
+    np.testing.assert_allclose(mean, units.restore(scaled_mean), rtol=1e-10)
+    np.testing.assert_allclose(std, units.spread * scaled_std, rtol=1e-10)
+    model.partial_fit(X, PRICES)
+    reference.partial_fit(X, units.scale(PRICES))
+    np.testing.assert_allclose(model.predict(X), units.restore(reference.predict(X)), rtol=1e-9)
+
+
+def test_several_quantiles_are_in_the_units_of_y():
+    parameters = {"loss": "quantile", "quantile": [0.9, 0.1, 0.5]}
+    assert_same_in_units(*fit_both(parameters, X, PRICES))
+
+
 @pytest.mark.parametrize(
     "parameters",
     [

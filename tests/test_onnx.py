@@ -138,6 +138,32 @@ def test_every_loss_of_the_regressor(loss, dtype):
         _assert_same(fit_quietly(Regressor(loss, (6,)), X, targets), X, dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("quantile", [[0.9, 0.1, 0.5], [0.3]])
+def test_several_quantiles(quantile, dtype):
+    model = Regressor("quantile", (6,), quantile=quantile, solver="lbfgs", max_iter=100)
+    _assert_same(fit_quietly(model, X, y), X, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("targets", [y, np.c_[y, 3 - y]], ids=["one", "two"])
+def test_standard_deviations(targets, dtype):
+    model = fit_quietly(Regressor("gaussian", (6,)), X, targets)
+    rows = X.astype(dtype)
+    got = _run(to_onnx(model, rows, return_std=True), rows)
+    assert list(got) == ["variable", "std"]
+    mean, std = (part.reshape(len(X), -1) for part in model.predict(X, return_std=True))
+    _assert_close(got["variable"], mean, np.dtype(dtype))
+    _assert_close(got["std"], std, np.dtype(dtype))
+    pipeline = fit_quietly(make_pipeline(StandardScaler(), Regressor("gaussian", (6,))), X, targets)
+    got = _run(to_onnx(pipeline, rows, torchmlpregressor__return_std=True), rows)
+    std = pipeline.predict(X, return_std=True)[1].reshape(len(X), -1)
+    _assert_close(got["std"], std, np.dtype(dtype))
+    other = fit_quietly(Regressor("huber", (6,)), X, targets)
+    with pytest.raises(ValueError, match=r"return_std=True requires .* with loss='gaussian', got"):
+        to_onnx(other, rows, return_std=True)
+
+
 @pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
 def test_labels(targets):
     _assert_same(fit_quietly(Classifier((6,)), X, targets), X)

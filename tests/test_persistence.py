@@ -39,6 +39,12 @@ MODELS = {
     **{name: (ours, X, y, needed) for name, ((_, ours), X, y, needed) in TASKS.items()},
     "callable loss": (TorchMLPRegressor, *TASKS["regression"][1:3], {"loss": half_squared}),
     "scaled targets": (TorchMLPRegressor, *TASKS["multioutput"][1:3], {"normalize_y": True}),
+    "gaussian": (TorchMLPRegressor, *TASKS["regression"][1:3], {"loss": "gaussian"}),
+    "quantiles": (
+        TorchMLPRegressor,
+        *TASKS["regression"][1:3],
+        {"loss": "quantile", "quantile": [0.1, 0.9]},
+    ),
 }
 COPIES = {
     "pickle": lambda model, folder: pickle.loads(pickle.dumps(model)),

@@ -41,6 +41,10 @@ def constructors() -> None:
     )
     TorchMLPClassifier(10, max_iter=np.int64(5), alpha=np.float32(0.1), n_iter_no_change=np.inf)
     TorchMLPRegressor(lambda raw, y: ((raw - y) ** 2).sum(dim=1), device=torch.device("cpu"))
+    TorchMLPRegressor("quantile", quantile=[0.1, 0.9]).set_params(quantile=np.array([0.1]))
+    TorchMLPRegressor("quantile", quantile=["0.1"])  # error: list-item
+    TorchMLPClassifier(loss=lambda raw, y: torch.nn.functional.cross_entropy(raw, y))
+    TorchMLPClassifier(loss=3)  # error: arg-type
     TorchMLPRegressor(random_state=np.random.RandomState(0), verbose="bar", callbacks=[Snapshots()])
 
 
@@ -54,6 +58,9 @@ def methods(clf: TorchMLPClassifier, reg: TorchMLPRegressor) -> None:
     assert_type(reg.partial_fit(X, y, y), TorchMLPRegressor)
     reg.partial_fit(X, y, classes=[0, 1])  # error: call-arg
     assert_type(clf.predict(X), npt.NDArray[Any])
+    assert_type(reg.predict(X), npt.NDArray[Any])
+    assert_type(reg.predict(X, return_std=True), tuple[npt.NDArray[Any], npt.NDArray[Any]])
+    clf.predict(X, return_std=True)  # error: call-arg
     assert_type(clf.predict_proba(X), npt.NDArray[np.floating])
     assert_type(clf.predict_log_proba(X), npt.NDArray[np.floating])
     assert_type(clf.predict_logits(X), npt.NDArray[np.floating])

@@ -142,13 +142,23 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     max_fun : int, default=15000
         Maximum number of loss function evaluations of 'lbfgs'.
 
-    loss : {'log_loss', 'hinge', 'perceptron'}, default='log_loss'
-        The loss function. 'log_loss' has `predict_proba`, the others have `decision_function`. z
-        are the raw outputs, s = +1 or -1 encodes two classes, and t is the true class of more:
+    loss : {'log_loss', 'hinge', 'perceptron'} or callable, default='log_loss'
+        The loss function. 'log_loss' and a callable have `predict_proba`, the others have
+        `decision_function`. z are the raw outputs, s = +1 or -1 encodes two classes, and t is the
+        true class of more:
 
         - 'log_loss', the cross-entropy
         - 'hinge', max(0, 1 - s z), or max(0, 1 + max_{j != t} z_j - z_t) [3]_
         - 'perceptron', max(0, -s z), or max(0, max_{j != t} z_j - z_t); ties count as errors
+        - a callable that takes two tensors, the raw outputs of shape (n_samples, n_outputs) and y,
+          and returns a tensor of shape (n_samples,). It is differentiated by autograd, and its
+          values are multiplied by the sample and class weights. For more than two classes, y has
+          the indices of `classes_`, int64 of shape (n_samples,), as
+          `torch.nn.functional.cross_entropy` takes them. For two classes (one output) and
+          multilabel targets, y has values 0 and 1, of the shape and dtype of the raw outputs, as
+          `torch.nn.functional.binary_cross_entropy_with_logits` takes them. The probabilities are
+          the softmax or the logistic function of the raw outputs. In the first batch, the values
+          and the gradient must be finite, and the loss must depend on the raw outputs
 
     class_weight : dict, 'balanced' or None, default=None
         Weights of the classes, multiplied with `sample_weight`. Classes that are not in the dict
@@ -256,6 +266,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
        :arxiv:`1711.05101`
     .. [3] Crammer and Singer, "On the Algorithmic Implementation of Multiclass Kernel-based
        Vector Machines", Journal of Machine Learning Research 2, 2001.
+    .. [4] Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", ICCV 2017.
+       :arxiv:`1708.02002`
 
     Examples
     --------
@@ -311,6 +323,16 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     ... )
     >>> rule.fit(X_train, y_train).score(X_test, y_test)
     0.92
+
+    A user-defined loss, here the focal loss of Lin et al. [4]_ for two classes:
+
+    >>> from torch.nn.functional import binary_cross_entropy_with_logits
+    >>> def focal_loss(raw, y):
+    ...     entropy = binary_cross_entropy_with_logits(raw, y, reduction="none")
+    ...     return ((1 - torch.exp(-entropy)) ** 2 * entropy).sum(dim=1)
+    >>> clf = TorchMLPClassifier(loss=focal_loss, random_state=1, max_iter=300)
+    >>> clf.fit(X_train, y_train).predict_proba(X_test[:1]).round(2)
+    array([[0.25, 0.75]])
     """
 
     classes_: t.Array
@@ -343,7 +365,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         epsilon: t.Float = 1e-8,
         n_iter_no_change: t.Float = 10,
         max_fun: t.Int = 15000,
-        loss: str = "log_loss",
+        loss: t.Loss = "log_loss",
         class_weight: t.ClassWeight = None,
         dropout: t.Dropout = 0.0,
         init: str = "glorot",

@@ -34,14 +34,14 @@ _OWN_CONSTRAINTS = {
 CLASSIFIER_CONSTRAINTS: dict = {
     **_sklearn_compat.CLASSIFIER_CONSTRAINTS,
     **_OWN_CONSTRAINTS,
-    "loss": [StrOptions(BINARY_LOSSES.keys())],
+    "loss": [StrOptions(BINARY_LOSSES.keys()), callable],
     "class_weight": [StrOptions({"balanced"}), dict, None],
 }
 REGRESSOR_CONSTRAINTS: dict = {
     **_sklearn_compat.REGRESSOR_CONSTRAINTS,
     **_OWN_CONSTRAINTS,
     "loss": [StrOptions(REGRESSOR_LOSSES.keys()), callable],
-    "quantile": [Interval(Real, 0, 1, closed="neither")],
+    "quantile": [Interval(Real, 0, 1, closed="neither"), list, tuple, np.ndarray],
     "normalize_y": ["boolean"],
 }
 # Names of other libraries -> names in torchmlp, for suggestions in errors.
@@ -114,6 +114,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
     """
     check_activations(estimator.activation, n_hidden)
     _check_dropout(estimator.dropout, n_hidden)
+    _check_quantile(getattr(estimator, "quantile", 0.5))
     if estimator.init == "zeros" and n_hidden and not resumed:
         raise ValueError(
             "init='zeros' requires a linear model, hidden_layer_sizes=(): hidden units with equal "
@@ -170,12 +171,13 @@ def describe_ignored(estimator):
     """
     lbfgs = uses_lbfgs(estimator)
     quantile = getattr(estimator, "quantile", 0.5)
+    has_quantile = not np.array_equal(quantile, 0.5)
     scored = estimator.scoring is not None
     rules = [
         ("dropout", "solver", lbfgs and np.any(estimator.dropout)),
         ("max_grad_norm", "solver", lbfgs and estimator.max_grad_norm is not None),
         ("learning_rate", "solver", lbfgs and SCHEDULES[estimator.learning_rate].planned),
-        ("quantile", "loss", quantile != 0.5 and estimator.loss != "quantile"),
+        ("quantile", "loss", has_quantile and estimator.loss != "quantile"),
         ("scoring", "early_stopping", scored and not estimator.early_stopping),
     ]
     ignored = [
@@ -198,6 +200,16 @@ def _check_dropout(dropout, n_hidden):
         )
     if not all(isinstance(share, Real) and 0 <= float(share) < 1 for share in dropout):
         raise ValueError(f"dropout={dropout!r} must be numbers in [0, 1), one per hidden layer.")
+
+
+def _check_quantile(quantile):
+    values = np.ravel(quantile).tolist()
+    valid = all(isinstance(value, Real) and 0 < float(value) < 1 for value in values)
+    if not valid or np.ndim(quantile) > 1 or len(set(values)) < max(len(values), 1):
+        raise ValueError(
+            f"quantile={quantile!r} must be a number in (0, 1), or a list with one or more "
+            "different numbers in (0, 1)."
+        )
 
 
 def check_resumable(coefs, layer_units):

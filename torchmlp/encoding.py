@@ -3,9 +3,10 @@
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.multiclass import unique_labels
+from torch import nn
 
-from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES
-from torchmlp.training.output_activations import activate_outputs
+from torchmlp.training.losses import classifier_loss
+from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS, activate_outputs
 
 
 class ClassEncoder:
@@ -36,9 +37,9 @@ class ClassEncoder:
         self.multiclass = binarizer.y_type_ == "multiclass"
         self.multilabel = binarizer.y_type_.startswith("multilabel")
 
-    def loss(self, name):
+    def loss(self, loss):
         """Return the multiclass or binary `Loss` for a value of the parameter `loss`."""
-        return (MULTICLASS_LOSSES if self.multiclass else BINARY_LOSSES)[name]
+        return classifier_loss(loss, self.multiclass)
 
     def check(self, y, same_classes):
         """Check that training can continue with these labels.
@@ -138,6 +139,11 @@ class ClassEncoder:
         return np.where(np.isfinite(raw).all((-2, -1)), accuracy, np.nan)
 
 
+def target_names(n_targets):
+    """Return the names of the targets of a regressor: "y", or "y0", "y1" and so on."""
+    return ["y"] if n_targets == 1 else [f"y{i}" for i in range(n_targets)]
+
+
 class ValueEncoder:
     """Encode the targets of a regressor as a float array with one column per output.
 
@@ -178,10 +184,40 @@ class ValueEncoder:
         """Return the values for an encoded y."""
         return encoded.ravel() if encoded.shape[1] == 1 else encoded
 
+    def predictions(self, raw):
+        """Return the predictions for raw outputs, which may be overwritten.
+
+        Parameters
+        ----------
+        raw : ndarray of shape (*stack, n_samples, n_outputs)
+
+        Returns
+        -------
+        ndarray of shape (*stack, n_samples, n_columns)
+        """
+        return activate_outputs(raw, self.out_activation)
+
     def decode(self, raw):
-        """Return predictions of shape (n_samples,), or (n_samples, n_outputs) if n_outputs > 1."""
-        outputs = activate_outputs(raw, self.out_activation)
-        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+        """Return predictions of shape (n_samples,), or (n_samples, n_columns) if n_columns > 1."""
+        predictions = self.predictions(raw)
+        return predictions.ravel() if predictions.shape[1] == 1 else predictions
+
+    def n_columns(self, n_outputs):
+        """Return the number of columns of the predictions of a network."""
+        return n_outputs
+
+    def modules(self, n_outputs):
+        """Return the torch modules that convert raw outputs to what `decode` returns."""
+        modules = [make() for make in OUTPUT_ACTIVATIONS[self.out_activation].modules]
+        return modules if n_outputs > 1 else [*modules, nn.Flatten(0)]
+
+    def onnx(self, graph, raw, n_outputs):
+        """Add the ONNX nodes of `predictions`. See `OutputActivation`."""
+        return OUTPUT_ACTIVATIONS[self.out_activation].onnx(graph, raw)
+
+    def output_names(self, n_outputs):
+        """Return the names of the raw outputs: "y", or "y0", "y1" and so on."""
+        return target_names(n_outputs)
 
     def stratify(self, encoded):
         """Return None: the validation split of a regressor is not stratified."""
@@ -197,7 +233,7 @@ class ValueEncoder:
         It equals `sklearn.metrics.r2_score`, which does not accept stacks. See `ClassEncoder.score`
         for the shapes.
         """
-        outputs = activate_outputs(raw.copy(), self.out_activation)
+        outputs = self.predictions(raw.copy())
         weights = 1.0 if sample_weight is None else sample_weight[..., None]
         mean = np.average(
             encoded,

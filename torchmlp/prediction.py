@@ -1,10 +1,14 @@
 """Prediction methods of the estimators."""
 
+from typing import Any, Literal, overload
+
 import numpy as np
+from sklearn.metrics import d2_pinball_score
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp import _typing as t
 from torchmlp._sklearn_compat import available_if
+from torchmlp.distribution_encoding import GaussianEncoder, QuantileEncoder
 from torchmlp.training.activations import resolve_activations
 from torchmlp.training.device.placement import prediction_device
 from torchmlp.training.inference import as_layers, hidden_values, largest_outputs, raw_outputs
@@ -65,7 +69,7 @@ class PredictionMixin:
 
     @in_namespace_of_X
     def predict(self, X: t.Matrix) -> t.Array:
-        """Predict the class labels or target values of the samples in X.
+        """Predict the class labels of the samples in X.
 
         Parameters
         ----------
@@ -74,8 +78,8 @@ class PredictionMixin:
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The predicted class labels or target values.
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The predicted class labels.
 
         Examples
         --------
@@ -92,8 +96,73 @@ class PredictionMixin:
         return self._encoder.decode(raw_outputs(X, layers, activations))
 
 
+def check_predicts_std(regressor):
+    """Raise a ValueError if a fitted regressor does not predict standard deviations."""
+    if not isinstance(regressor._encoder, GaussianEncoder):
+        raise ValueError(
+            "return_std=True requires a network that was fitted with loss='gaussian', got loss="
+            f"{regressor.loss!r}. Use TorchMLPRegressor(loss='gaussian')."
+        )
+
+
+class StdMixin:
+    """Extends `predict` of the regressor to standard deviations."""
+
+    @overload
+    def predict(self, X: t.Matrix, return_std: Literal[False] = False) -> t.Array: ...
+
+    @overload
+    def predict(self, X: t.Matrix, return_std: Literal[True]) -> tuple[t.Array, t.Array]: ...
+
+    @in_namespace_of_X
+    def predict(self, X: t.Matrix, return_std: bool = False) -> Any:
+        """Predict the targets of the samples in X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The input data.
+        return_std : bool, default=False
+            Whether to return the standard deviations, too. It requires ``loss='gaussian'``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,), (n_samples, n_targets) or (n_samples, n_quantiles)
+            The predictions. The meaning of a prediction depends on the loss, for example the mean
+            or a quantile. If `quantile` is a list, there is one column per quantile, in the order
+            of the list.
+        std : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Standard deviation of each target for the given features. Only if `return_std` is True.
+
+        Raises
+        ------
+        ValueError
+            If `return_std` is True, and the network was fitted with another loss than 'gaussian'.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from torchmlp import TorchMLPRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> reg = TorchMLPRegressor("gaussian", (5,), solver="lbfgs", alpha=1.0, random_state=0)
+        >>> mean, std = reg.fit(X, y / 100).predict(X, return_std=True)
+        >>> mean.shape, std.shape
+        ((442,), (442,))
+        >>> bool((abs(y / 100 - mean) < 2 * std).mean() > 0.9)
+        True
+        """
+        return self._compute(self._mean_and_std if return_std else self._predict_rows, X)
+
+    def _mean_and_std(self, X, layers, activations):
+        check_predicts_std(self)
+        raw = raw_outputs(X, layers, activations)
+        return self._encoder.decode(raw), self._encoder.deviations(raw)
+
+
 def _gives_probabilities(loss):
     """Return whether the outputs of a classifier with this loss are probabilities."""
+    if callable(loss):
+        return True
     return loss in BINARY_LOSSES and BINARY_LOSSES[loss].out_activation != "identity"
 
 
@@ -132,7 +201,7 @@ class ProbabilityMixin:
         """Return the raw outputs of the network, for a loss without probabilities.
 
         This method exists only with ``loss='hinge'`` or ``'perceptron'``. With ``loss='log_loss'``
-        it does not exist, as in scikit-learn's MLPClassifier, because
+        or a callable it does not exist, as in scikit-learn's MLPClassifier, because
         :class:`~sklearn.inspection.DecisionBoundaryDisplay` and
         :class:`~sklearn.calibration.CalibratedClassifierCV` would use it instead of
         `predict_proba`.
@@ -151,7 +220,7 @@ class ProbabilityMixin:
         Raises
         ------
         AttributeError
-            If ``loss='log_loss'``. Use `predict_logits` instead.
+            If the loss has probabilities. Use `predict_logits` instead.
 
         See Also
         --------
@@ -277,6 +346,9 @@ class ScoreMixin:
     def score(self, X: t.Matrix, y: t.Matrix, sample_weight: t.Vector | None = None) -> float:
         """Return the mean accuracy of a classifier, or R² of a regressor.
 
+        For several quantiles, R² is replaced by the average of
+        :func:`~sklearn.metrics.d2_pinball_score` over the quantiles.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -302,4 +374,12 @@ class ScoreMixin:
         0.98...
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
+        if isinstance(getattr(self, "_encoder", None), QuantileEncoder):
+            scores = [
+                d2_pinball_score(y, prediction, alpha=quantile, sample_weight=sample_weight)
+                for quantile, prediction in zip(
+                    self._encoder.quantiles, self.predict(X).T, strict=True
+                )
+            ]
+            return float(np.mean(scores))
         return super().score(X, y, sample_weight)

@@ -83,6 +83,7 @@ def prepare(
         data = scale.scaled(data)
         validation = None if validation is None else scale.scaled(validation)
         initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
+    settings = replace(settings, loss=settings.loss.for_data(data))
     batch_size, clipped = _batch_size(settings, len(data))
     layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(
@@ -110,9 +111,8 @@ def _initial_weights(settings, layer_units, random_state, dtype):
 
 def _target_scale(loss, data, known):
     """Return the scale of the fit that is continued, or that of the data if there is none."""
-    exponential = loss.out_activation == "exp"
-    reusable = known is not None and known.exponential == exponential
-    return known if reusable else TargetScale.of(data, exponential)
+    reusable = known is not None and known.raw_outputs == loss.raw_outputs
+    return known if reusable else TargetScale.of(data, loss.raw_outputs)
 
 
 def _batch_size(settings, n_rows):

@@ -8,12 +8,12 @@ from torchmlp import _typing as t
 from torchmlp._sklearn_compat import available_if, fit_context
 from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import REGRESSOR_CONSTRAINTS
-from torchmlp.encoding import ValueEncoder
-from torchmlp.prediction import ScoreMixin
+from torchmlp.distribution_encoding import quantile_levels, value_encoder
+from torchmlp.prediction import ScoreMixin, StdMixin
 from torchmlp.training.losses import regressor_loss
 
 
-class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
+class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
     """Multilayer perceptron regressor.
 
     This model minimizes half the squared error or another `loss`. With several targets,
@@ -33,7 +33,11 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         - 'huber', (y - p)² / 2 where abs(y - p) < 1, else abs(y - p) - 1/2. With
           ``normalize_y=True``, the threshold is one standard deviation of y
         - 'quantile', the pinball loss: q (y - p) where y > p, else (1 - q) (p - y), with q =
-          `quantile` [3]_
+          `quantile` [3]_. It is averaged over the quantiles if `quantile` is a list
+        - 'gaussian', the negative log-likelihood of a normal distribution, (log(2 π) + log(v) +
+          (y - m)² / v) / 2, for two outputs per target: the mean m and log(v), the logarithm of
+          the variance [5]_. ``predict(X, return_std=True)`` also returns the standard deviations.
+          See Notes
         - 'poisson', half the deviance y log(y / p) - y + p, for y >= 0; the output activation is
           exp
         - 'gamma', half the deviance y / p - log(y / p) - 1, for y > 0; the output activation is exp
@@ -139,9 +143,9 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
     early_stopping : bool, default=False
         Whether to set aside `validation_fraction` of the samples (or to use X_val), to stop when
-        the validation score, by default R², has not improved by `tol` for `n_iter_no_change`
-        epochs, and to restore the weights with the best score. If False, the training loss must
-        improve instead.
+        the validation score, by default that of `score`, has not improved by `tol` for
+        `n_iter_no_change` epochs, and to restore the weights with the best score. If False, the
+        training loss must improve instead.
 
     validation_fraction : float, default=0.1
         Fraction of the training data to set aside for early stopping, between 0 and 1.
@@ -162,9 +166,12 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     max_fun : int, default=15000
         Maximum number of loss function evaluations of 'lbfgs'.
 
-    quantile : float, default=0.5
-        The quantile to predict with ``loss='quantile'``, in (0, 1). Other losses ignore it, with a
-        warning if it is not 0.5.
+    quantile : float or list of float, default=0.5
+        The quantile to predict with ``loss='quantile'``, in (0, 1). With a list or an array of
+        different quantiles, the network has one output per quantile of a single target, and
+        predictions have one column per quantile, in the same order. The raw outputs of each sample
+        are sorted, so that quantiles never cross [4]_. Other losses ignore it, with a warning if it
+        is not 0.5.
 
     normalize_y : bool, default=False
         Whether to standardize the targets for training. Set it to True if y has values far from 1,
@@ -238,7 +245,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
     coefs_ : list of ndarrays of shape (fan_in, fan_out)
         Weight matrix of each layer. Predictions use these arrays, so changing them changes the
-        predictions.
+        predictions. With ``loss='gaussian'``, the last one has shape (fan_in, 2 * n_targets): the
+        columns for the means, then those for the logarithms of the variances.
 
     intercepts_ : list of ndarrays of shape (fan_out,)
         Bias vector of each layer.
@@ -257,6 +265,8 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
     n_layers_, n_outputs_, n_parameters_ : int
         Number of layers, with the input and output layer; of outputs; of weights and biases.
+        `n_outputs_` is the number of targets, twice that number with ``loss='gaussian'``, or the
+        number of quantiles.
 
     out_activation_ : str
         Output activation: 'exp' for the losses 'poisson' and 'gamma', else 'identity'.
@@ -276,7 +286,14 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     intercepts of its last layer, the fitted model has ``coefs_[-1] = W * s`` and
     ``intercepts_[-1] = b * s + m``. With the losses 'poisson' and 'gamma', the network is trained
     for ``y / m``. The fitted model has ``coefs_[-1] = W`` and ``intercepts_[-1] = b + log(m)``,
-    because ``m * exp(z) = exp(z + log(m))``.
+    because ``m * exp(z) = exp(z + log(m))``. With 'gaussian', ``2 * log(s)`` is added to the
+    intercepts of the logarithms of the variances.
+
+    With ``loss='gaussian'``, (y - m)² is replaced by (y - m)² + f. Here f is a power of ten between
+    1e-10 and 1e-9 times the variance of the target in the training data. For a constant target, the
+    square of its value takes the place of the variance, or 1 if it is zero. Therefore the loss has
+    a minimum even if all errors are zero, with the variance f. Training starts with means near 0
+    and variances near 1: use ``normalize_y=True`` if y has another scale.
 
     References
     ----------
@@ -285,6 +302,10 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     .. [2] Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
        :arxiv:`1711.05101`
     .. [3] Koenker and Bassett, "Regression Quantiles", Econometrica 46, 1978.
+    .. [4] Chernozhukov, Fernandez-Val and Galichon, "Quantile and Probability Curves Without
+       Crossing", Econometrica 78, 2010. :arxiv:`0704.3649`
+    .. [5] Nix and Weigend, "Estimating the Mean and Variance of the Target Probability
+       Distribution", IEEE International Conference on Neural Networks, 1994.
 
     Examples
     --------
@@ -301,13 +322,14 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     >>> round(regressor.score(X_test, y_test), 2)
     0.98
 
-    Quantile regression with a learning rate schedule:
+    Several quantiles with one network, and a learning rate schedule:
 
-    >>> upper = TorchMLPRegressor(
-    ...     "quantile", quantile=0.9, activation="silu", learning_rate="cosine",
+    >>> reg = TorchMLPRegressor(
+    ...     "quantile", quantile=[0.1, 0.5, 0.9], activation="silu", learning_rate="cosine",
     ...     learning_rate_init=0.02, max_iter=200, device="cpu", random_state=1,
     ... ).fit(X_train, y_train)
-    >>> bool((y_test < upper.predict(X_test)).mean() > 0.6)
+    >>> low, median, high = reg.predict(X_test).T
+    >>> bool((low <= median).all() and (median <= high).all())
     True
 
     Targets with large values:
@@ -319,6 +341,15 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
     0.99
     >>> regressor.loss_ < 1e-3
     True
+
+    Means and standard deviations:
+
+    >>> reg = TorchMLPRegressor(
+    ...     "gaussian", (20,), learning_rate="cosine", learning_rate_init=0.02, random_state=1,
+    ... ).fit(X_train, y_train / 100)
+    >>> mean, std = reg.predict(X_test, return_std=True)
+    >>> mean.shape, std.shape
+    ((50,), (50,))
 
     A user-defined loss and a torch optimizer:
 
@@ -357,7 +388,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
 
     def __init__(
         self,
-        loss: t.RegressorLoss = "squared_error",
+        loss: t.Loss = "squared_error",
         hidden_layer_sizes: t.HiddenLayerSizes = (100,),
         activation: t.Activation = "relu",
         *,
@@ -382,7 +413,7 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         epsilon: t.Float = 1e-8,
         n_iter_no_change: t.Float = 10,
         max_fun: t.Int = 15000,
-        quantile: t.Float = 0.5,
+        quantile: t.Quantile = 0.5,
         normalize_y: bool = False,
         dropout: t.Dropout = 0.0,
         init: str = "glorot",
@@ -396,8 +427,9 @@ class TorchMLPRegressor(ScoreMixin, RegressorMixin, BaseTorchMLP):
         self._store(locals())
 
     def _encode_targets(self, call):
-        loss = regressor_loss(self.loss, float(self.quantile))
-        encoder = ValueEncoder(loss.out_activation)
+        quantiles = quantile_levels(self.quantile)
+        loss = regressor_loss(self.loss, quantiles)
+        encoder = value_encoder(self.loss, quantiles, loss.out_activation)
         return encoder, encoder.encode(call.y), loss
 
     @available_if(supports_partial_fit)

@@ -164,14 +164,14 @@ def in_namespace_of_X(method: Method) -> Method:
     """
 
     @functools.wraps(method)
-    def wrapper(estimator, X):
+    def wrapper(estimator, X, *args, **kwargs):
         origin = _origin(X)
-        result = method(estimator, *to_numpy(X=X))
+        result = method(estimator, *to_numpy(X=X), *args, **kwargs)
         if origin is None:
             return result
         namespace, device = origin
-        if isinstance(result, list):
-            return [move_to(part, xp=namespace, device=device) for part in result]
+        if isinstance(result, (list, tuple)):
+            return type(result)(move_to(part, xp=namespace, device=device) for part in result)
         numeric = result.dtype.kind in "biuf"
         return move_to(result, xp=namespace, device=device) if numeric else result
 

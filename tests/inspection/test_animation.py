@@ -7,10 +7,11 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from helpers import fit_quietly, iris
+from helpers import around_target, fit_quietly, iris
 from matplotlib.animation import FuncAnimation, writers
 from matplotlib.colors import to_rgba
 from PIL import Image
+from sklearn.preprocessing import StandardScaler
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks import Snapshots, find_snapshots
@@ -112,6 +113,61 @@ def test_several_outputs_are_drawn_with_their_data():
         np.testing.assert_array_equal(line.get_ydata(), display.predictions[-1, k])
         np.testing.assert_array_equal(scatter.get_offsets(), np.column_stack([LINE, WAVES[:, k]]))
         assert to_rgba(line.get_color())[:3] == tuple(scatter.get_facecolor()[0, :3])
+
+
+def test_several_quantiles_of_one_target():
+    levels = [0.9, 0.1, 0.5]
+    model = regressor(loss="quantile", quantile=levels)
+    display = TrainingAnimation.from_estimator(model, LINE, WAVES[:, 0])
+    names = [text.get_text() for text in display.legend_.get_texts()]
+    assert names == ["y", "quantile 0.9", "quantile 0.1", "quantile 0.5"]
+    (scatter,) = display.scatters_
+    np.testing.assert_array_equal(scatter.get_offsets(), np.column_stack([LINE, WAVES[:, 0]]))
+    assert len({line.get_color() for line in display.lines_}) == 3
+    predicted = model.predict(display.grid.T)
+    for _, drawn in show_every(display):
+        low, high = (drawn.lines_[k].get_ydata() for k in (1, 0))
+        assert (low <= high).all()
+    for line, column in zip(drawn.lines_, predicted.T, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), column)
+    with pytest.raises(ValueError, match="y has 2 columns, but the estimator predicts 1"):
+        TrainingAnimation.from_estimator(model, LINE, WAVES)
+    two = fit_quietly(model, X2, y)
+    with pytest.raises(ValueError, match="estimator has 3 outputs, but with two features only one"):
+        TrainingAnimation.from_estimator(two, X2, y)
+
+
+@pytest.mark.parametrize("transformed", [False, True])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_bands_of_normal_distributions(n_targets, transformed):
+    model = regressor(loss="gaussian")
+    targets = WAVES[:, :n_targets] if n_targets > 1 else WAVES[:, 0]
+    estimator = around_target(model, transformer=StandardScaler()) if transformed else model
+    fitted = fit_quietly(estimator, LINE, targets)
+    display = TrainingAnimation.from_estimator(fitted, LINE, targets)
+    inner = fitted.regressor_ if transformed else fitted
+    mean, std = (v.reshape(150, -1) for v in inner.predict(display.grid.T, return_std=True))
+    center, scale = 0.0, 1.0
+    if transformed:
+        center, scale = fitted.transformer_.mean_, fitted.transformer_.scale_
+    assert len(display.bands_) == len(display.lines_) == n_targets
+    *_, (_, drawn) = show_every(display)
+    for k, band in enumerate(drawn.bands_):
+        below, above = np.split(band.get_xy()[:300, 1], 2)
+        unscaled = [center + scale * (mean + sign * 1.96 * std) for sign in (-1, 1)]
+        np.testing.assert_allclose(below, unscaled[0][:, k], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(above[::-1], unscaled[1][:, k], rtol=1e-9, atol=1e-12)
+        low, high = drawn.ax_.get_ylim()
+        assert low < below.min()
+        assert above.max() < high
+
+
+def test_mean_of_a_normal_distribution_of_two_features():
+    model = fit_quietly(regressor(loss="gaussian"), X2, y)
+    display = TrainingAnimation.from_estimator(model, X2, y, grid_resolution=20)
+    assert display.bands_ == []
+    assert display.lower is None
+    assert display.predictions.shape == (5, 1, 20, 20)
 
 
 def test_probabilities_of_one_feature():

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from helpers import fit_quietly
 from inspected import LINE, X2, classifier, y
 
+from torchmlp import TorchMLPRegressor
 from torchmlp.inspection import (
     HiddenFeaturesDisplay,
 )
@@ -28,6 +30,29 @@ def test_curves_add_up_to_the_prediction(reg):
         display.plot(max_units=0)
     with pytest.raises(ValueError, match="output=1 is out of range: n_outputs_=1"):
         HiddenFeaturesDisplay.from_estimator(reg, LINE, output=1)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names"),
+    [
+        ({"loss": "gaussian"}, ["raw output, mean", "raw output, log variance"]),
+        (
+            {"loss": "quantile", "quantile": [0.9, 0.1]},
+            ["raw output, quantile 0.9", "raw output, quantile 0.1"],
+        ),
+    ],
+    ids=["gaussian", "quantiles"],
+)
+def test_raw_outputs_of_distributions_are_named(parameters, names):
+    model = TorchMLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0, **parameters)
+    fit_quietly(model, LINE, np.sin(LINE[:, 0]))
+    raw = model.to_torch(output="logits")
+    for k, name in enumerate(names):
+        display = HiddenFeaturesDisplay.from_estimator(model, LINE, output=k)
+        assert display.output_line_.get_label() == name
+        grid, total = display.output_line_.get_data()
+        expected = raw(torch.from_numpy(grid[:, np.newaxis])).detach().numpy()[:, k]
+        np.testing.assert_allclose(total, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_only_the_last_hidden_layer_adds_up():

@@ -6,6 +6,7 @@ from helpers import fit_quietly
 from inspected import X2, classifier, y
 from sklearn.neural_network import MLPClassifier
 
+from torchmlp import TorchMLPRegressor
 from torchmlp.inspection import (
     LossCurveDisplay,
 )
@@ -73,3 +74,11 @@ def test_colors_of_the_networks(clf):
         assert [line.get_color() for line in lines.values()] == ["k", "r"]
     with pytest.raises(ValueError, match=r"colors=\['k'\] has length 1, but there are 2 networks"):
         display.plot(colors=["k"])
+
+
+def test_name_of_the_score_of_several_quantiles():
+    model = TorchMLPRegressor(
+        "quantile", quantile=[0.1, 0.9], early_stopping=True, max_iter=3, random_state=0
+    )
+    display = LossCurveDisplay.from_estimator(fit_quietly(model, X2, y))
+    assert display.axes_[1].get_ylabel() == "validation\nD²"

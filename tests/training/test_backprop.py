@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from helpers import LOSSES, TASKS, TORCH_ACTIVATIONS, fit_quietly, weights_of
+from helpers import (
+    LOSSES,
+    QUANTILES,
+    TASKS,
+    TORCH_ACTIVATIONS,
+    fit_quietly,
+    n_targets_of,
+    weights_of,
+)
 from sklearn.base import clone
 from torch.nn import functional
 
@@ -18,7 +26,7 @@ from torchmlp.training.parameters import Parameters, as_matrix, initial_weights
 from torchmlp.training.workspace import Layout
 
 _, X_REG, Y_REG, _ = TASKS["regression"]
-UNITS = (5, 7, 6, 3)
+UNITS = (5, 7, 6, 4)
 REFERENCE = {**TORCH_ACTIVATIONS, "callable": torch.sin}
 
 
@@ -27,6 +35,7 @@ def _lead_of_rival(z, y):
     return rival - z.gather(1, y)[:, 0]
 
 
+QUANTILE_LEVELS = torch.tensor(QUANTILES, dtype=torch.float64)
 REFERENCE_LOSS = {
     "multiclass_log_loss": lambda z, y: functional.cross_entropy(z, y[:, 0], reduction="none"),
     "binary_log_loss": lambda z, y: functional.binary_cross_entropy_with_logits(
@@ -43,6 +52,12 @@ REFERENCE_LOSS = {
     "quantile": lambda z, y: (z - y).abs().sum(1) / 2,
     "poisson": lambda z, y: functional.poisson_nll_loss(z, y, reduction="none").sum(1),
     "gamma": lambda z, y: (y * (-z).exp() + z - y.log() - 1).sum(1),
+    "gaussian": lambda z, y: functional.gaussian_nll_loss(
+        z[:, :2], y, z[:, 2:].exp(), full=True, eps=0, reduction="none"
+    ).sum(1),
+    "quantiles": lambda z, y: (
+        torch.where(y > z, QUANTILE_LEVELS, 1 - QUANTILE_LEVELS) * (y - z).abs()
+    ).mean(1),
     "callable": lambda z, y: ((z - y) ** 4).sum(1),
 }
 
@@ -50,9 +65,9 @@ REFERENCE_LOSS = {
 def _problem(activation, loss, weighted, dtype=torch.float64, product_dtype=torch.float64):
     rng = np.random.RandomState(0)
     X = rng.randn(20, UNITS[0])
-    y = rng.rand(20, UNITS[-1])
+    y = rng.rand(20, n_targets_of(loss, UNITS[-1]))
     if loss.startswith("multiclass"):  # class codes
-        y = rng.randint(UNITS[-1], size=(20, 1))
+        y = rng.randint(UNITS[-1], size=y.shape)
     elif loss.startswith("binary"):
         y = y > 0.5
     weight = rng.rand(20) if weighted else None

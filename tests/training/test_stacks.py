@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import LOSSES
+from helpers import LOSSES, n_targets_of
 
 from torchmlp.training.activations import ACTIVATIONS, resolve_activations
 from torchmlp.training.backprop import Backprop
@@ -28,9 +28,9 @@ def _layout(activation="tanh", dropout=0.0, stack=()):
 
 
 def _targets(loss, rng):
-    shape = (N_MEMBERS, N_ROWS, UNITS[-1])
+    shape = (N_MEMBERS, N_ROWS, n_targets_of(loss, UNITS[-1]))
     if loss.startswith("multiclass"):
-        return torch.from_numpy(rng.randint(UNITS[-1], size=(N_MEMBERS, N_ROWS, 1)))
+        return torch.from_numpy(rng.randint(UNITS[-1], size=shape))
     if loss.startswith("binary"):
         return torch.from_numpy((rng.rand(*shape) > 0.5).astype(float))
     return torch.from_numpy(rng.rand(*shape) + 0.1)

@@ -43,10 +43,13 @@ class ExportMixin:
               probabilities
             - 'logits', the outputs of the last linear layer, of shape (n_samples, n_outputs):
               those before softmax, sigmoid or, with the losses 'poisson' and 'gamma', the
-              exponential function. It is the form for further training (for example with
-              ``torch.nn.CrossEntropyLoss``, or ``BCEWithLogitsLoss`` for two classes) and for
-              attributions with captum or shap, whose GradientExplainer needs ``.float()``. Two
-              classes have one output, the log-odds of ``classes_[1]``.
+              exponential function, and before several quantiles are sorted. With the loss
+              'gaussian', they are the mean of each target and then the logarithm of each variance:
+              ``(logits[:, n_targets:] / 2).exp()`` is the standard deviation. It is the form for
+              further training (for example with ``torch.nn.CrossEntropyLoss``, or
+              ``BCEWithLogitsLoss`` for two classes) and for attributions with captum or shap, whose
+              GradientExplainer needs ``.float()``. Two classes have one output, the log-odds of
+              ``classes_[1]``.
 
         Returns
         -------
@@ -99,6 +102,8 @@ class ExportMixin:
 
     def _output_modules(self):
         """Return the modules between the last linear layer and the prediction."""
+        if not is_classifier(self):
+            return self._encoder.modules(self.n_outputs_)
         modules = [make() for make in OUTPUT_ACTIVATIONS[self.out_activation_].modules]
         if self.n_outputs_ > 1:
             return modules

@@ -42,8 +42,9 @@ def to_onnx(
     target_opset : int or dict, default=None
         Opset version of the graph. None uses the latest version that skl2onnx is tested with.
     **options : dict
-        Options of skl2onnx's converters, as ``step__option`` for a step of a pipeline. The options
-        of a classifier are
+        Options of skl2onnx's converters, as ``step__option`` for a step of a pipeline. A regressor
+        has the option `return_std`, default False: return the standard deviations as a second
+        output, which requires ``loss='gaussian'``. The options of a classifier are
 
         - `zipmap`, default False: return probabilities as dicts (onnxruntime supports this for
           float32 only), or, with 'columns', as one output per class
@@ -55,10 +56,11 @@ def to_onnx(
     Returns
     -------
     onnx.ModelProto
-        A regressor has the output "variable", of shape (n_samples, n_outputs). A classifier has the
-        outputs "label" and "probabilities". For the losses 'hinge' and 'perceptron', the second
-        output is `decision_function` instead, as (-score, score) for two classes. If a column of X
-        has the name of an output, an underscore is appended to the name of the output.
+        A regressor has the output "variable", of shape (n_samples, n_targets) or (n_samples,
+        n_quantiles), and "std" with ``return_std=True``. A classifier has the outputs "label" and
+        "probabilities". For the losses 'hinge' and 'perceptron', the second output is
+        `decision_function` instead, as (-score, score) for two classes. If a column of X has the
+        name of an output, an underscore is appended to the name of the output.
 
     Raises
     ------
@@ -67,9 +69,10 @@ def to_onnx(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     ValueError
-        If an activation is a callable, if the transformer of a TransformedTargetRegressor is not
-        supported, if the features of X differ from those seen in `fit`, if a DataFrame or list has
-        no rows, or if a column has an empty name.
+        If an activation is a callable, if `return_std` is true for another loss than 'gaussian', if
+        the transformer of a TransformedTargetRegressor is not supported, if the features of X
+        differ from those seen in `fit`, if a DataFrame or list has no rows, or if a column has an
+        empty name.
 
     Examples
     --------

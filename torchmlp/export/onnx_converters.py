@@ -16,10 +16,12 @@ from skl2onnx.common.data_types import (
     FloatTensorType,
     Int64TensorType,
     StringTensorType,
+    guess_tensor_type,
 )
 from skl2onnx.common.utils_classifier import get_label_classes
 from sklearn.base import ClassifierMixin, RegressorMixin
 
+from torchmlp.prediction import check_predicts_std
 from torchmlp.training.activations import ACTIVATIONS, per_layer, resolve_activations
 from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS
 
@@ -90,7 +92,12 @@ def register(estimators):
             )
         elif issubclass(estimator, RegressorMixin):
             update_registered_converter(
-                estimator, "TorchMLPRegressor", _regressor_shapes, _convert_regressor
+                estimator,
+                "TorchMLPRegressor",
+                _regressor_shapes,
+                _convert_regressor,
+                parser=_parse_regressor,
+                options={"return_std": [True, False]},
             )
 
 
@@ -144,9 +151,27 @@ def _classifier_shapes(operator):
     operator.outputs[1].set_type(values_type(operator, shape))
 
 
+def _parse_regressor(scope, model, inputs, custom_parsers=None):
+    """Declare the operator of a regressor, with the output "std" if `return_std` is true."""
+    operator = scope.declare_local_operator("TorchMLPRegressor", model)
+    operator.inputs = inputs
+    names = ["variable"]
+    if scope.get_options(model, {"return_std": False})["return_std"]:
+        check_predicts_std(model)
+        names.append("std")
+    for name in names:
+        variable = scope.declare_local_variable(name, guess_tensor_type(inputs[0].type))
+        operator.outputs.append(variable)
+    return operator.outputs
+
+
 def _regressor_shapes(operator):
-    shape = [operator.inputs[0].get_first_dimension(), operator.raw_operator.n_outputs_]
-    operator.outputs[0].set_type(values_type(operator, shape))
+    model = operator.raw_operator
+    n_columns = model._encoder.n_columns(model.n_outputs_)
+    for output in operator.outputs:
+        output.set_type(
+            values_type(operator, [operator.inputs[0].get_first_dimension(), n_columns])
+        )
 
 
 def values_type(operator, shape):
@@ -171,7 +196,11 @@ def _convert_classifier(scope, operator, container):
 
 
 def _convert_regressor(scope, operator, container):
+    model = operator.raw_operator
     g = graph_of(scope, operator, container)
-    activation = OUTPUT_ACTIVATIONS[operator.raw_operator.out_activation_]
-    values = activation.onnx(g, _raw_outputs(g, operator))
+    encoder, n_outputs, raw = model._encoder, model.n_outputs_, _raw_outputs(g, operator)
+    values = encoder.onnx(g, raw, n_outputs)
     g("Identity", values, output=operator.outputs[0].full_name)
+    if len(operator.outputs) > 1:
+        deviations = encoder.onnx_deviations(g, raw, n_outputs)
+        g("Identity", deviations, output=operator.outputs[1].full_name)

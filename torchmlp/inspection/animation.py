@@ -31,8 +31,9 @@ class TrainingAnimation(PlayerMixin):
     class probabilities of a classifier (for binary classification, only that of the second
     class). With two features, predictions are drawn as an image: the predicted values of a
     regressor, or the most probable class of a classifier, whose color is more opaque for higher
-    probabilities. A dot marks the current epoch on the loss curve. Epoch 0 is the untrained
-    network, which has no loss.
+    probabilities. With ``loss="gaussian"`` and one feature, the band of 1.96 standard deviations
+    around the mean is drawn. A dot marks the current epoch on the loss curve. Epoch 0 is the
+    untrained network, which has no loss.
 
     The weights of each frame are recorded by the callback
     :class:`~torchmlp.callbacks.Snapshots`. It is recommended to use
@@ -70,6 +71,9 @@ class TrainingAnimation(PlayerMixin):
     feature_names : list of str, default=None
         Names of the features. By default, "x0" and "x1".
 
+    lower, upper : ndarray of shape (n_frames, n_outputs, n_points), default=None
+        Limits of a band around each curve. If `None`, no bands are drawn.
+
     Attributes
     ----------
     ax_ : matplotlib Axes
@@ -86,6 +90,9 @@ class TrainingAnimation(PlayerMixin):
 
     lines_ : list of matplotlib Line2D
         Prediction curves. Empty with two features.
+
+    bands_ : list of matplotlib Polygon
+        Band around each curve. Empty without `lower` and `upper`.
 
     image_ : matplotlib AxesImage or None
         Image of the predictions. None with one feature.
@@ -151,6 +158,8 @@ class TrainingAnimation(PlayerMixin):
         class_names: t.Names | None = None,
         output_names: t.Names | None = None,
         feature_names: t.Names | None = None,
+        lower: t.Array | None = None,
+        upper: t.Array | None = None,
     ) -> None:
         self.grid = grid
         self.predictions = predictions
@@ -161,6 +170,8 @@ class TrainingAnimation(PlayerMixin):
         self.class_names: Any = class_names  # None for a regressor
         self.output_names = output_names
         self.feature_names = feature_names
+        self.lower = lower
+        self.upper = upper
 
     @classmethod
     def from_estimator(
@@ -267,6 +278,7 @@ class TrainingAnimation(PlayerMixin):
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
         self.lines_: list[Any] = []
+        self.bands_: list[Any] = []
         self.scatters_: list[Any] = []
         self.image_ = self.colorbar_ = self.legend_ = None
         if len(self.grid) == 1:
@@ -286,17 +298,27 @@ class TrainingAnimation(PlayerMixin):
         is_regression = self.class_names is None
         names = self._checked_output_names() if is_regression else self.class_names
         n_curves = len(names)
-        samples = target_samples if is_regression else class_samples
-        points, ylim = samples(self.X[:, 0], self.y, self.predictions)
+        if is_regression:
+            limits = [values for values in (self.lower, self.upper) if values is not None]
+            drawn = np.concatenate([self.predictions, *limits], axis=1)
+            points, ylim = target_samples(self.X[:, 0], self.y, drawn)
+        else:
+            points, ylim = class_samples(self.X[:, 0], self.y, self.predictions)
         colors = [_CURRENT_COLOR] if n_curves == 1 else distinct_colors(n_curves)
-        fills = [NEUTRAL] if n_curves == 1 else colors
+        # The samples have the colors of the curves, except for several quantiles of one target.
+        several_quantiles = len(points) < n_curves
+        labels = ["y"] if several_quantiles else names
+        fills = [NEUTRAL] if len(points) == 1 else colors
         outline = {"edgecolor": rcParams["axes.facecolor"], "alpha": 0.8}
-        self.scatters_ = scatter_groups(self.ax_, points, names, fills, data_style, **outline)
+        self.scatters_ = scatter_groups(self.ax_, points, labels, fills, data_style, **outline)
         (x,) = self.grid
         is_binary = not is_regression and n_curves == 2
-        for color in colors[1:] if is_binary else colors:
-            defaults = {"color": color, "linewidth": 2.2}
+        for color, curve in list(zip(colors, names, strict=True))[1 if is_binary else 0 :]:
+            label = {"label": curve} if several_quantiles else {}
+            defaults = {"color": color, "linewidth": 2.2, **label}
             self.lines_ += self.ax_.plot(x, x, **merge_style(Line2D, defaults, style))
+            if self.lower is not None:
+                self.bands_ += self.ax_.fill(x, x, color=color, alpha=0.2, linewidth=0, zorder=1)
         (name,) = checked_names("feature_names", self.feature_names, 1)
         self.ax_.set(xlabel=name, ylabel=self._curve_label(), xlim=x[[0, -1]], ylim=ylim)
         if n_curves > 1:
@@ -370,6 +392,9 @@ class TrainingAnimation(PlayerMixin):
         """Update the artists to show another frame."""
         for line, values in zip(self.lines_, self._curves(frame), strict=True):
             line.set_ydata(values)
+        for k, band in enumerate(self.bands_):
+            limits: Any = self.lower[frame, k], self.upper[frame, k]  # type: ignore[index]
+            band.set_xy(_outline(self.grid[0], *limits))
         if self.image_ is not None:
             self.image_.set_data(self._pixels(frame))
         epoch = self.epochs[frame]
@@ -382,3 +407,8 @@ class TrainingAnimation(PlayerMixin):
 
     def _curves(self, frame):
         return self.predictions[frame][-len(self.lines_) :] if self.lines_ else []
+
+
+def _outline(x, lower, upper):
+    """Return the vertices of the region between two curves."""
+    return np.column_stack([np.append(x, x[::-1]), np.append(lower, upper[::-1])])

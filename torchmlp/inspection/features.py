@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.base import is_classifier
 
+from torchmlp.distribution_encoding import GaussianEncoder, QuantileEncoder
 from torchmlp.inspection.models import feature_axes, grid_points, on_grid
 
 
@@ -108,6 +109,7 @@ def _checked_output(output, n_outputs):
 
 def _output_name(model, output):
     name = model.output_names()[output]
-    if is_classifier(model.mlp) or model.mlp.out_activation_ != "identity":
+    converted = isinstance(model.mlp._encoder, (QuantileEncoder, GaussianEncoder))
+    if converted or is_classifier(model.mlp) or model.mlp.out_activation_ != "identity":
         return f"raw output, {name}"
     return "prediction" if name == "y" else f"prediction, {name}"

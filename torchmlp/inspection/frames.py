@@ -5,9 +5,13 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_array, check_consistent_length
 
 from torchmlp.callbacks import find_snapshots
-from torchmlp.inspection.models import feature_axes, grid_points, on_grid, target_names
+from torchmlp.distribution_encoding import GaussianEncoder, QuantileEncoder
+from torchmlp.encoding import target_names
+from torchmlp.inspection.models import feature_axes, grid_points, on_grid
 from torchmlp.inspection.regions import check_class_probabilities
 from torchmlp.inspection.samples import class_indices
+
+BAND_DEVIATIONS = 1.96  # half the width of a band that contains 95 % of a normal distribution
 
 
 def training_frames(model, X, y, *, grid_resolution, margin):
@@ -38,44 +42,73 @@ def training_frames(model, X, y, *, grid_resolution, margin):
     check_consistent_length(X, y)
     inputs = model.inputs(grid_points(axes, X))
     networks = [model.with_weights(snapshot) for snapshot in snapshots]
-    class_names = output_names = None
-    if is_classifier(mlp):
-        check_class_probabilities(mlp)
-        y = class_indices(mlp, y)
-        predicted = [network.predict_proba(inputs) for network in networks]
-        class_names = list(map(str, mlp.classes_))
-    else:
-        predicted = [
-            model.inverse_transform_targets(network.predict(inputs)) for network in networks
-        ]
-        n_targets = predicted[0].shape[1]
-        y = _target_columns(np.asarray(y), n_targets, len(axes))
-        output_names = target_names(n_targets)
+    frames_of = _class_frames if is_classifier(mlp) else _target_frames
+    computed = frames_of(model, networks, inputs, len(axes))
+    stacked = {
+        name: np.stack([on_grid(values, axes) for values in frames])
+        for name, frames in computed.items()
+    }
     return {
         "grid": axes,
-        "predictions": np.stack([on_grid(values, axes) for values in predicted]),
+        **stacked,
+        **(_classes(mlp, y) if is_classifier(mlp) else _targets(mlp, y, stacked, len(axes))),
         "epochs": np.array([snapshot.epoch for snapshot in snapshots]),
         "loss": np.array(mlp.loss_curve_),
         "X": check_array(X),
-        "y": y,
-        "class_names": class_names,
-        "output_names": output_names,
     }
 
 
-def _target_columns(y, n_targets, n_features):
-    if n_features == 2 and n_targets > 1:
+def _class_frames(model, networks, inputs, n_features):
+    """Return the probabilities of each network."""
+    check_class_probabilities(model.mlp)
+    return {"predictions": [network.predict_proba(inputs) for network in networks]}
+
+
+def _target_frames(model, networks, inputs, n_features):
+    """Return the predictions of each network and, if it can be drawn, a band around them."""
+    if n_features > 1 or not isinstance(model.mlp._encoder, GaussianEncoder):
+        predicted = [network.predict(inputs) for network in networks]
+        return {"predictions": [_in_units_of_y(model, values) for values in predicted]}
+    predicted = [network.predict(inputs, return_std=True) for network in networks]
+
+    def shifted(factor):
+        return [_in_units_of_y(model, mean + factor * std) for mean, std in predicted]
+
+    return {
+        "predictions": shifted(0),
+        "lower": shifted(-BAND_DEVIATIONS),
+        "upper": shifted(BAND_DEVIATIONS),
+    }
+
+
+def _in_units_of_y(model, predictions):
+    if not isinstance(model.mlp._encoder, QuantileEncoder):
+        return model.inverse_transform_targets(predictions)
+    return np.hstack([model.inverse_transform_targets(column) for column in predictions.T])
+
+
+def _classes(mlp, y):
+    return {"y": class_indices(mlp, y), "class_names": list(map(str, mlp.classes_))}
+
+
+def _targets(mlp, y, stacked, n_features):
+    n_columns = stacked["predictions"].shape[1]
+    several_quantiles = isinstance(mlp._encoder, QuantileEncoder)
+    names = mlp._encoder.output_names(n_columns) if several_quantiles else target_names(n_columns)
+    if n_features == 2 and n_columns > 1:
         raise ValueError(
-            f"estimator has {n_targets} outputs, but with two features only one output can be "
+            f"estimator has {n_columns} outputs, but with two features only one output can be "
             "drawn. Fit one regressor per output, or fit on one feature."
         )
+    y = np.asarray(y)
     y = y.reshape(len(y), -1)
+    n_targets = 1 if several_quantiles else n_columns
     if y.shape[1] != n_targets:
         raise ValueError(
             f"y has {y.shape[1]} columns, but the estimator predicts {n_targets}. Pass one column "
             "per target."
         )
-    return y
+    return {"y": y, "output_names": names}
 
 
 def target_samples(x, y, predictions):
@@ -86,7 +119,7 @@ def target_samples(x, y, predictions):
     x : ndarray of shape (n_samples,)
         Values of the only feature.
     y : ndarray of shape (n_samples, n_targets)
-    predictions : ndarray of shape (n_frames, n_targets, n_points)
+    predictions : ndarray of shape (n_frames, n_curves, n_points)
 
     Returns
     -------

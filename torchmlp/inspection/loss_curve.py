@@ -8,6 +8,7 @@ from sklearn.base import is_classifier
 
 from torchmlp import _typing as t
 from torchmlp.constraints import uses_lbfgs
+from torchmlp.distribution_encoding import QuantileEncoder
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import (
     NEUTRAL,
@@ -68,7 +69,8 @@ def loss_curves(estimators):
 
 def _score_name(mlp):
     if mlp.scoring is None:
-        return "accuracy" if is_classifier(mlp) else "R²"
+        several_quantiles = isinstance(mlp._encoder, QuantileEncoder)
+        return "accuracy" if is_classifier(mlp) else "D²" if several_quantiles else "R²"
     if mlp.scoring == "loss":
         return "negative loss"
     return "score" if callable(mlp.scoring) else mlp.scoring.replace("_", " ")

@@ -77,7 +77,7 @@ class Model:
         if is_classifier(self.mlp):
             return [str(label) for label in self.mlp.classes_[-n_outputs:]]
         transformed = "transformed " if self.target_transformers else ""
-        return [transformed + name for name in target_names(n_outputs)]
+        return [transformed + name for name in self.mlp._encoder.output_names(n_outputs)]
 
     def hidden_layer(self, layer):
         """Return the index of a hidden layer as a non-negative number.
@@ -156,11 +156,6 @@ def _from_sklearn(estimator):
         "TorchMLPClassifier or TorchMLPRegressor, scikit-learn's MLPClassifier or MLPRegressor, or "
         "a Pipeline, search or TransformedTargetRegressor that contains one of them."
     )
-
-
-def target_names(n_targets):
-    """Return the names of the targets of a regressor: "y", or "y0", "y1" and so on."""
-    return ["y"] if n_targets == 1 else [f"y{i}" for i in range(n_targets)]
 
 
 def checked_names(parameter, names, n, default=None):

@@ -114,7 +114,7 @@ class Backprop:
         if mixed:
             round_weights = partial(self._operands.flat.copy_, self.weights.flat)
             calls = [round_weights, *calls, partial(batch.outputs.copy_, raw)]
-        return calls + OUTPUT_ACTIVATIONS[self.loss.out_activation].forward(batch.outputs)
+        return calls + OUTPUT_ACTIVATIONS[self.loss.training_activation].forward(batch.outputs)
 
     def _bind_gradient(self, batch):
         workspace, gradients = batch.workspace, self._gradients

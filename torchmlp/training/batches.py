@@ -37,6 +37,11 @@ class Dataset:
     def __len__(self):
         return self.X.shape[0] if self.rows is None else len(self.rows)
 
+    def targets_and_weights(self):
+        """Return the targets of the rows to use, and their sample weights or None."""
+        rows = slice(None) if self.rows is None else self.rows
+        return self.y[rows], None if self.sample_weight is None else self.sample_weight[rows]
+
     @property
     def original_y(self):
         """The encoded targets in the units of the user."""

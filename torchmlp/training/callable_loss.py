@@ -148,7 +148,8 @@ class CallableLoss:
         if half < 2:
             return False
         try:
-            outputs, y = outputs.double(), y.double()
+            outputs = outputs.double()
+            y = y.double() if y.is_floating_point() else y  # class codes remain integers
             outputs = outputs + _shift(outputs, y)  # all rows differ, also for zero weights
             losses = self.per_sample(outputs, y)
             if _equal(self.per_sample(outputs[:half], y[:half]), losses[:half]):

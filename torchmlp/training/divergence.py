@@ -77,14 +77,13 @@ def is_worse_than_mean(loss, inputs):
     bool
         False for a user-defined loss, whose raw outputs may not be predictions of y.
     """
-    data, loss_function = inputs.data, inputs.settings.loss
+    loss_function = inputs.settings.loss
     if loss_function.describe_not_finite is not None:
         return False
-    rows = slice(None) if data.rows is None else data.rows
-    weights = None if data.sample_weight is None else data.sample_weight[rows]
-    y = torch.from_numpy(data.y[rows].astype(np.float64))
-    mean = torch.from_numpy(np.average(y, axis=0, weights=weights)).expand_as(y)
-    losses = loss_function.per_sample(mean, y)
+    y, weights = inputs.data.targets_and_weights()
+    y = y.astype(np.float64)
+    outputs = loss_function.constant_outputs(y, weights)
+    losses = loss_function.per_sample(outputs, torch.from_numpy(y))
     return bool(loss > np.average(losses, weights=weights))
 
 
@@ -110,10 +109,12 @@ def _descriptions(inputs):
             z = random_values(n_rows, n_units, layout.product_dtype)
             yield activation.describe_not_finite(z)
     if loss.describe_not_finite is not None:
-        n_rows = max(1, N_TEST_VALUES // data.y.shape[1])
+        n_outputs = layout.layer_units[-1]
+        n_rows = max(1, N_TEST_VALUES // n_outputs)
         rows = slice(n_rows) if data.rows is None else data.rows[:n_rows]
-        y = as_tensor(data.y[rows]).to(layout.device, layout.dtype)
-        yield loss.describe_not_finite(random_values(len(y), y.shape[1], layout.dtype), y)
+        y = as_tensor(data.y[rows]).to(layout.device)
+        y = y if y.dtype == torch.int64 else y.to(layout.dtype)  # class codes remain integers
+        yield loss.describe_not_finite(random_values(len(y), n_outputs, layout.dtype), y)
 
 
 def _large_values(data):

@@ -18,30 +18,29 @@ class TargetScale:
     ----------
     center, spread : ndarrays of shape (n_outputs,)
         Weighted mean and standard deviation of the training targets, as computed by
-        StandardScaler, whose deviation is 1 for constant targets. For an exponential output, 0 and
-        the weighted mean, which is replaced by 1 if it is 0.
-    exponential : bool
-        Whether the output activation is the exponential function.
+        StandardScaler, whose deviation is 1 for constant targets. If the raw outputs predict the
+        logarithm of the targets, 0 and the weighted mean, which is replaced by 1 if it is 0.
+    raw_outputs : str
+        What the raw outputs of the network predict, see `Loss`.
     """
 
     center: np.ndarray
     spread: np.ndarray
-    exponential: bool
+    raw_outputs: str
 
     @classmethod
-    def of(cls, data, exponential):
+    def of(cls, data, raw_outputs):
         """Return the scale of the rows of a `Dataset` that are used for training."""
-        rows = slice(None) if data.rows is None else data.rows
-        y = data.y[rows].astype(np.float64)
-        weights = None
-        if data.sample_weight is not None:
+        y, weights = data.targets_and_weights()
+        y = y.astype(np.float64)
+        if weights is not None:
             # StandardScaler regards the sum of the weights as the number of rows.
-            weights = data.sample_weight[rows] / data.sample_weight[rows].mean()
-        if not exponential:
+            weights = weights / weights.mean()
+        if raw_outputs != "log_targets":
             scaler = StandardScaler().fit(y, sample_weight=weights)
-            return cls(scaler.mean_, scaler.scale_, False)
+            return cls(scaler.mean_, scaler.scale_, raw_outputs)
         mean = np.average(y, axis=0, weights=weights)
-        return cls(np.zeros_like(mean), np.where(mean == 0, 1.0, mean), True)
+        return cls(np.zeros_like(mean), np.where(mean == 0, 1.0, mean), raw_outputs)
 
     def scaled(self, data):
         """Return a `Dataset` with scaled targets, which also has the original ones."""
@@ -51,12 +50,20 @@ class TargetScale:
     @property
     def factor(self):
         """Factor of the raw outputs: raw outputs in the units of y are factor * raw + offset."""
-        return np.ones_like(self.spread) if self.exponential else self.spread
+        ones = np.ones_like(self.spread)
+        if self.raw_outputs == "targets":
+            return self.spread
+        return ones if self.raw_outputs == "log_targets" else np.concatenate([self.spread, ones])
 
     @property
     def offset(self):
         """Offset of the raw outputs. See `factor`."""
-        return np.log(self.spread) if self.exponential else self.center
+        if self.raw_outputs == "targets":
+            return self.center
+        logarithm = np.log(self.spread)
+        if self.raw_outputs == "log_targets":
+            return logarithm
+        return np.concatenate([self.center, 2 * logarithm])
 
     def fold(self, coefs, intercepts):
         """Return the weights for predictions in the units of y.
