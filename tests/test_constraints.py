@@ -40,6 +40,7 @@ before_training = pytest.mark.usefixtures("no_training")
         ({"device": "gpu"}, r"device='gpu' is not a valid torch device. Use 'auto', 'cpu'"),
         ({"device": "meta"}, r"device='meta' is not available .*Use device='cpu'"),
         ({"device": "cuda:99"}, r"device='cuda:99' is not available .*Use device='cpu'"),
+        ({"n_iter_no_change": "all"}, r"'n_iter_no_change' parameter of Torch"),
         ({"n_iter_no_change": 2.5}, r"'n_iter_no_change' parameter of Torch"),
     ],
     ids=str,

@@ -56,3 +56,23 @@ def test_dropout_generator_of_another_device_is_seeded_again():
     fit_quietly(mlp, X, y)
     mlp._saved_state.dropout_generator = np.zeros(16, np.uint8)  # the size of a CUDA state
     mlp.partial_fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "epochs"),
+    [
+        ({"batch_size": 50}, 334),  # 3 steps per epoch
+        ({"batch_size": 1}, 16),
+        ({"batch_size": 10, "early_stopping": True}, 72),  # 135 rows, 14 steps
+        ({"solver": "lbfgs", "early_stopping": True}, 16),
+    ],
+    ids=str,
+)
+def test_automatic_patience_is_1000_steps_or_16_epochs(parameters, epochs):
+    settings = {"hidden_layer_sizes": (2,), "tol": 1e6, "max_iter": 500, "random_state": 0}
+    fits = [
+        fit_quietly(TorchMLPClassifier(**settings, n_iter_no_change=n, **parameters), X, y)
+        for n in ("auto", epochs)
+    ]
+    assert fits[0].n_iter_ == fits[1].n_iter_ < 500
+    assert_identical(*fits)

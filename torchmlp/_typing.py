@@ -26,6 +26,7 @@ TensorFunction: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 Activation: TypeAlias = str | TensorFunction | Sequence[str | TensorFunction]
 Solver: TypeAlias = str | Callable[..., Any]
 BatchSize: TypeAlias = Int | Literal["auto"]
+Patience: TypeAlias = Float | Literal["auto"]
 RandomState: TypeAlias = Int | np.random.RandomState | None
 Verbose: TypeAlias = bool | int | Literal["bar"]
 Loss: TypeAlias = str | Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -135,9 +135,10 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     epsilon : float, default=1e-8
         Value for numerical stability in 'adam' and 'adamw'.
 
-    n_iter_no_change : int or inf, default=10
-        Maximum number of epochs without an improvement by `tol`. 'lbfgs' uses it only with early
-        stopping, and counts iterations.
+    n_iter_no_change : int, inf or 'auto', default=10
+        Maximum number of epochs without an improvement by `tol`. 'auto' means at least 16 epochs
+        and at least 1000 steps, so that small data, whose epochs have few steps, are trained long
+        enough. 'lbfgs' uses it only with early stopping, and counts iterations; 'auto' means 16.
 
     max_fun : int, default=15000
         Maximum number of loss function evaluations of 'lbfgs'.
@@ -363,7 +364,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         beta_1: t.Float = 0.9,
         beta_2: t.Float = 0.999,
         epsilon: t.Float = 1e-8,
-        n_iter_no_change: t.Float = 10,
+        n_iter_no_change: t.Patience = 10,
         max_fun: t.Int = 15000,
         loss: t.Loss = "log_loss",
         class_weight: t.ClassWeight = None,

@@ -21,6 +21,10 @@ _OWN_CONSTRAINTS = {
     "activation": [StrOptions(ACTIVATIONS.keys()), callable, list, tuple],
     "solver": [StrOptions({"lbfgs"}), StrOptions(SOLVERS.keys()), callable],
     "learning_rate": [StrOptions(SCHEDULES.keys())],
+    "n_iter_no_change": [
+        *_sklearn_compat.CLASSIFIER_CONSTRAINTS["n_iter_no_change"],
+        StrOptions({"auto"}),
+    ],
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "init": [StrOptions(INITS.keys())],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],

@@ -1,5 +1,6 @@
 """Preparation of a fit: initial weights, validation split, device, dtype and batch size."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -17,6 +18,10 @@ from torchmlp.training.solvers import SOLVERS
 from torchmlp.training.target_scale import TargetScale
 from torchmlp.training.torch_solver import TorchSolver
 from torchmlp.training.workspace import Layout
+
+# n_iter_no_change="auto" means at least so many epochs, and steps.
+MIN_EPOCHS = 16
+MIN_STEPS = 1000
 
 
 def prepare(
@@ -91,6 +96,7 @@ def prepare(
         data=data,
         layout=layout,
         batch_size=batch_size,
+        patience=_patience(settings, batch_size, len(data)),
         validation=validation,
         score=make_score(validation) if settings.early_stopping else None,
         make_model=make_model,
@@ -123,6 +129,14 @@ def _batch_size(settings, n_rows):
     clipped = "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped"
     warns = settings.batch_size != "auto" and wanted > n_rows
     return min(wanted, n_rows), [(clipped, UserWarning)] if warns else []
+
+
+def _patience(settings, batch_size, n_rows):
+    if settings.n_iter_no_change != "auto":
+        return float(settings.n_iter_no_change)
+    if settings.uses_lbfgs:
+        return MIN_EPOCHS
+    return max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(n_rows / batch_size)))
 
 
 def _network_layout(settings, layer_units, batch_size, X_dtype):

@@ -159,9 +159,10 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
     epsilon : float, default=1e-8
         Value for numerical stability in 'adam' and 'adamw'.
 
-    n_iter_no_change : int or inf, default=10
-        Maximum number of epochs without an improvement by `tol`. 'lbfgs' uses it only with early
-        stopping, and counts iterations.
+    n_iter_no_change : int, inf or 'auto', default=10
+        Maximum number of epochs without an improvement by `tol`. 'auto' means at least 16 epochs
+        and at least 1000 steps, so that small data, whose epochs have few steps, are trained long
+        enough. 'lbfgs' uses it only with early stopping, and counts iterations; 'auto' means 16.
 
     max_fun : int, default=15000
         Maximum number of loss function evaluations of 'lbfgs'.
@@ -411,7 +412,7 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         beta_1: t.Float = 0.9,
         beta_2: t.Float = 0.999,
         epsilon: t.Float = 1e-8,
-        n_iter_no_change: t.Float = 10,
+        n_iter_no_change: t.Patience = 10,
         max_fun: t.Int = 15000,
         quantile: t.Quantile = 0.5,
         normalize_y: bool = False,

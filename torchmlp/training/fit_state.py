@@ -49,7 +49,7 @@ class Settings:
     beta_1: float
     beta_2: float
     epsilon: float
-    n_iter_no_change: float
+    n_iter_no_change: Any
     max_fun: int
     dropout: Any
     init: str
@@ -82,6 +82,8 @@ class FitInputs:
     layout : Layout
     batch_size : int
         Number of samples in a batch.
+    patience : float
+        Maximum number of epochs without an improvement.
     validation : Dataset or None
         Validation data.
     score : callable (raw_outputs, loss, model) -> float, or None
@@ -103,6 +105,7 @@ class FitInputs:
     data: Dataset
     layout: Layout
     batch_size: int
+    patience: float
     validation: Dataset | None
     score: Any
     make_model: Callable[[Any, Any], Any]

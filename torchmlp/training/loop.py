@@ -251,7 +251,7 @@ class Loop:
             return True
         # A planned schedule is followed to its end, because its learning rate is high for most
         # epochs.
-        patience = self.inputs.settings.n_iter_no_change
+        patience = self.inputs.patience
         if schedule.planned or progress.no_improvement_count <= patience:
             return False
         stop, consequence = schedule.plateau()
