@@ -260,7 +260,7 @@ class StackLoader:
             start = stop
 
 
-class SharedLoader(StackLoader):
+class SharedLoader:
     """Yields the same batches to all networks of a stack, in blocks. See `BatchLoader`.
 
     Parameters
@@ -274,17 +274,17 @@ class SharedLoader(StackLoader):
     def __init__(self, data, batch_size, layout):
         stack_data = StackData(data, layout)
         stack_data.store([data] * layout.stack[0])
-        super().__init__(stack_data, batch_size, layout)
-        self.ordered = batch_size >= len(data)  # with a single batch, the order does not matter
-        self._data_order = np.arange(len(data))
+        self._loader = StackLoader(stack_data, batch_size, layout)
+        self._ordered = batch_size >= len(data)  # with a single batch, the order does not matter
+        self._shape = *layout.stack, len(data)
 
     def blocks(self, order=None):
         """Yield the blocks of an epoch, with data. See `BatchLoader.blocks`."""
-        ordered = self.ordered or order is None
-        orders = self._data_order if ordered else order
-        orders = np.broadcast_to(orders, (*self.layout.stack, len(orders)))
-        for block in super().blocks(orders, same_order=ordered):
-            block.n_weighted_rows = int(np.max(block.n_weighted_rows))  # equal for all networks
+        ordered = self._ordered or order is None
+        orders = np.broadcast_to(np.arange(self._shape[-1]) if ordered else order, self._shape)
+        for block in self._loader.blocks(orders, same_order=ordered):
+            # These are equal for all networks.
+            block.n_weighted_rows = int(np.max(block.n_weighted_rows))
             for batch in block.batches:
                 batch.skipped = bool(np.all(batch.skipped))
             yield block

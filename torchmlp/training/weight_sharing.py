@@ -57,9 +57,9 @@ def share_weights(inputs, state, n_members):
         weights.assign([signs[member] * coefs[0], *coefs[1:]], intercepts, member)
     gradient = weights.like()
     solver = SOLVERS[settings.solver](settings, weights, gradient)
-    signs = torch.from_numpy(signs).to(layout.device, layout.dtype)
+    on_device = torch.from_numpy(signs).to(layout.device, layout.dtype)
     return (
-        replace(inputs, layout=layout.stacked(n_members), signs=signs),
+        replace(inputs, layout=layout.stacked(n_members), signs=on_device),
         replace(state, weights=weights, gradient=gradient, solver=solver),
     )
 
