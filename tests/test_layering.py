@@ -40,7 +40,7 @@ LEVELS = [
     {"callbacks", "encoding", "fitted_attributes", "validation", "validation_scale"},
     {"constraints", "early_stopping", "preprocessing"},
     {"export.forms", "export.onnx_names", "export.onnx_converters", "prediction"},
-    {"export.onnx_encoders", "export.onnx_targets"},
+    {"export.onnx_encoders", "export.onnx_ensembles", "export.onnx_targets"},
     {"export.onnx"},
     {"export"},
     {"preparation"},

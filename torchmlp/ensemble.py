@@ -240,7 +240,8 @@ class BaseWeightSharing(
         >>> WeightSharingClassifier(mlp, n_estimators=4).fit(X, y).predict(X[[0, 50, 100]])
         array([0, 1, 2])
         """
-        return self._encoder.decode(self._mean_outputs(X))
+        outputs = self._mean_outputs(X)
+        return self._encoder.decode(outputs)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
