@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 import torch
 from helpers import TASKS, fit_quietly, some_weights
-from scipy.special import expit, logit, softmax
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.ensemble import WeightSharingClassifier, WeightSharingRegressor
-from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS, activate_outputs, mean_outputs
 
 K = 3
 SETTINGS = {"activation": "tanh", "shuffle": False, "random_state": 0}
@@ -176,26 +174,6 @@ def test_clipping_limits_the_mean_norm():
     squares[last] /= K
     squares[-1] /= K
     np.testing.assert_allclose(np.sqrt(sum(squares)), 0.01, rtol=1e-9)
-
-
-@pytest.mark.parametrize("out_activation", OUTPUT_ACTIVATIONS)
-def test_mean_outputs_give_the_mean_prediction(out_activation):
-    raw = np.random.RandomState(0).randn(4, 20, 3) * 5
-    expected = np.mean([activate_outputs(r.copy(), out_activation) for r in raw], axis=0)
-    mean = mean_outputs(list(raw), out_activation)
-    np.testing.assert_allclose(activate_outputs(mean, out_activation), expected, rtol=1e-12)
-
-
-def test_mean_outputs_are_exact_for_probabilities_close_to_0_and_1():
-    z = np.full((1, 1), 1000.0)
-    np.testing.assert_allclose(mean_outputs([z, z], "logistic"), z)
-    np.testing.assert_allclose(mean_outputs([-z, z], "logistic"), 0, atol=1e-12)
-    np.testing.assert_allclose(mean_outputs([z, z + 1], "exp"), z + np.log((1 + np.e) / 2))
-    rows = np.array([[1000.0, 0.0]])
-    np.testing.assert_allclose(softmax(mean_outputs([rows, -rows], "softmax")), [[0.5, 0.5]])
-    small = np.full((1, 1), -40.0)
-    expected = logit((expit(-40.0) + expit(-30.0)) / 2)
-    np.testing.assert_allclose(mean_outputs([small, small + 10], "logistic"), expected)
 
 
 def test_dropout_masks_differ_between_members():

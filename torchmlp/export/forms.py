@@ -238,7 +238,10 @@ class EnsembleExportMixin:
         >>> from torchmlp import TorchMLPClassifier
         >>> from torchmlp.ensemble import WeightSharingClassifier
         >>> X, y = load_iris(return_X_y=True)
-        >>> mlp = TorchMLPClassifier((20,), learning_rate="one_cycle", random_state=0)
+        >>> mlp = TorchMLPClassifier(
+        ...     (20,), learning_rate="one_cycle", learning_rate_init=0.05, max_iter=50,
+        ...     random_state=0,
+        ... )
         >>> ensemble = WeightSharingClassifier(mlp, n_estimators=4).fit(X, y)
         >>> probabilities = ensemble.to_torch()(torch.tensor(X))
         >>> bool(torch.allclose(probabilities, torch.tensor(ensemble.predict_proba(X))))
