@@ -137,6 +137,17 @@ def test_fitted_attributes():
     assert LossCurveDisplay.from_estimator(ensemble.estimators_[1]) is not None
 
 
+def test_second_fit_replaces_the_attributes():
+    X, y = iris()
+    ensemble = fit_quietly(classifier(), pd.DataFrame(X, columns=list("abcd")), y)
+    fit_quietly(ensemble.set_params(n_estimators=2), X[:, :3], y > 0)
+    assert not hasattr(ensemble, "feature_names_in_")
+    assert ensemble.n_features_in_ == 3
+    assert list(ensemble.classes_) == [False, True]
+    assert len(ensemble.estimators_) == 2
+    assert ensemble.predict_proba(X[:, :3]).shape == (len(X), 2)
+
+
 def test_loss_of_the_initial_weights_is_the_mean_over_the_members():
     ensemble, X, y = ensemble_of(
         "multiclass", alpha=0, learning_rate_init=1e-30, batch_size=250, max_iter=1

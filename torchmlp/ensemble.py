@@ -170,6 +170,7 @@ class BaseWeightSharing(
             inputs, state = share_weights(inputs, state, int(self.n_estimators))
             inputs = replace(inputs, make_model=partial(self._as_if_trained, attributes))
             train(inputs, state, monitors_of(network, inputs, state, callbacks=[]))
+        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         self.__dict__.update(attributes(state))
         for message, category in state.pending_warnings:
             warnings.warn(message, category, stacklevel=3)
@@ -306,7 +307,7 @@ class WeightSharingClassifier(ScoreMixin, ClassifierMixin, BaseWeightSharing):
         signs. Changing their weights changes the predictions of the ensemble. Their losses and
         scores are those of the ensemble.
 
-    classes_ : ndarray or list of ndarray of shape (n_classes,)
+    classes_ : ndarray of shape (n_classes,)
         Class labels, sorted. For a multilabel target, the indices of the labels.
 
     loss_, best_loss_ : float or None
