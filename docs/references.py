@@ -8,6 +8,7 @@ PUBLIC_MODULES = (
     "torchmlp",
     "torchmlp.inspection",
     "torchmlp.callbacks",
+    "torchmlp.ensemble",
     "torchmlp.export",
     "torchmlp.preprocessing",
     "torchmlp.tabular",

@@ -22,6 +22,7 @@ from torchmlp import (
     TorchMLPRegressor,
     _sklearn_compat,
     callbacks,
+    ensemble,
     export,
     inspection,
     joblib_backend,
@@ -37,7 +38,15 @@ PAGES = [
 ]
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (torchmlp, inspection, callbacks, export, joblib_backend, preprocessing)
+    for module in (
+        torchmlp,
+        inspection,
+        callbacks,
+        ensemble,
+        export,
+        joblib_backend,
+        preprocessing,
+    )
     for name in module.__all__
 }
 # A fenced block, and the optional comment above it that names the packages which it needs.
@@ -68,7 +77,13 @@ def test_code_runs_and_prints_what_the_page_shows(path, tmp_path, monkeypatch):
 def _documented():
     """Yield every public name, and the methods of our estimators, with their docstrings."""
     yield from PUBLIC.items()
-    for estimator in (TorchMLPClassifier, TorchMLPRegressor, PiecewiseLinearEncoder):
+    for estimator in (
+        TorchMLPClassifier,
+        TorchMLPRegressor,
+        PiecewiseLinearEncoder,
+        ensemble.WeightSharingClassifier,
+        ensemble.WeightSharingRegressor,
+    ):
         for name, method in inspect.getmembers(estimator, callable):
             if name[0] != "_" and method.__module__.startswith("torchmlp."):
                 yield f"{estimator.__name__}.{name}", method

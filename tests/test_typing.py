@@ -7,13 +7,21 @@ from pathlib import Path
 import pytest
 
 import torchmlp
-from torchmlp import callbacks, export, inspection, joblib_backend, preprocessing
+from torchmlp import callbacks, ensemble, export, inspection, joblib_backend, preprocessing
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = Path(__file__).with_name("typing_sample.py")
 PUBLIC = [
     getattr(module, name)
-    for module in (torchmlp, callbacks, export, inspection, joblib_backend, preprocessing)
+    for module in (
+        torchmlp,
+        callbacks,
+        ensemble,
+        export,
+        inspection,
+        joblib_backend,
+        preprocessing,
+    )
     for name in module.__all__
 ]
 

@@ -42,6 +42,7 @@ __all__ = [
     "check_y",
     "fit_context",
     "get_namespace_and_device",
+    "has_callbacks",
     "is_first_partial_fit",
     "move_to",
     "private_state",
@@ -167,6 +168,11 @@ def check_sample_weight(sample_weight, X):
 def check_lbfgs_result(result, max_iter):
     """Warn if L-BFGS did not converge, with the message of scikit-learn."""
     _check_optimize_result("lbfgs", result, max_iter)
+
+
+def has_callbacks(estimator):
+    """Return whether callbacks of scikit-learn were set with `set_callbacks`."""
+    return bool(getattr(estimator, "_skl_callbacks", None))
 
 
 def begin_callbacks(estimator, max_subtasks):

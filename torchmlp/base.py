@@ -76,6 +76,18 @@ class FitCall:
     incremental: bool = False
     resumed: bool = False
 
+    def to_numpy(self):
+        """Return the call with arrays of NumPy instead of those of other libraries."""
+        names = "X", "y", "sample_weight", "classes"
+        arrays = to_numpy(**{name: getattr(self, name) for name in names})
+        return replace(self, **dict(zip(names, arrays, strict=True)))
+
+
+def validation_of(**arguments):
+    """Return `FitCall.validation` for the arguments X_val, y_val and sample_weight_val of `fit`."""
+    check_validation_arguments(**arguments)
+    return None if arguments["X_val"] is None else to_numpy(**arguments)
+
 
 class BaseTorchMLP(
     PredictionMixin,
@@ -216,18 +228,13 @@ class BaseTorchMLP(
         ...     mlp.predict(X[:2])
         tensor([1, 1])
         """
-        validation_data = dict(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
-        check_validation_arguments(**validation_data)
-        validation = None if X_val is None else to_numpy(**validation_data)
+        validation = validation_of(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
         return self._fit(FitCall(X, y, sample_weight, validation=validation))
 
     def _fit(self, call):
         X, y, sample_weight = call.X, call.y, call.sample_weight
         callbacks = [] if call.incremental else sklearn_callbacks_of(self, X, y, sample_weight)
-        X, y, sample_weight, classes = to_numpy(
-            X=X, y=y, sample_weight=sample_weight, classes=call.classes
-        )
-        call = replace(call, X=X, y=y, sample_weight=sample_weight, classes=classes)
+        call = call.to_numpy()
         with _unchanged_by_errors(self), one_thread():
             state, result = self._train(call, callbacks)
         for callback in callbacks:
@@ -243,14 +250,16 @@ class BaseTorchMLP(
     @torch.inference_mode(False)  # callbacks may need autograd, even if the caller uses it
     def _train(self, call, callbacks):
         """Run all steps of a fit. Return the `FitState` and, for L-BFGS, the result of SciPy."""
-        call = self._validate(call)
-        encoder, loss, data, validation = self._encode(call)
-        inputs, state = self._prepare(call, encoder, loss, data, validation)
-        monitors = monitors_of(self, inputs, state, callbacks)
-        with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
-            result = run(Job(inputs, state, monitors))
+        encoder, inputs, state = self._begin(call)
+        result = train(inputs, state, monitors_of(self, inputs, state, callbacks))
         self._publish(inputs, state, encoder)
         return state, result
+
+    def _begin(self, call):
+        """Return the encoder of y, and the inputs and the state of a fit before the first epoch."""
+        call = self._validate(call)
+        encoder, loss, data, validation = self._encode(call)
+        return encoder, *self._prepare(call, encoder, loss, data, validation)
 
     def _validate(self, call):
         """Check the parameters, X and y. Return the call with X and y as arrays."""
@@ -389,6 +398,12 @@ def supports_partial_fit(estimator):
             f"{estimator.solver} is not stochastic. Use solver='adam' or 'sgd'."
         )
     return True
+
+
+def train(inputs, state, monitors):
+    """Train a network, or submit it to the joblib backend. See `torchmlp.training.jobs.run`."""
+    with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
+        return run(Job(inputs, state, monitors))
 
 
 def _attributes_of(inputs, state, encoder):

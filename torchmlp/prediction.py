@@ -21,18 +21,17 @@ from torchmlp.validation import check_input, in_namespace_of_X, to_numpy
 class PredictionMixin:
     """Prediction methods of both estimators."""
 
-    def _checked(self, X):
-        """Validate X. Return it as an array, and the dtype for the computation."""
-        if not hasattr(self, "coefs_"):  # faster than `check_is_fitted`
-            check_is_fitted(self)
-        X = check_input(self, X)
-        promoted = np.result_type(X, *self.coefs_, *self.intercepts_)
-        dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)
-        return (X.astype(dtype) if promoted.itemsize > 8 else X), dtype  # torch has no longdouble
-
     def _compute(self, function, X):
         """Validate X, and call a function of `torchmlp.training.inference` with it."""
-        X, dtype = self._checked(X)
+        if not hasattr(self, "coefs_"):  # faster than `check_is_fitted`
+            check_is_fitted(self)
+        return self._compute_checked(function, check_input(self, X))
+
+    def _compute_checked(self, function, X):
+        """Call a function of `torchmlp.training.inference` with an X that was validated."""
+        promoted = np.result_type(X, *self.coefs_, *self.intercepts_)
+        dtype = np.dtype(np.float32 if promoted.itemsize <= 4 else np.float64)
+        X = X.astype(dtype) if promoted.itemsize > 8 else X  # torch has no longdouble
         with one_thread():
             device = prediction_device(self.device, dtype)
             layers = as_layers(self.coefs_, self.intercepts_, dtype, device)
@@ -166,7 +165,7 @@ def _gives_probabilities(loss):
     return loss in BINARY_LOSSES and BINARY_LOSSES[loss].out_activation != "identity"
 
 
-def _has_probabilities(classifier):
+def has_probabilities(classifier):
     """Return True, or raise an AttributeError if the loss has no probabilities."""
     if not _gives_probabilities(classifier.loss):
         raise AttributeError(
@@ -176,7 +175,7 @@ def _has_probabilities(classifier):
     return True
 
 
-def _has_no_probabilities(classifier):
+def has_no_probabilities(classifier):
     """Return True, or raise an AttributeError if the loss has probabilities."""
     if _gives_probabilities(classifier.loss):
         raise AttributeError(
@@ -187,6 +186,12 @@ def _has_no_probabilities(classifier):
     return True
 
 
+def probabilities_of(raw, out_activation):
+    """Return the probabilities for raw outputs, which are changed in place."""
+    outputs = activate_outputs(raw, out_activation)
+    return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+
+
 class ProbabilityMixin:
     """Additional prediction methods of the classifier."""
 
@@ -195,7 +200,7 @@ class ProbabilityMixin:
             return super()._predict_rows(X, layers, activations)
         return self._encoder.labels(largest_outputs(X, layers, activations))
 
-    @available_if(_has_no_probabilities)
+    @available_if(has_no_probabilities)
     @in_namespace_of_X
     def decision_function(self, X: t.Matrix) -> t.Floats:
         """Return the raw outputs of the network, for a loss without probabilities.
@@ -240,7 +245,7 @@ class ProbabilityMixin:
         """
         return self._scores(X)
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     @in_namespace_of_X
     def predict_logits(self, X: t.Matrix) -> t.Floats:
         """Return the raw outputs of the network, before softmax or sigmoid.
@@ -284,7 +289,7 @@ class ProbabilityMixin:
         raw = self._compute(raw_outputs, X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     @in_namespace_of_X
     def predict_proba(self, X: t.Matrix) -> t.Floats:
         """Return probability estimates.
@@ -309,10 +314,9 @@ class ProbabilityMixin:
         >>> clf.predict_proba(X[:1]).round(2)
         array([[1., 0., 0.]])
         """
-        outputs = activate_outputs(self._compute(raw_outputs, X), self.out_activation_)
-        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+        return probabilities_of(self._compute(raw_outputs, X), self.out_activation_)
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     @in_namespace_of_X
     def predict_log_proba(self, X: t.Matrix) -> t.Floats:
         """Return the logarithm of the probability estimates.

@@ -211,6 +211,51 @@ class ExportMixin:
         return ours
 
 
+class MeanOfNetworks(nn.Module):
+    """The mean of the outputs of several networks."""
+
+    def __init__(self, networks):
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, X):
+        """Return the mean of the outputs for X, of shape (n_samples, n_features)."""
+        return torch.stack([network(X) for network in self.networks]).mean(0)
+
+
+class EnsembleExportMixin:
+    """Conversion method of the ensembles."""
+
+    def to_torch(self) -> nn.Module:
+        """Return the ensemble as a torch module, with a copy of the weights.
+
+        Returns
+        -------
+        torch.nn.Module
+            In evaluation mode. Its output is the mean of the outputs of ``to_torch()`` of the
+            members: `predict` of a regressor, `predict_proba` of a classifier, or its
+            `decision_function` if it has no probabilities.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from sklearn.datasets import load_iris
+        >>> from torchmlp import TorchMLPClassifier
+        >>> from torchmlp.ensemble import WeightSharingClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> mlp = TorchMLPClassifier(
+        ...     (20,), learning_rate="one_cycle", learning_rate_init=0.05, max_iter=50,
+        ...     random_state=0,
+        ... )
+        >>> ensemble = WeightSharingClassifier(mlp, n_estimators=4).fit(X, y)
+        >>> probabilities = ensemble.to_torch()(torch.tensor(X))
+        >>> bool(torch.allclose(probabilities, torch.tensor(ensemble.predict_proba(X))))
+        True
+        """
+        check_is_fitted(self)
+        return MeanOfNetworks(member.to_torch() for member in self.estimators_).eval()
+
+
 def _linear(coefs, intercepts):
     layer = nn.utils.skip_init(nn.Linear, *coefs.shape)
     layer.weight = nn.Parameter(torch.from_numpy(np.array(coefs.T)))

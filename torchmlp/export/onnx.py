@@ -8,7 +8,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from torchmlp import _typing as t
-from torchmlp.export.forms import ExportMixin
+from torchmlp.export.forms import EnsembleExportMixin, ExportMixin
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ def to_onnx(
     Parameters
     ----------
     model : estimator
-        A fitted TorchMLPClassifier or TorchMLPRegressor, or a pipeline or another meta-estimator
-        that contains one and that skl2onnx supports. A PiecewiseLinearEncoder is supported, alone
+        A fitted TorchMLPClassifier, TorchMLPRegressor, WeightSharingClassifier or
+        WeightSharingRegressor, or a pipeline or another meta-estimator that contains one and that
+        skl2onnx supports. A PiecewiseLinearEncoder is supported, alone
         or in a pipeline. Its graph computes in float64, and returns NaN for missing values in a
         feature that had none during fit. A TransformedTargetRegressor is supported if its
         transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
@@ -49,7 +50,7 @@ def to_onnx(
         - `zipmap`, default False: return probabilities as dicts (onnxruntime supports this for
           float32 only), or, with 'columns', as one output per class
         - `logits`, default False: return `predict_logits` instead of probabilities, as (-logit,
-          logit) for two classes; in a pipeline, only as ``step__logits``
+          logit) for two classes; in a pipeline, only as ``step__logits``; not for an ensemble
         - `nocl`, default False: return the index of a class instead of its label
         - `output_class_labels`, default False: return `classes_` as an additional output
 
@@ -99,6 +100,7 @@ def to_onnx(
 
         from torchmlp.export.onnx_converters import register
         from torchmlp.export.onnx_encoders import register_encoders
+        from torchmlp.export.onnx_ensembles import register_ensembles
         from torchmlp.export.onnx_names import name_inputs
         from torchmlp.export.onnx_targets import register_transformed_target
     except ModuleNotFoundError as error:
@@ -107,6 +109,7 @@ def to_onnx(
     _check_rows(X)
     validate_data(model, X=X, reset=False, skip_check_array=True)
     register(_subclasses(ExportMixin))
+    register_ensembles(_subclasses(EnsembleExportMixin))
     register_encoders([PiecewiseLinearEncoder, *_subclasses(PiecewiseLinearEncoder)])
     register_transformed_target()
     if is_classifier(model):

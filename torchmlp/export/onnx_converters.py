@@ -86,7 +86,7 @@ def register(estimators):
             update_registered_converter(
                 estimator,
                 "TorchMLPClassifier",
-                _classifier_shapes,
+                classifier_shapes,
                 _convert_classifier,
                 options=CLASSIFIER_OPTIONS,
             )
@@ -94,7 +94,7 @@ def register(estimators):
             update_registered_converter(
                 estimator,
                 "TorchMLPRegressor",
-                _regressor_shapes,
+                regressor_shapes,
                 _convert_regressor,
                 parser=_parse_regressor,
                 options={"return_std": [True, False]},
@@ -109,16 +109,25 @@ def graph_of(scope, operator, container):
     return Graph(scope, container, np.float64 if _in_double(operator) else np.float32)
 
 
-def _raw_outputs(g, operator):
-    model = operator.raw_operator
-    # One input, or the columns of a DataFrame.
-    values = g("Concat", *(g.cast(i.full_name, g.dtype) for i in operator.inputs), axis=1)
+def rows_of(g, operator):
+    """Add the nodes for X: one input, or the columns of a DataFrame."""
+    return g("Concat", *(g.cast(i.full_name, g.dtype) for i in operator.inputs), axis=1)
+
+
+def raw_outputs(g, values, model):
+    """Add the nodes of a network. Two classes have one output."""
     *hidden, last = zip(model.coefs_, model.intercepts_, strict=True)
     names = per_layer(model.activation, len(hidden))
     activations = resolve_activations(model.activation, len(hidden))
     for layer, activation, name in zip(hidden, activations, names, strict=True):
         values = _apply(activation, name, g, g("Gemm", values, *layer))
     return g("Gemm", values, *last)
+
+
+def scores_of(g, values, classifier):
+    """Add the nodes of the network of a classifier, with an output for each class or label."""
+    scores = raw_outputs(g, values, classifier)
+    return g("Concat", g("Neg", scores), scores, axis=1) if classifier.n_outputs_ == 1 else scores
 
 
 def _apply(activation, name, graph, z):
@@ -142,7 +151,27 @@ def _is_multilabel(model):
     return model.n_outputs_ > 1 and not model._encoder.multiclass
 
 
-def _classifier_shapes(operator):
+def add_labels(g, operator, scores, threshold):
+    """Add the nodes of the first output of a classifier.
+
+    Parameters
+    ----------
+    g : Graph
+    operator : skl2onnx.common._topology.Operator
+    scores : str
+        Name of the values that decide: one column per class or label.
+    threshold : float
+        A label of a multilabel target is predicted if its value is larger.
+    """
+    label = operator.outputs[0].full_name
+    if _is_multilabel(operator.raw_operator):
+        g("Cast", g("Greater", scores, threshold), to=TensorProto.INT64, output=label)
+    else:
+        index = g("ArgMax", scores, axis=1, keepdims=0)
+        g("Gather", _labels(g.scope, operator.raw_operator), index, output=label)
+
+
+def classifier_shapes(operator):
     model, n_rows = operator.raw_operator, operator.inputs[0].get_first_dimension()
     labels = _labels(operator.scope_inst, model)
     kind = StringTensorType if labels.dtype == object else Int64TensorType
@@ -165,7 +194,7 @@ def _parse_regressor(scope, model, inputs, custom_parsers=None):
     return operator.outputs
 
 
-def _regressor_shapes(operator):
+def regressor_shapes(operator):
     model = operator.raw_operator
     n_columns = model._encoder.n_columns(model.n_outputs_)
     for output in operator.outputs:
@@ -181,24 +210,18 @@ def values_type(operator, shape):
 def _convert_classifier(scope, operator, container):
     model = operator.raw_operator
     g = graph_of(scope, operator, container)
-    label, probabilities = (output.full_name for output in operator.outputs)
-    scores = _raw_outputs(g, operator)
-    if model.n_outputs_ == 1:  # one column per class
-        scores = g("Concat", g("Neg", scores), scores, axis=1)
-    if _is_multilabel(model):
-        g("Cast", g("Greater", scores, 0.0), to=TensorProto.INT64, output=label)
-    else:
-        index = g("ArgMax", scores, axis=1, keepdims=0)
-        g("Gather", _labels(scope, model), index, output=label)
+    scores = scores_of(g, rows_of(g, operator), model)
+    add_labels(g, operator, scores, threshold=0.0)
     logits = container.get_options(model, {"logits": False})["logits"]
     activation = OUTPUT_ACTIVATIONS["identity" if logits else model.out_activation_]
-    g("Identity", activation.onnx(g, scores), output=probabilities)
+    g("Identity", activation.onnx(g, scores), output=operator.outputs[1].full_name)
 
 
 def _convert_regressor(scope, operator, container):
     model = operator.raw_operator
     g = graph_of(scope, operator, container)
-    encoder, n_outputs, raw = model._encoder, model.n_outputs_, _raw_outputs(g, operator)
+    encoder, n_outputs = model._encoder, model.n_outputs_
+    raw = raw_outputs(g, rows_of(g, operator), model)
     values = encoder.onnx(g, raw, n_outputs)
     g("Identity", values, output=operator.outputs[0].full_name)
     if len(operator.outputs) > 1:

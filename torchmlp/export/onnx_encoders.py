@@ -4,7 +4,7 @@ import numpy as np
 from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
-from torchmlp.export.onnx_converters import Graph
+from torchmlp.export.onnx_converters import Graph, rows_of
 from torchmlp.preprocessing import components_of
 
 
@@ -33,9 +33,7 @@ def _shapes(operator):
 def _convert(scope, operator, container):
     feature, lower, scale, smallest, largest, missing = _components(operator)
     g = Graph(scope, container, np.float64)
-    # One input, or the columns of a DataFrame.
-    x = g("Concat", *(g.cast(i.full_name, g.dtype) for i in operator.inputs), axis=1)
-    x = g("Gather", x, feature, axis=1)
+    x = g("Gather", rows_of(g, operator), feature, axis=1)
     position = g("Mul", g("Sub", x, lower), scale)
     clipped = g("Min", g("Max", position, smallest), largest)
     encoded = g("Where", g("IsNaN", x), missing, clipped)

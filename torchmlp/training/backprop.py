@@ -62,7 +62,7 @@ class Backprop:
     generators : sequence of torch.Generator, default=()
         Random number generators for dropout, one per network.
     max_grad_norm : float, or tensor of shape (n_members,), default=None
-        Maximum norm of the gradient. None disables gradient clipping.
+        Maximum norm of the gradient, or of that of each network. None disables gradient clipping.
     on_grad_computed : list of callables () -> object, default=()
         Called after the gradient of a batch is computed, before gradient clipping.
     """
@@ -166,7 +166,7 @@ class Backprop:
 
     def _clip_gradient(self):
         gradient = self.gradient
-        if not gradient.stack:
+        if not isinstance(self.max_grad_norm, torch.Tensor):
             norm = gradient.flat.norm()
             gradient.flat.mul_((self.max_grad_norm / norm).clamp_max(1.0))
             return

@@ -99,6 +99,8 @@ class FitInputs:
         Whether to save the state of the solver, so that a later `partial_fit` can continue.
     target_scale : TargetScale or None
         The scale of the targets with ``normalize_y=True``.
+    signs : tensor of shape (n_members, n_features, 1) or None
+        For a stack of networks that share weights, see `torchmlp.training.weight_sharing`.
     """
 
     settings: Settings
@@ -113,6 +115,7 @@ class FitInputs:
     incremental: bool
     resumable: bool
     target_scale: TargetScale | None
+    signs: torch.Tensor | None = None
 
     def weights_of(self, state):
         """Return (coefs, intercepts) of a state, for predictions in the units of the user."""
@@ -131,7 +134,7 @@ class FitInputs:
         X = self.data.X
         if not isinstance(X, np.ndarray):
             first = first * X.nnz // (X.shape[0] * X.shape[1])
-        return self.batch_size * max([first, *rest])
+        return math.prod(self.layout.stack) * self.batch_size * max([first, *rest])
 
 
 @dataclass

@@ -13,6 +13,7 @@ from torchmlp.training.device.transfer import (
     staging_for,
 )
 from torchmlp.training.products import as_tensor
+from torchmlp.training.stack_batches import SharedLoader
 from torchmlp.training.workspace import WorkspaceCache
 
 # Maximum size of the rows and the outputs of a block: about the size of a CPU cache. On other
@@ -225,6 +226,8 @@ class DeviceLoader(BatchLoader):
 
 
 def loader_for(data, batch_size, layout, shuffle):
-    """Return the loader for the device of the layout. See `BatchLoader` for the parameters."""
+    """Return the loader for a network, or for networks that share weights. See `BatchLoader`."""
+    if layout.stack:
+        return SharedLoader(data, batch_size, layout)
     kind = HostLoader if shares_memory(layout.device) else DeviceLoader
     return kind(data, batch_size, layout, shuffle)

@@ -15,6 +15,7 @@ from torchmlp.training.divergence import (
 )
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
+from torchmlp.training.output_activations import mean_outputs
 from torchmlp.training.progress_log import line_writer, log_end, log_start
 from torchmlp.training.stochastic import EpochTrainer
 from torchmlp.training.threads import n_threads
@@ -312,10 +313,17 @@ class Loop:
 
 
 def evaluate(inputs, state):
-    """Return the validation loss and the validation score, which is None without early stopping."""
+    """Return the validation loss and the validation score, which is None without early stopping.
+
+    Those of networks that share weights are the loss and the score of their mean prediction.
+    """
     validation = inputs.validation
     with n_threads(1):  # `raw_outputs` uses Python threads instead
-        raw = raw_outputs(validation.X, state.weights.layers, inputs.layout.activations)
+        raw = [
+            raw_outputs(validation.X, layers, inputs.layout.activations)
+            for layers in state.weights.networks
+        ]
+        raw = mean_outputs(raw, inputs.settings.loss.out_activation)
     losses = row_losses(inputs.settings.loss, raw, validation.y)
     loss = float(np.average(losses, weights=validation.sample_weight))
     if not inputs.monitors_score:

@@ -92,6 +92,14 @@ class Parameters:
         """The weights as a list of `Layer`, starting with the first layer."""
         return [Layer(*views) for views in zip(self.coefs, self.intercepts, strict=True)]
 
+    @property
+    def networks(self):
+        """The layers of each network of a stack: a list of lists of `Layer`."""
+        if not self.stack:
+            return [self.layers]
+        members = range(*self.stack)
+        return [[Layer(w[i], b[i]) for w, b in self.layers] for i in members]
+
     def like(self, dtype=None):
         """Return `Parameters` of the same shapes that are all zero."""
         dtype, device = dtype or self.flat.dtype, self.flat.device

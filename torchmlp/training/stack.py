@@ -29,8 +29,8 @@ def stack_key(inputs):
     Returns
     -------
     tuple or None
-        None if the fit has to be trained alone, because of L-BFGS, sparse data, mixed precision
-        or functions of the user.
+        None if the fit has to be trained alone, because of L-BFGS, sparse data, mixed precision,
+        functions of the user, or because it is a stack of networks that share weights.
     """
     settings, layout = inputs.settings, inputs.layout
     data, validation = inputs.data, inputs.validation
@@ -40,6 +40,7 @@ def stack_key(inputs):
         or not is_builtin(inputs)
         or not all(isinstance(dataset.X, np.ndarray) for dataset in datasets)
         or layout.mixed
+        or layout.stack
     ):
         return None
     return (

@@ -141,7 +141,7 @@ class StackBlock:
 
     Parameters
     ----------
-    n_batches, n_rows : int
+    n_batches, batch_size : int
         Number of batches, and number of rows in each of them.
     data : StackData
     layout : Layout
@@ -149,18 +149,18 @@ class StackBlock:
     workspaces : WorkspaceCache
     """
 
-    def __init__(self, n_batches, n_rows, data, layout, workspaces):
+    def __init__(self, n_batches, batch_size, data, layout, workspaces):
         self.n_batches = n_batches
-        self.n_rows = n_rows
+        self.batch_size = batch_size
+        self.n_rows = self.n_weighted_rows = n_batches * batch_size
         self.data = data
         layout = layout.stacked(n_batches, *layout.stack)
         weighted = data.sample_weight is not None
-        self.buffers = data.buffers(n_rows, layout)
-        self.outputs = layout.empty_outputs(n_rows)
+        self.buffers = data.buffers(batch_size, layout)
+        self.outputs = layout.empty_outputs(batch_size)
         self.penalties = layout.empty().zero_()
-        self.n_weighted_rows = n_batches * n_rows
         self.is_new = True  # whether the calls of its batches have not been bound yet
-        workspace = workspaces.get(n_rows, 1.0 if weighted else 1.0 / n_rows)
+        workspace = workspaces.get(batch_size, 1.0 if weighted else 1.0 / batch_size)
         self.batches = [self._batch(i, workspace) for i in range(n_batches)]
 
     def _batch(self, i, workspace):
@@ -181,7 +181,7 @@ class StackBlock:
 
         Parameters
         ----------
-        rows : int array of shape (n_members, n_batches * n_rows)
+        rows : int array of shape (n_members, n_rows)
         """
         self._gather(self.data.X.tensor, rows + self.data.X_starts, self.buffers.X)
         self._gather(self.data.y.tensor, rows + self.data.y_starts, self.buffers.y)
@@ -198,13 +198,14 @@ class StackBlock:
 
     def _by_batch(self, values):
         """Return values of the rows of each network in the order of the buffers, as a vector."""
-        return values.reshape(len(values), self.n_batches, self.n_rows).transpose(1, 0, 2).ravel()
+        shape = len(values), self.n_batches, self.batch_size
+        return values.reshape(shape).transpose(1, 0, 2).ravel()
 
     def _load_weights(self, rows):
         weights = self._by_batch(np.take_along_axis(self.data.sample_weight, rows, 1))
-        sizes = np.full(self.penalties.numel(), self.n_rows)
+        sizes = np.full(self.penalties.numel(), self.batch_size)
         has_weight = load_weights(weights, sizes, self.buffers).reshape(self.penalties.shape)
-        self.n_weighted_rows = has_weight.sum(0) * self.n_rows
+        self.n_weighted_rows = has_weight.sum(0) * self.batch_size
         for batch, has in zip(self.batches, has_weight, strict=True):
             batch.skipped = False if has.all() else ~has
 
@@ -257,3 +258,33 @@ class StackLoader:
                 self._blocks[size].load(orders[:, start:stop])
             yield self._blocks[size]
             start = stop
+
+
+class SharedLoader:
+    """Yields the same batches to all networks of a stack, in blocks. See `BatchLoader`.
+
+    Parameters
+    ----------
+    data : Dataset
+    batch_size : int
+    layout : Layout
+        The layout of the stack.
+    """
+
+    def __init__(self, data, batch_size, layout):
+        stack_data = StackData(data, layout)
+        stack_data.store([data] * layout.stack[0])
+        self._loader = StackLoader(stack_data, batch_size, layout)
+        self._ordered = batch_size >= len(data)  # with a single batch, the order does not matter
+        self._shape = *layout.stack, len(data)
+
+    def blocks(self, order=None):
+        """Yield the blocks of an epoch, with data. See `BatchLoader.blocks`."""
+        ordered = self._ordered or order is None
+        orders = np.broadcast_to(np.arange(self._shape[-1]) if ordered else order, self._shape)
+        for block in self._loader.blocks(orders, same_order=ordered):
+            # These are equal for all networks.
+            block.n_weighted_rows = int(np.max(block.n_weighted_rows))
+            for batch in block.batches:
+                batch.skipped = bool(np.all(batch.skipped))
+            yield block

@@ -132,7 +132,7 @@ class StackNetwork:
                 self._train(block, self.solver, rate)
             else:
                 self.graphs.train(self._train, block, self.solver, rate)
-            n_rows += block.n_batches * block.n_rows
+            n_rows += block.n_rows
             n_weighted = n_weighted + block.n_weighted_rows
         return (np.array(self._total.tolist()) / n_weighted).tolist(), n_rows
 

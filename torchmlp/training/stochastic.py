@@ -1,11 +1,14 @@
 """Training with a stochastic solver, one epoch at a time."""
 
+import math
+
 import torch
 
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.device.cuda_graphs import graphs_for
 from torchmlp.training.device.placement import synchronize
 from torchmlp.training.loaders import loader_for
+from torchmlp.training.weight_sharing import bind_shared_gradient
 
 
 class EpochTrainer:
@@ -30,15 +33,17 @@ class EpochTrainer:
         self.on_batch_end = hooks["on_batch_end"]
         self.on_block_end = on_block_end
         generators = [state.dropout_generator] if any(layout.dropout) else []
+        max_grad_norm, n_networks = settings.max_grad_norm, math.prod(layout.stack)
         self.backprop = Backprop(
             state.weights,
             state.gradient,
             layout,
             settings.loss,
             0.0 if solver.decoupled_weight_decay else settings.alpha,
-            generators=generators,
-            max_grad_norm=settings.max_grad_norm,
-            on_grad_computed=hooks["on_grad_computed"],
+            generators=n_networks * generators,
+            # The mean over the networks of the squared norm is that of the vector / n_networks.
+            max_grad_norm=max_grad_norm and max_grad_norm * math.sqrt(n_networks),
+            on_grad_computed=[*_shared_gradient(inputs, state), *hooks["on_grad_computed"]],
         )
         self.loader = loader_for(inputs.data, inputs.batch_size, layout, settings.shuffle)
         self._total = layout.empty()
@@ -61,7 +66,8 @@ class EpochTrainer:
         -------
         loss : float
             Mean loss of the samples, including the L2 regularization term. The loss of each batch
-            is computed with the weights before its update.
+            is computed with the weights before its update. For networks that share weights, the
+            mean of their losses.
         n_rows : int
             Number of samples seen. Fewer than all if `on_block_end` ended the epoch.
         """
@@ -82,7 +88,7 @@ class EpochTrainer:
             if self.on_block_end is not None and n_weighted_rows and self._block_stops():
                 break
         # `float` makes the host wait for the device.
-        return float(self._total) / n_weighted_rows, n_rows
+        return float(self._total.mean()) / n_weighted_rows, n_rows
 
     def _bind(self, block):
         for batch in block.batches:
@@ -106,3 +112,7 @@ class EpochTrainer:
     def _block_stops(self):
         synchronize(self.device)  # kernels run asynchronously
         return self.on_block_end()
+
+
+def _shared_gradient(inputs, state):
+    return [] if inputs.signs is None else bind_shared_gradient(state.gradient, inputs.signs)

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, ProgressBar
 from tape import Tape, TapeCapturer, treat_the_cpu_as_a_device
 
+from torchmlp.ensemble import WeightSharingClassifier
 from torchmlp.training import loaders
 from torchmlp.training.device import cuda_graphs, transfer
 from torchmlp.training.stochastic import EpochTrainer
@@ -89,6 +90,17 @@ def test_replayed_fit_of_every_task_equals_stepwise_fit(
     mlp, X, y = _mlp(task)
     expected = _stepwise(lambda: fit_quietly(clone(mlp), X, y), monkeypatch)
     _assert_same(expected, fit_quietly(mlp, X, y))
+    assert capturers[0].n_replays
+
+
+@pytest.mark.parametrize("name", ["adamw", "adaptive", "clipped", "dropout", "two layers"])
+def test_replayed_fit_of_an_ensemble_equals_stepwise_fit(name, capturers, monkeypatch):
+    mlp, X, y = _mlp(**FITS[name])
+    ensemble = WeightSharingClassifier(mlp, 3)
+    expected = _stepwise(lambda: fit_quietly(clone(ensemble), X, y), monkeypatch)
+    fit_quietly(ensemble, X, y)
+    for mine, other in zip(ensemble.estimators_, expected.estimators_, strict=True):
+        _assert_same(other, mine)
     assert capturers[0].n_replays
 
 
