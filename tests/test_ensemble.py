@@ -13,7 +13,6 @@ from joblib import parallel_config
 from onnxruntime import InferenceSession
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.callback import ScoringMonitor
 from sklearn.datasets import make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score
@@ -428,7 +427,10 @@ def test_unsupported_parameters_of_the_estimator_raise(parameters, message):
         regressor(**parameters).fit(X, y)
 
 
+@requires_sklearn("1.9", "callbacks")
 def test_callbacks_of_scikit_learn_raise():
+    from sklearn.callback import ScoringMonitor
+
     _, X, y, _ = TASKS["regression"]
     ensemble = regressor()
     ensemble.estimator.set_callbacks(ScoringMonitor(scoring="r2"))
