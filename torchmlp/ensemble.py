@@ -586,7 +586,6 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
     See Also
     --------
     WeightSharingClassifier : The ensemble for classification. Its Notes describe the training.
-    sklearn.ensemble.BaggingRegressor : Ensembles of independent networks.
 
     Notes
     -----
