@@ -53,7 +53,9 @@ class TargetScale:
         ones = np.ones_like(self.spread)
         if self.raw_outputs == "targets":
             return self.spread
-        return ones if self.raw_outputs == "log_targets" else np.concatenate([self.spread, ones])
+        if self.raw_outputs == "log_targets":
+            return ones
+        return np.concatenate([self.spread, ones])
 
     @property
     def offset(self):
