@@ -15,7 +15,7 @@ from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 from torchmlp.regressor import TorchMLPRegressor
 
-__all__ = ["category_columns", "number_columns"]  # `tabular_pipeline` is in torchmlp.__all__
+__all__ = ["categorical_columns", "numerical_columns"]  # `tabular_pipeline` is in torchmlp.__all__
 
 # Categories with fewer rows than this share a column.
 MIN_FREQUENCY = 10
@@ -104,14 +104,14 @@ def tabular_pipeline(
     )
     columns = ColumnTransformer(
         [
-            ("numbers", numbers, number_columns),
-            ("categories", categories, category_columns),
+            ("numbers", numbers, numerical_columns),
+            ("categories", categories, categorical_columns),
         ]
     )
     return make_pipeline(columns, mlp)
 
 
-def number_columns(X: Any) -> list[Any]:
+def numerical_columns(X: Any) -> list[Any]:
     """Return the columns with numbers: their names in a DataFrame, their indices in an array.
 
     Parameters
@@ -130,15 +130,15 @@ def number_columns(X: Any) -> list[Any]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from torchmlp.tabular import category_columns, number_columns
+    >>> from torchmlp.tabular import categorical_columns, numerical_columns
     >>> X = pd.DataFrame({"age": [31, 54, 27], "city": ["Oslo", "Porto", "Oslo"]})
-    >>> number_columns(X), category_columns(X)
+    >>> numerical_columns(X), categorical_columns(X)
     (['age'], ['city'])
     """
     return _columns(X)[0]
 
 
-def category_columns(X: Any) -> list[Any]:
+def categorical_columns(X: Any) -> list[Any]:
     """Return the columns with categories: strings, booleans, or a categorical type.
 
     Parameters
@@ -158,8 +158,8 @@ def category_columns(X: Any) -> list[Any]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from torchmlp.tabular import category_columns
-    >>> category_columns(pd.DataFrame({"age": [31, 54], "member": [True, False]}))
+    >>> from torchmlp.tabular import categorical_columns
+    >>> categorical_columns(pd.DataFrame({"age": [31, 54], "member": [True, False]}))
     ['member']
     """
     return _columns(X)[1]
