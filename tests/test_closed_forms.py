@@ -33,7 +33,7 @@ def test_linear_classifier_is_logistic_regression(task):
         np.testing.assert_allclose(mlp.coefs_[0].T, logistic.coef_, atol=1e-4)
 
 
-def test_linear_poisson_is_the_generalised_linear_model():
+def test_linear_poisson_is_the_generalized_linear_model():
     _, X, y, _ = TASKS["poisson"]
     glm = PoissonRegressor(alpha=0.0, tol=1e-8, max_iter=1000).fit(X, y)
     mlp = TorchMLPRegressor("poisson", alpha=0.0, **LINEAR).fit(X, y)

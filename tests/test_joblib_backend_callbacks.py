@@ -68,9 +68,9 @@ def stacks(monkeypatch):
     sizes = []
     train_stack = scheduling.train_stack
 
-    def recorded(jobs, n_places, is_cancelled):
+    def recorded(jobs, n_places, is_canceled):
         sizes.append(len(jobs))
-        return train_stack(jobs, n_places, is_cancelled)
+        return train_stack(jobs, n_places, is_canceled)
 
     monkeypatch.setattr(scheduling, "train_stack", recorded)
     return sizes

@@ -34,7 +34,7 @@ TRANSFORMERS = {
     "MinMaxScaler": MinMaxScaler((-1, 2)),
     "MaxAbsScaler": MaxAbsScaler(),
     "RobustScaler": RobustScaler(),
-    "RobustScaler, centre only": RobustScaler(with_scaling=False),
+    "RobustScaler, center only": RobustScaler(with_scaling=False),
     "RobustScaler, scale only": RobustScaler(with_centering=False),
     "FunctionTransformer": FunctionTransformer(np.log, np.exp, check_inverse=False),
     "identity": FunctionTransformer(),

@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils import estimator_html_repr
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor, tabular_pipeline
-from torchmlp.tabular import category_columns, number_columns
+from torchmlp.tabular import categorical_columns, numerical_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 N = 240
@@ -59,10 +59,10 @@ def _classifier():
 def test_kinds_of_columns():
     table = _table()
     for frame in table, _polars(table):
-        assert number_columns(frame) == ["age", "income", "rooms"]
-        assert category_columns(frame) == ["city", "member", "plan"]
-    assert number_columns(np.zeros((3, 2))) == [0, 1]
-    assert category_columns(np.zeros((3, 2), bool)) == []
+        assert numerical_columns(frame) == ["age", "income", "rooms"]
+        assert categorical_columns(frame) == ["city", "member", "plan"]
+    assert numerical_columns(np.zeros((3, 2))) == [0, 1]
+    assert categorical_columns(np.zeros((3, 2), bool)) == []
 
 
 def test_a_table_with_numbers_and_categories():

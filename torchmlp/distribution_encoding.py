@@ -113,9 +113,9 @@ class QuantileEncoder(ValueEncoder):
         )
         constant = np.moveaxis(constant, 0, -1)[..., 0, :]
         with np.errstate(all="ignore"):
-            loss, largest = (self._mean_loss(y, p, weights) for p in (predictions, constant))
-            d2 = 1 - loss / largest
-        return np.where(largest == 0, np.where(loss == 0, 1.0, 0.0), d2).mean(-1)
+            loss, constant_loss = (self._mean_loss(y, p, weights) for p in (predictions, constant))
+            d2 = 1 - loss / constant_loss
+        return np.where(constant_loss == 0, np.where(loss == 0, 1.0, 0.0), d2).mean(-1)
 
     def _mean_loss(self, y, predictions, weights):
         error, q = y - predictions, np.array(self.quantiles)

@@ -50,15 +50,15 @@ from torchmlp.validation import check_input, in_namespace_of_X
 __all__ = ["WeightSharingClassifier", "WeightSharingRegressor"]
 
 
+# Fitted attributes of a network that the ensemble does not have.
+_OF_ONE_NETWORK = {"coefs_", "intercepts_", "n_layers_", "n_parameters_"}
+
+
 def _constraints(estimator):
     return {
         "estimator": [estimator, None],
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
     }
-
-
-# Fitted attributes of a network that the ensemble does not have.
-_OF_ONE_NETWORK = {"coefs_", "intercepts_", "n_layers_", "n_parameters_"}
 
 
 class BaseWeightSharing(
@@ -292,8 +292,8 @@ class WeightSharingClassifier(ScoreMixin, ClassifierMixin, BaseWeightSharing):
         The network of each member, with the parameters of the training. None means
         ``TorchMLPClassifier()``. Its `random_state` determines the initial weights, the signs, the
         validation split, the order of the samples and dropout. These parameters are not supported:
-        ``hidden_layer_sizes=()``, ``solver='lbfgs'`` and torch optimizers, a callable activation,
-        `warm_start`, `callbacks` and ``dtype='bfloat16'``.
+        ``hidden_layer_sizes=()``, ``solver='lbfgs'`` and torch optimizers, a callable activation or
+        loss, `warm_start`, `callbacks` and ``dtype='bfloat16'``.
 
     n_estimators : int, default=8
         Number of members. The time of a fit is about proportional to it.
@@ -596,7 +596,8 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
     trained.
 
     With the losses 'poisson' and 'gamma', the mean is taken over the predictions, after the
-    exponential function.
+    exponential function. With 'gaussian', `predict` returns the mean of the members' means. Only
+    the members have ``predict(X, return_std=True)``.
 
     References
     ----------

@@ -19,7 +19,7 @@ from torchmlp.training.target_scale import TargetScale
 from torchmlp.training.torch_solver import TorchSolver
 from torchmlp.training.workspace import Layout
 
-# n_iter_no_change="auto" means at least so many epochs, and steps.
+# n_iter_no_change="auto" means at least this many epochs, and at least this many steps.
 MIN_EPOCHS = 16
 MIN_STEPS = 1000
 
@@ -132,6 +132,7 @@ def _batch_size(settings, n_rows):
 
 
 def _patience(settings, batch_size, n_rows):
+    """Return `FitInputs.patience`, the maximum number of epochs without an improvement."""
     if settings.n_iter_no_change != "auto":
         return float(settings.n_iter_no_change)
     if settings.uses_lbfgs:

@@ -15,12 +15,12 @@ from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 from torchmlp.regressor import TorchMLPRegressor
 
-__all__ = ["category_columns", "number_columns"]  # `tabular_pipeline` is in torchmlp.__all__
+__all__ = ["categorical_columns", "numerical_columns"]  # `tabular_pipeline` is in torchmlp.__all__
 
 # Categories with fewer rows than this share a column.
 MIN_FREQUENCY = 10
-# A column of strings is text, or an identifier, if it has more distinct values than this, and more
-# than `MAX_DISTINCT_FRACTION` of the number of rows.
+# A column of strings is text, or an identifier, if the number of its distinct values exceeds both
+# this and `MAX_DISTINCT_FRACTION` times the number of rows.
 MAX_DISTINCT = 100
 MAX_DISTINCT_FRACTION = 0.5
 # Chosen on validation data, see "Tables" in benchmarks/NOTES.md.
@@ -41,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
 def tabular_pipeline(
     estimator: Literal["classifier", "regressor"] | BaseTorchMLP,
 ) -> Pipeline:
-    """Return a pipeline for tables, with parameters that need no tuning.
+    """Return a pipeline for tables, with default parameters chosen for tables.
 
     The pipeline consists of ordinary steps. Display it to see them, and change their parameters
     with `set_params`. Its input is a DataFrame (pandas or polars), or an array of numbers.
@@ -49,15 +49,17 @@ def tabular_pipeline(
     - Missing numbers are replaced by the median, and columns that say where a value was missing are
       added. Numbers are then encoded by a `PiecewiseLinearEncoder`, so that they need no scaling.
     - Categories are columns of strings, booleans, or of a categorical type. They are one-hot
-      encoded. Categories with less than 10 rows, and those that did not occur during fit, share one
-      column. A missing category is a category of its own.
-    - Columns of dates, times, texts and other objects are refused.
+      encoded. Categories with fewer than 10 rows, and those that did not occur during fit, share
+      one column. A missing category is a category of its own.
+    - Columns of dates, times, texts and other objects raise an error in `fit`.
 
     Parameters
     ----------
     estimator : 'classifier', 'regressor', TorchMLPClassifier or TorchMLPRegressor
-        The last step. The strings stand for estimators with two hidden layers of 256 units,
-        dropout, 'adamw', and early stopping by the validation loss. The regressor standardizes y.
+        The last step. The strings stand for estimators with ``hidden_layer_sizes=(256, 256)``,
+        ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``, ``batch_size=64``, ``max_iter=2000``
+        and early stopping by the validation loss, with ``tol=0`` and ``n_iter_no_change='auto'``.
+        The regressor has ``normalize_y=True``.
 
     Returns
     -------
@@ -67,16 +69,18 @@ def tabular_pipeline(
     Raises
     ------
     ValueError
-        If `estimator` is neither.
+        If `estimator` is none of these.
 
     See Also
     --------
     torchmlp.preprocessing.PiecewiseLinearEncoder : The encoding of the numbers.
+    torchmlp.TorchMLPClassifier, torchmlp.TorchMLPRegressor : The networks.
 
     Notes
     -----
-    `fit` raises a ValueError if a column is neither a number nor a category, or if a column of
-    strings has more than 100 distinct values and more than half as many as rows.
+    `fit` raises a ValueError if a column contains neither numbers nor categories. A column of
+    strings is regarded as text if it has more than 100 distinct values and if their number exceeds
+    half the number of rows.
 
     Examples
     --------
@@ -100,14 +104,14 @@ def tabular_pipeline(
     )
     columns = ColumnTransformer(
         [
-            ("numbers", numbers, number_columns),
-            ("categories", categories, category_columns),
+            ("numbers", numbers, numerical_columns),
+            ("categories", categories, categorical_columns),
         ]
     )
     return make_pipeline(columns, mlp)
 
 
-def number_columns(X: Any) -> list[Any]:
+def numerical_columns(X: Any) -> list[Any]:
     """Return the columns with numbers: their names in a DataFrame, their indices in an array.
 
     Parameters
@@ -126,15 +130,15 @@ def number_columns(X: Any) -> list[Any]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from torchmlp.tabular import category_columns, number_columns
+    >>> from torchmlp.tabular import categorical_columns, numerical_columns
     >>> X = pd.DataFrame({"age": [31, 54, 27], "city": ["Oslo", "Porto", "Oslo"]})
-    >>> number_columns(X), category_columns(X)
+    >>> numerical_columns(X), categorical_columns(X)
     (['age'], ['city'])
     """
     return _columns(X)[0]
 
 
-def category_columns(X: Any) -> list[Any]:
+def categorical_columns(X: Any) -> list[Any]:
     """Return the columns with categories: strings, booleans, or a categorical type.
 
     Parameters
@@ -154,8 +158,8 @@ def category_columns(X: Any) -> list[Any]:
     Examples
     --------
     >>> import pandas as pd
-    >>> from torchmlp.tabular import category_columns
-    >>> category_columns(pd.DataFrame({"age": [31, 54], "member": [True, False]}))
+    >>> from torchmlp.tabular import categorical_columns
+    >>> categorical_columns(pd.DataFrame({"age": [31, 54], "member": [True, False]}))
     ['member']
     """
     return _columns(X)[1]

@@ -74,7 +74,7 @@ def test_maps_are_the_hidden_activations(clf):
         np.testing.assert_allclose(image.get_array(), hidden[:, unit].reshape(11, 11))
         assert image.get_clim()[1] == np.abs(hidden[:, unit]).max()
         assert image.origin == "lower"
-    half = np.ptp(X2[:, 0]) / 10 / 2  # of a pixel: the centres are on the grid
+    half = np.ptp(X2[:, 0]) / 10 / 2  # of a pixel: the centers are on the grid
     edges = X2[:, 0].min() - half, X2[:, 0].max() + half
     np.testing.assert_allclose(image.get_extent()[:2], edges)
 

@@ -105,7 +105,7 @@ def test_absolute_error_is_twice_the_pinball_loss_of_the_median():
     np.testing.assert_allclose(absolute.loss_curve_[0], 2 * half.loss_curve_[0])
 
 
-def test_gamma_is_the_generalised_linear_model():
+def test_gamma_is_the_generalized_linear_model():
     _, X, y, _ = TASKS["poisson"]
     y = y + 0.5
     glm = GammaRegressor(alpha=0.0, tol=1e-8, max_iter=1000).fit(X, y)

@@ -125,8 +125,8 @@ def test_fits_of_a_stack_that_fails_are_trained_alone(epoch, early_stopping, mon
     expected, _, _ = _fits_and_warnings(**parameters)
     run_epoch, epochs = StackNetwork.run_epoch, itertools.count()
 
-    def failing(network, is_cancelled):
-        result = run_epoch(network, is_cancelled)
+    def failing(network, is_canceled):
+        result = run_epoch(network, is_canceled)
         if next(epochs) >= epoch:
             raise MemoryError("no memory for the stack")
         return result
@@ -157,11 +157,11 @@ def test_an_operation_that_fails_for_one_fit_raises_in_this_fit_only(monkeypatch
     _assert_same_fits([models[i] for i in others], [expected[i] for i in others])
 
 
-def test_a_cancelled_stack_trains_no_further(monkeypatch):
-    def cancelled(jobs, n_places, is_cancelled):
+def test_a_canceled_stack_trains_no_further(monkeypatch):
+    def canceled(jobs, n_places, is_canceled):
         return train_stack(jobs, n_places, lambda: True)
 
-    monkeypatch.setattr("torchmlp.training.scheduling.train_stack", cancelled)
+    monkeypatch.setattr("torchmlp.training.scheduling.train_stack", canceled)
     assert [model.n_iter_ for model in _fits()] == [0] * 6
 
 

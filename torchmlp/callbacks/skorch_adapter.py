@@ -77,7 +77,7 @@ class ScaledLinear(nn.Linear):
     """The last layer of the network with ``normalize_y=True``.
 
     Its parameters are those that the solver updates, for scaled targets. Its output, and the
-    tensors of its state dict, are in the units of the user.
+    tensors of its state dict, are in the original units.
 
     Parameters
     ----------

@@ -29,12 +29,12 @@ def to_onnx(
     model : estimator
         A fitted TorchMLPClassifier, TorchMLPRegressor, WeightSharingClassifier or
         WeightSharingRegressor, or a pipeline or another meta-estimator that contains one and that
-        skl2onnx supports. A PiecewiseLinearEncoder is supported, alone
-        or in a pipeline. Its graph computes in float64, and returns NaN for missing values in a
-        feature that had none during fit. A TransformedTargetRegressor is supported if its
-        transformer is a StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, a
-        FunctionTransformer whose `inverse_func` is one of NumPy's `exp`, `expm1`, `log`, `log1p`,
-        `sqrt`, `square` and `sinh` or SciPy's `expit`, or a Pipeline of these.
+        skl2onnx supports. A PiecewiseLinearEncoder is supported, alone or in a pipeline. Its graph
+        computes in float64, and returns NaN for missing values in a feature that had none during
+        fit. A TransformedTargetRegressor is supported if its transformer is a StandardScaler,
+        MinMaxScaler, MaxAbsScaler, RobustScaler, a FunctionTransformer whose `inverse_func` is one
+        of NumPy's `exp`, `expm1`, `log`, `log1p`, `sqrt`, `square` and `sinh` or SciPy's `expit`,
+        or a Pipeline of these.
     X : array-like, sparse matrix or pandas.DataFrame
         Sample data, which define the inputs of the graph. An array gives one input named "X". A
         DataFrame gives one input of shape (n_samples, 1) per column, with the name of the column.

@@ -19,9 +19,9 @@ class Layer:
     shown : ndarray of shape (n_shown,)
         Indices of the units that are drawn.
     centers : ndarray of shape (n_shown, 2)
-        Coordinates of their centres.
+        Coordinates of their centers.
     gap : ndarray of shape (2,) or None
-        Centre of the gap for omitted units. None if all units are drawn.
+        Center of the gap for omitted units. None if all units are drawn.
     """
 
     n_units: int
@@ -55,7 +55,7 @@ def shown_units(n_units, max_units):
 
 
 def lay_out(layer_units, max_units, ratio, vertical):
-    """Return the layout of all layers. Adjacent neurons have distance 1, and layers are centred.
+    """Return the layout of all layers. Adjacent neurons have distance 1, and layers are centered.
 
     Parameters
     ----------

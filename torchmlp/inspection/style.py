@@ -215,7 +215,7 @@ def check_choice(parameter, value, choices):
 
 
 def image_extent(grid):
-    """Return the extent of an image whose pixel centres are the grid points."""
+    """Return the extent of an image whose pixel centers are the grid points."""
     half = [(axis[1] - axis[0]) / 2 for axis in grid]
     return [
         edge for axis, h in zip(grid, half, strict=True) for edge in (axis[0] - h, axis[-1] + h)

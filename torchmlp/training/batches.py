@@ -25,7 +25,7 @@ class Dataset:
     rows : int array of shape (n_rows,) or None
         Indices of the samples to use. None means all samples.
     unscaled_y : ndarray of shape (n_samples, n_outputs) or None
-        The encoded targets in the units of the user, if a `TargetScale` has scaled y, else None.
+        The encoded targets in the original units, if a `TargetScale` has scaled y, else None.
     """
 
     X: Any
@@ -44,7 +44,7 @@ class Dataset:
 
     @property
     def original_y(self):
-        """The encoded targets in the units of the user."""
+        """The encoded targets in the original units."""
         return self.y if self.unscaled_y is None else self.unscaled_y
 
     @property

@@ -118,7 +118,7 @@ class FitInputs:
     signs: torch.Tensor | None = None
 
     def weights_of(self, state):
-        """Return (coefs, intercepts) of a state, for predictions in the units of the user."""
+        """Return (coefs, intercepts) of a state, for predictions in the original units."""
         weights = state.weights.to_numpy()
         return weights if self.target_scale is None else self.target_scale.fold(*weights)
 

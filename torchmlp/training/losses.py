@@ -29,7 +29,7 @@ def _as_call(function):
 
 
 def _weighted_mean(y, weights):
-    """Return the mean of each column, in each row."""
+    """Return the mean of each column of y, repeated in each row, as a tensor."""
     return torch.from_numpy(np.average(y, axis=0, weights=weights)).expand(y.shape)
 
 

@@ -21,16 +21,16 @@ MIN_STACK = 4
 
 
 class _Cancellation(Monitor):
-    """Stops a fit that is trained alone when the training of all fits is cancelled."""
+    """Stops a fit that is trained alone when the training of all fits is canceled."""
 
-    def __init__(self, is_cancelled):
-        self.is_cancelled = is_cancelled
+    def __init__(self, is_canceled):
+        self.is_canceled = is_canceled
 
     def on_block_end(self, inputs, state):
-        return self.is_cancelled()
+        return self.is_canceled()
 
 
-def train_jobs(jobs, n_workers, cancelled):
+def train_jobs(jobs, n_workers, canceled):
     """Train fits on several threads.
 
     Fits of one shape are trained as stacks of networks if that is faster, the others one by one.
@@ -42,24 +42,24 @@ def train_jobs(jobs, n_workers, cancelled):
         Each receives a result or an error.
     n_workers : int
         Number of threads.
-    cancelled : threading.Event
+    canceled : threading.Event
         If it is set, training ends early. The jobs are then incomplete.
     """
     pending = deque(_units(jobs, n_workers))
     n_units, pool = len(pending), _pool(n_workers)
-    arguments = pending, cancelled.is_set, n_units == 1
+    arguments = pending, canceled.is_set, n_units == 1
     workers = [pool.submit(_work, *arguments) for _ in range(min(n_workers, n_units))]
     try:
         for worker in workers:
             worker.result()
     except BaseException:
-        cancelled.set()
+        canceled.set()
         pending.clear()
         wait(workers)
         raise
 
 
-def _work(pending, is_cancelled, uses_all_threads):
+def _work(pending, is_canceled, uses_all_threads):
     """Train the units of `_units` until none is left."""
     with one_thread():
         while pending:
@@ -68,9 +68,9 @@ def _work(pending, is_cancelled, uses_all_threads):
             except IndexError:
                 return
             if len(jobs) > 1:
-                jobs = train_stack(jobs, _n_places(jobs[0].inputs), is_cancelled)
+                jobs = train_stack(jobs, _n_places(jobs[0].inputs), is_canceled)
             for job in jobs:
-                _train_alone(job, is_cancelled, uses_all_threads)
+                _train_alone(job, is_canceled, uses_all_threads)
 
 
 @cache
@@ -103,8 +103,8 @@ def _n_places(inputs):
     return max(MIN_STACK, min(STACK_BYTES // stack_bytes(inputs), MAX_STACK))
 
 
-def _train_alone(job, is_cancelled, uses_all_threads):
+def _train_alone(job, is_canceled, uses_all_threads):
     inputs = job.inputs
     number = n_threads_for(inputs.largest_product, inputs.layout.dtype) if uses_all_threads else 1
     with n_threads(number):
-        job.train([_Cancellation(is_cancelled)])
+        job.train([_Cancellation(is_canceled)])

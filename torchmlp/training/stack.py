@@ -10,7 +10,7 @@ import numpy as np
 from torchmlp.training.loop import Loop
 from torchmlp.training.solvers import SOLVERS
 from torchmlp.training.stack_batches import StackData
-from torchmlp.training.stack_network import StackNetwork, TrainingCancelled
+from torchmlp.training.stack_network import StackNetwork, TrainingCanceled
 
 # Settings that all networks of a stack have in common. Other settings may differ.
 SHARED_SETTINGS = "loss", "solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"
@@ -186,12 +186,12 @@ class _Stack:
         Fits with the same `stack_key`. They are taken from the left.
     n_places : int
         Maximum number of fits in the stack.
-    is_cancelled : callable () -> bool
+    is_canceled : callable () -> bool
     """
 
-    def __init__(self, jobs, n_places, is_cancelled):
+    def __init__(self, jobs, n_places, is_canceled):
         self.jobs = jobs
-        self.is_cancelled = is_cancelled
+        self.is_canceled = is_canceled
         self.n_places = n_places
         self.data = StackData(jobs[0].inputs.data, jobs[0].inputs.layout)
         self.members: list[MemberLoop] = []
@@ -248,7 +248,7 @@ class _Stack:
         for member in self.members:
             if not member.is_done:
                 member.before_epoch()
-        losses, n_rows = self.network.run_epoch(self.is_cancelled)
+        losses, n_rows = self.network.run_epoch(self.is_canceled)
         if self.network.validation is not None:
             self.network.validation.evaluate()
         for member, loss in zip(self.members, losses, strict=True):
@@ -256,7 +256,7 @@ class _Stack:
                 member.end_epoch(loss, n_rows)
 
 
-def train_stack(jobs, n_places, is_cancelled):
+def train_stack(jobs, n_places, is_canceled):
     """Train fits as one stack of networks.
 
     Parameters
@@ -265,7 +265,7 @@ def train_stack(jobs, n_places, is_cancelled):
         Fits with the same `stack_key`. Each receives its result or its error.
     n_places : int
         Maximum number of fits in the stack. The others wait until some of these have ended.
-    is_cancelled : callable () -> bool
+    is_canceled : callable () -> bool
         If it returns True after a block of batches, training ends. The jobs are then incomplete.
 
     Returns
@@ -274,10 +274,10 @@ def train_stack(jobs, n_places, is_cancelled):
         The unfinished fits, to be trained alone, if an operation failed: because of the data of one
         of them, or because of a lack of memory for the stack.
     """
-    stack = _Stack(deque(jobs), n_places, is_cancelled)
+    stack = _Stack(deque(jobs), n_places, is_canceled)
     try:
         stack.run()
-    except TrainingCancelled:
+    except TrainingCanceled:
         pass
     except Exception as error:
         return stack.give_up(error)

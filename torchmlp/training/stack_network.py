@@ -11,8 +11,8 @@ from torchmlp.training.stack_batches import StackLoader
 from torchmlp.training.stack_validation import StackValidation
 
 
-class TrainingCancelled(Exception):
-    """Raised between two blocks of batches if training is cancelled."""
+class TrainingCanceled(Exception):
+    """Raised between two blocks of batches if training is canceled."""
 
 
 class StackNetwork:
@@ -105,7 +105,7 @@ class StackNetwork:
         return torch.tensor(values, dtype=self.layout.dtype, device=self.layout.device)
 
     @torch.inference_mode()
-    def run_epoch(self, is_cancelled):
+    def run_epoch(self, is_canceled):
         """Train all members on every batch once.
 
         Returns
@@ -122,8 +122,8 @@ class StackNetwork:
         n_rows = n_weighted = 0
         self._total.zero_()
         for block in self.loader.blocks(self._orders, same_order):
-            if is_cancelled():
-                raise TrainingCancelled
+            if is_canceled():
+                raise TrainingCanceled
             if block.is_new:
                 for batch in block.batches:
                     self.backprop.bind(batch)

@@ -1,7 +1,7 @@
-"""Scaling of the targets of a regressor, and of the last layer of the network between both units.
+"""Scaling of the targets of a regressor, and the weights of the last layer in both units.
 
 During training the weights are those of a network for scaled targets. All weights that a user sees
-are those of the equivalent network for the targets in their own units.
+are those of the equivalent network for the targets in the original units.
 """
 
 from dataclasses import dataclass, replace
@@ -49,11 +49,13 @@ class TargetScale:
 
     @property
     def factor(self):
-        """Factor of the raw outputs: raw outputs in the units of y are factor * raw + offset."""
+        """Factor of the raw outputs: in the original units they are factor * raw + offset."""
         ones = np.ones_like(self.spread)
         if self.raw_outputs == "targets":
             return self.spread
-        return ones if self.raw_outputs == "log_targets" else np.concatenate([self.spread, ones])
+        if self.raw_outputs == "log_targets":
+            return ones
+        return np.concatenate([self.spread, ones])
 
     @property
     def offset(self):
@@ -66,7 +68,7 @@ class TargetScale:
         return np.concatenate([self.center, 2 * logarithm])
 
     def fold(self, coefs, intercepts):
-        """Return the weights for predictions in the units of y.
+        """Return the weights for predictions in the original units.
 
         Parameters
         ----------
@@ -91,7 +93,7 @@ class TargetScale:
         Parameters
         ----------
         coefs, intercepts : lists of ndarrays
-            The weights for predictions in the units of y.
+            The weights for predictions in the original units.
         last_layer : (ndarray, ndarray) or None
             The last layer for scaled targets, if it is known. It is used if `fold` returns the
             given weights for it, that is, unless the user has changed them. Training then continues

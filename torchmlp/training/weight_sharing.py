@@ -4,9 +4,9 @@ The members of an ensemble have the same hidden layers, except that each of them
 inputs by signs of its own. The output layers are separate. In the stack, each member has a copy of
 the shared weights. The copies stay equal, because all members train on the same rows and the
 gradients of their shared weights are averaged before each step. The coefficients of the first layer
-contain the signs: if W is the shared matrix, those of member m are ``diag(signs[m]) @ W``. The
-updates of the solvers do not depend on the signs, since they compute every weight separately from
-its own gradient and are odd functions of both.
+contain the signs: if W is the shared matrix, those of member m are ``diag(signs[m]) @ W``. This
+relation is preserved by the solvers, which update each weight separately: if a weight and its
+gradient change sign, so does the update.
 """
 
 from dataclasses import replace
@@ -91,7 +91,7 @@ def bind_shared_gradient(gradient, signs):
     Parameters
     ----------
     gradient : Parameters
-        The gradient of a stack, changed in place.
+        The gradient of a stack, changed in place by the calls.
     signs : tensor of shape (n_members, n_features, 1)
 
     Returns
