@@ -87,8 +87,8 @@ class EpochTrainer:
             n_weighted_rows += block.n_weighted_rows
             if self.on_block_end is not None and n_weighted_rows and self._block_stops():
                 break
-        # `float` makes the host wait for the device.
-        return float(self._total.mean()) / n_weighted_rows, n_rows
+        total = self._total.mean() if self._total.ndim else self._total
+        return float(total) / n_weighted_rows, n_rows  # `float` makes the host wait for the device
 
     def _bind(self, block):
         for batch in block.batches:
