@@ -35,7 +35,7 @@ class _Call:
 
 
 class TorchMLPBackend(ParallelBackendBase):
-    """joblib backend that trains the networks of many fits together.
+    """Backend of joblib that trains the networks of many fits together.
 
     It is registered under the name "torchmlp" when `torchmlp` is imported. Use it through
     ``joblib.parallel_config(backend="torchmlp")``.

@@ -117,6 +117,7 @@ def numerical_columns(X: Any) -> list[Any]:
     Parameters
     ----------
     X : DataFrame, or array-like of shape (n_samples, n_features)
+        The table.
 
     Returns
     -------
@@ -144,6 +145,7 @@ def categorical_columns(X: Any) -> list[Any]:
     Parameters
     ----------
     X : DataFrame, or array-like of shape (n_samples, n_features)
+        The table.
 
     Returns
     -------
