@@ -12,10 +12,12 @@ import sklearn
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils import estimator_html_repr
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor, tabular_pipeline
+from torchmlp.ensemble import WeightSharingRegressor
 from torchmlp.tabular import categorical_columns, numerical_columns
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -123,13 +125,19 @@ def test_arrays_of_objects_raise():
 
 @pytest.mark.parametrize("estimator", ["boosting", TorchMLPClassifier, 3])
 def test_other_estimators_raise(estimator):
-    with pytest.raises(ValueError, match="estimator must be 'classifier', 'regressor', a Torch"):
+    with pytest.raises(ValueError, match="must be 'classifier', 'regressor', or an instance of"):
         tabular_pipeline(estimator)
 
 
-def test_an_estimator_is_used_as_it_is():
-    estimator = TorchMLPRegressor((3,), alpha=0.5)
-    assert tabular_pipeline(estimator)[-1] is estimator
+@pytest.mark.parametrize(
+    "estimator",
+    [TorchMLPRegressor(hidden_layer_sizes=(3,)), WeightSharingRegressor(), Ridge()],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_an_estimator_is_used_as_it_is(estimator):
+    pipeline = tabular_pipeline(estimator)
+    assert pipeline[-1] is estimator
+    assert pipeline.fit(_table(), _target(_table())).predict(_table()).shape == (N,)
 
 
 def test_it_is_an_ordinary_pipeline():

@@ -4,13 +4,12 @@ from typing import Any, Literal
 
 import narwhals.stable.v2 as nw
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from torchmlp.base import BaseTorchMLP
 from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 from torchmlp.regressor import TorchMLPRegressor
@@ -39,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def tabular_pipeline(
-    estimator: Literal["classifier", "regressor"] | BaseTorchMLP,
+    estimator: Literal["classifier", "regressor"] | BaseEstimator,
 ) -> Pipeline:
     """Return a pipeline for tables, with default parameters chosen for tables.
 
@@ -55,11 +54,12 @@ def tabular_pipeline(
 
     Parameters
     ----------
-    estimator : 'classifier', 'regressor', TorchMLPClassifier or TorchMLPRegressor
-        The last step. The strings stand for estimators with ``hidden_layer_sizes=(256, 256)``,
-        ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``, ``batch_size=64``, ``max_iter=2000``
-        and early stopping by the validation loss, with ``tol=0`` and ``n_iter_no_change='auto'``.
-        The regressor has ``normalize_y=True``.
+    estimator : 'classifier', 'regressor', or estimator object
+        The last step. An object is a classifier or a regressor, for example an ensemble from
+        `torchmlp.ensemble`. The strings stand for estimators of torchmlp with
+        ``hidden_layer_sizes=(256, 256)``, ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``,
+        ``batch_size=64``, ``max_iter=2000`` and early stopping by the validation loss, with
+        ``tol=0`` and ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
 
     Returns
     -------
@@ -211,13 +211,15 @@ def _columns_of_array(X):
 
 def _estimator(estimator):
     """Return the last step of the pipeline."""
-    if isinstance(estimator, BaseTorchMLP):
+    if isinstance(estimator, BaseEstimator) and (
+        is_classifier(estimator) or is_regressor(estimator)
+    ):
         return estimator
     if estimator == "classifier":
         return TorchMLPClassifier(**DEFAULTS)
     if estimator == "regressor":
         return TorchMLPRegressor(**DEFAULTS, normalize_y=True)
     raise ValueError(
-        "estimator must be 'classifier', 'regressor', a TorchMLPClassifier or a "
-        f"TorchMLPRegressor, got {estimator!r}."
+        "estimator must be 'classifier', 'regressor', or an instance of a classifier or regressor "
+        f"such as TorchMLPClassifier(), got {estimator!r}."
     )
