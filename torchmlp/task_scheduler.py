@@ -126,7 +126,7 @@ class Task:
             self._wait_until_paused_or_blocked()
         except BaseException:  # raised by a signal handler of the user
             self.interrupt()
-            self._paused.wait()
+            self._wait_until_paused_or_blocked()
             raise
         finally:
             self._warnings = _WarningsState()
