@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torchmlp.training.fit_state import FitInputs, FitState
@@ -53,7 +54,7 @@ class Job:
             or (inputs.score is not None and inputs.score.stack_key is None)
         )
 
-    @property
+    @cached_property
     def n_bytes(self):
         """Size of the data and of the weights, gradient and solver state in bytes."""
         datasets = [self.inputs.data, self.inputs.validation]
