@@ -70,7 +70,7 @@ def definition(x, edges):
 def test_components_equal_the_definition_of_the_paper(bins, dtype):
     encoder = Encoder(7, bins=bins, min_samples_leaf=10, dtype=dtype).fit(X, y)
     outside = np.vstack([X, 3 * X, *np.transpose([e[[0, -1]] for e in encoder.bin_edges_])])
-    assert encoder.n_bins_.max() == 7
+    assert encoder.n_bins_.max() >= 7
     assert encoder.n_bins_.min() <= 2
     expected = [
         np.concatenate([definition(*pair) for pair in zip(row, encoder.bin_edges_, strict=True)])
@@ -97,6 +97,17 @@ TREES = {
 }
 
 
+def _check_inner_edges(edges, thresholds, x):
+    """Check that the edges are the thresholds, or the two values beside a threshold."""
+    explained = {edges[0], edges[-1]}
+    for threshold in thresholds:
+        found = edges[np.isclose(edges, threshold, rtol=1e-6)].tolist()
+        beside = [x[x <= threshold].max(), x[x > threshold].min()]
+        assert found or np.isin(beside, edges).all()
+        explained.update(found or beside)
+    assert explained == set(edges)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("name", TREES)
 def test_inner_edges_are_thresholds_of_a_tree(name, weighted):
@@ -111,7 +122,7 @@ def test_inner_edges_are_thresholds_of_a_tree(name, weighted):
         tree = Tree(max_leaf_nodes=9, min_samples_leaf=20, min_impurity_decrease=5e-4 * root)
         nodes = tree.fit(x[:, None], target[used], weights).tree_
         thresholds = np.sort(nodes.threshold[nodes.feature >= 0])
-        np.testing.assert_allclose(edges[1:-1], thresholds, rtol=1e-6)
+        _check_inner_edges(edges, thresholds, x)
         assert edges[0] == x.min()
         assert edges[-1] == x.max()
 
@@ -146,6 +157,27 @@ def test_close_values_far_from_zero_are_separated():
     encoder = Encoder(4, min_samples_leaf=10).fit(seconds, seconds.ravel() > 1.7e9 + 129)
     np.testing.assert_array_equal(encoder.bin_edges_[0] - 1.7e9, [0, 129.5, 399])
     np.testing.assert_array_equal(encoder.transform(seconds)[-1], [1, 1])
+
+
+@pytest.mark.parametrize(("gap", "is_bin"), [(0.11, True), (0.09, False)])
+def test_wide_gaps_between_values_are_bins(gap, is_bin):
+    left = np.linspace(0, 1 - gap / 2, 300)
+    right = np.linspace(1 + gap / 2, 10, 300)
+    features = np.r_[left, right][:, None]
+    edges = Encoder().fit(features, features.ravel() > 1).bin_edges_[0]
+    np.testing.assert_allclose(edges, [0, left[-1], right[0], 10] if is_bin else [0, 1, 10])
+
+
+def test_components_separate_neighboring_whole_numbers():
+    ages = np.repeat(np.arange(5), 100)[:, None]
+    encoder = Encoder().fit(ages, np.isin(ages.ravel(), [1, 3]))
+    np.testing.assert_array_equal(encoder.bin_edges_[0], np.arange(5))
+    np.testing.assert_array_equal(encoder.transform(np.arange(5)[:, None]), np.tri(5, 4, -1))
+
+
+def test_two_values_have_a_single_component():
+    encoder = Encoder().fit(np.repeat([[1.0], [3.0]], 100, axis=0), np.repeat([0, 1], 100))
+    np.testing.assert_array_equal(encoder.transform([[1.0], [2.0], [3.0]]), [[0], [0.5], [1]])
 
 
 def test_pruning_removes_bins_without_information():

@@ -6,10 +6,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from sklearn.utils import check_consistent_length, check_random_state, gen_batches
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from torchmlp import _typing as t
@@ -20,15 +17,13 @@ from torchmlp._sklearn_compat import (
     ParameterChecks,
     StrOptions,
     check_feature_names_in,
-    check_y,
     fit_context,
 )
+from torchmlp.bin_edges import TargetEdges, all_edges, checked_target, quantile_edges
 from torchmlp.validation import check_weights, naming
 
 __all__ = ["PiecewiseLinearEncoder"]
 
-# Numbers with more distinct values than this are not taken for classes.
-MAX_CLASSES = 100
 # Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
 BLOCK_SIZE = 2**16
 
@@ -55,13 +50,17 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     Parameters
     ----------
     n_bins : int, default=48
-        Maximum number of bins of each feature, at least 2.
+        Maximum number of bins of each feature, at least 2. Gaps (see `bins`) are not counted.
 
     bins : {'target', 'quantile'}, default='target'
         How the bins are chosen. The outer edges are the smallest and the largest value.
 
         - 'target': The inner edges are the thresholds of a decision tree that predicts y from this
-          feature alone. The bins are narrow where y changes.
+          feature alone. The bins are narrow where y changes. A threshold lies in the middle
+          between two values of the training data. If these are far apart, as those of whole numbers
+          often are, both of them are edges instead, so that the gap between them is a bin, and the
+          components can represent a jump from one value to the other. Far apart means at least a
+          tenth of the width of one of the bins beside the gap.
         - 'quantile': The edges are quantiles, so that the bins contain about equally many samples.
           Equal edges are merged. y is ignored.
 
@@ -78,8 +77,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
           two or more classes or for several labels.
 
     min_samples_leaf : int, default=64
-        Minimum number of training samples in each bin, as for the trees. Fewer than twice as many
-        samples give a single bin. Only used with ``bins='target'``.
+        Minimum number of training samples in each bin that is not a gap, as for the trees. Fewer
+        than twice as many samples give a single bin. Only used with ``bins='target'``.
 
     min_impurity_fraction : float, default=5e-4
         An inner edge must decrease the impurity (variance or Gini impurity) by at least this
@@ -142,14 +141,15 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     >>> X = np.array([[0.0], [1.0], [2.0], [3.0], [np.nan]])
     >>> encoder = PiecewiseLinearEncoder(n_bins=2, min_samples_leaf=1)
     >>> encoder.fit(X, [0, 0, 1, 1, 0]).bin_edges_
-    [array([0. , 1.5, 3. ])]
-    >>> encoder.transform([[0.75], [2.25], [6.0], [np.nan]])
-    array([[0.5, 0. , 0. ],
-           [1. , 0.5, 0. ],
-           [1. , 3. , 0. ],
-           [0. , 0. , 1. ]], dtype=float32)
+    [array([0., 1., 2., 3.])]
+    >>> encoder.transform([[0.25], [1.0], [1.5], [6.0], [np.nan]])
+    array([[0.25, 0.  , 0.  , 0.  ],
+           [1.  , 0.  , 0.  , 0.  ],
+           [1.  , 0.5 , 0.  , 0.  ],
+           [1.  , 1.  , 4.  , 0.  ],
+           [0.  , 0.  , 0.  , 1.  ]], dtype=float32)
     >>> encoder.get_feature_names_out()
-    array(['x0_bin_0', 'x0_bin_1', 'x0_missing'], dtype=object)
+    array(['x0_bin_0', 'x0_bin_1', 'x0_bin_2', 'x0_missing'], dtype=object)
 
     In front of a network:
 
@@ -160,7 +160,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     >>> clf = TorchMLPClassifier(learning_rate="one_cycle", max_iter=30, random_state=0)
     >>> pipeline = make_pipeline(PiecewiseLinearEncoder(), clf).fit(X, y > 140)
     >>> pipeline[:-1].transform(X).shape
-    (442, 41)
+    (442, 53)
     """
 
     _parameter_constraints = {  # noqa: RUF012
@@ -232,7 +232,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         inner_edges = self._inner_edges(X, y, rows, weights)
         features = range(X.shape[1])
         self.has_missing_ = np.array([np.isnan(X[used, j]).any() for j in features])
-        self.bin_edges_ = [_all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
+        self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
         self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
         return self
 
@@ -332,15 +332,17 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         """Return a function from the values of a feature in the given rows to its inner edges."""
         if self.bins == "quantile":
             self.target_type_ = None
-            return lambda x: _quantiles(x, weights, self.n_bins)
-        y = _checked_target(X, y)[rows]
-        self.target_type_ = _target_type(y, self.target_type)
-        tree, y = _tree_and_target(y, weights, self.target_type_)
-        tree.set_params(max_leaf_nodes=self.n_bins, min_samples_leaf=self.min_samples_leaf)
-        tree.set_params(
-            min_impurity_decrease=self.min_impurity_fraction * _impurity(tree, y, weights)
+            return lambda x: quantile_edges(x, weights, self.n_bins)
+        edges = TargetEdges(
+            checked_target(X, y)[rows],
+            weights,
+            self.target_type,
+            self.n_bins,
+            self.min_samples_leaf,
+            self.min_impurity_fraction,
         )
-        return lambda x: _tree_thresholds(x, y, weights, tree)
+        self.target_type_ = edges.target_type
+        return edges
 
     def _check_missing(self, X):
         new = np.isnan(X).any(axis=0) & ~self.has_missing_
@@ -433,96 +435,3 @@ def encode(X, components, dtype, out=None):
     if is_missing.any():
         np.copyto(encoded, missing, where=is_missing[:, feature], casting="same_kind")
     return encoded
-
-
-def _checked_target(X, y):
-    """Return y as an array of shape (n_samples, n_outputs)."""
-    if y is None:
-        raise ValueError(
-            "bins='target' requires y to be passed, but the target y is None. Pass y, or use "
-            "bins='quantile', which does not need it."
-        )
-    with naming("y"):
-        y = check_y(y, multi_output=True)
-    check_consistent_length(X, y)
-    y = y.toarray() if sp.issparse(y) else y
-    return y.reshape(len(y), -1)
-
-
-def _target_type(y, requested):
-    """Return 'continuous' or 'multiclass'."""
-    if requested != "auto":
-        return requested
-    with naming("y"):
-        if y.dtype.kind in "fiu":
-            n_distinct = max(len(np.unique(column)) for column in y.T)
-            if n_distinct > min(MAX_CLASSES, len(y) / 2):
-                return "continuous"
-        kind = type_of_target(y, input_name="y")
-    if kind == "unknown":
-        raise ValueError(
-            f"Unknown label type: y has values such as {y.flat[0]!r}. Pass numbers, or labels that "
-            "are all strings."
-        )
-    return "continuous" if kind.startswith("continuous") else "multiclass"
-
-
-def _tree_and_target(y, weights, target_type):
-    """Return an unfitted tree, and the target for its `fit`."""
-    if target_type == "continuous":
-        with naming("y"):
-            y = y.astype(np.float64)
-        return DecisionTreeRegressor(random_state=0), _scaled(y, weights)
-    with naming("y"):
-        codes = [np.unique(column, return_inverse=True)[1] for column in y.T]
-    return DecisionTreeClassifier(random_state=0), np.column_stack(codes).astype(np.float64)
-
-
-def _scaled(y, weights):
-    """Return continuous targets on a scale where trees are accurate, equal for all columns."""
-    scale = StandardScaler(with_mean=False).fit(y, sample_weight=weights).scale_
-    if y.shape[1] == 1:  # no rounding by a power of two, so that equally good splits stay equal
-        scale = np.exp2(np.round(np.log2(scale)))
-    return (y - y.min(axis=0)) / scale
-
-
-def _impurity(tree, y, weights):
-    """Return the impurity of the target: that at the root of a tree without information."""
-    return tree.fit(np.zeros((len(y), 1)), y, weights).tree_.impurity[0]
-
-
-def _tree_thresholds(x, y, weights, tree):
-    """Return the thresholds of a tree that predicts y from x, without missing values."""
-    present = ~np.isnan(x)
-    if not present.all():
-        x, y = x[present], y[present]
-        weights = None if weights is None else weights[present]
-    # Ranks, because a tree converts values to float32, and does not split between close values.
-    values, ranks = np.unique(x, return_inverse=True)
-    if len(values) < 2:
-        return values[:0]
-    nodes = tree.fit(ranks.reshape(-1, 1), y, weights).tree_
-    below = np.floor(nodes.threshold[nodes.feature >= 0]).astype(np.intp)
-    values = values.astype(np.float64)
-    return values[below] / 2 + values[below + 1] / 2
-
-
-def _quantiles(x, weights, n_bins):
-    """Return the values where the cumulative share of the weights reaches 1 / n_bins, and so on."""
-    present = ~np.isnan(x)
-    x, weights = x[present], np.ones(len(x)) if weights is None else weights[present]
-    if not len(x):
-        return x
-    order = np.argsort(x)
-    cumulative = np.cumsum(weights[order])
-    shares = np.arange(1, n_bins) / n_bins
-    return x[order[np.searchsorted(cumulative, shares * cumulative[-1])]].astype(np.float64)
-
-
-def _all_edges(x, inner):
-    """Return the sorted inner edges between the smallest and the largest value of a feature."""
-    x = x[~np.isnan(x)].astype(np.float64)
-    if not len(x):
-        return x
-    edges = np.unique([x.min(), *inner, x.max()])
-    return np.repeat(edges, 2) if len(edges) == 1 else edges
