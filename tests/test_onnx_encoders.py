@@ -8,7 +8,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor, tabular_pipeline
 from torchmlp.export import to_onnx
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 
@@ -69,6 +69,26 @@ def test_column_transformer_and_subclass():
     settings = {"learning_rate": "one_cycle", "max_iter": 3, "random_state": 0}
     pipeline = make_pipeline(columns, TorchMLPRegressor(**settings)).fit(X, y)
     np.testing.assert_allclose(run(pipeline, X).ravel(), pipeline.predict(X), rtol=1e-4, atol=1e-5)
+
+
+def test_unexpected_missing_values_become_the_median():
+    encoder = PiecewiseLinearEncoder(min_samples_leaf=10, handle_missing="median").fit(X, y)
+    unexpected = np.where(RNG.rand(*X.shape) < 0.3, np.nan, X)
+    np.testing.assert_array_equal(run(encoder, unexpected), encoder.transform(unexpected))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", ["classifier", "regressor"])
+def test_tabular_pipeline_with_rare_categories(kind):
+    table = pd.DataFrame(X, columns=COLUMNS)
+    table["city"] = RNG.choice(["Oslo", "Porto", "Rome"], len(X), p=[0.49, 0.5, 0.01])
+    table["plan"] = RNG.choice(["free", "pro"], len(X))
+    model = tabular_pipeline(kind)
+    model[-1].set_params(max_iter=3, random_state=0)
+    model.fit(table, y > 1 if kind == "classifier" else y)
+    assert "categories__city_infrequent_sklearn" in model[0].get_feature_names_out()
+    expected = model.predict_proba(table) if kind == "classifier" else model.predict(table)
+    np.testing.assert_allclose(run(model, table).squeeze(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_unexpected_missing_values_become_nan():

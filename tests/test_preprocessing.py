@@ -213,6 +213,7 @@ def test_weights_are_repetitions_and_zero_removes_a_row(bins):
     for one, other in zip(weighted.bin_edges_, repeated.bin_edges_, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(weighted.has_missing_, repeated.has_missing_)
+    np.testing.assert_array_equal(weighted.medians_, repeated.medians_)
 
 
 @pytest.mark.parametrize("bins", ["target", "quantile"])
@@ -241,8 +242,21 @@ def test_missing_values_have_a_column_and_no_influence_on_the_edges(bins):
 def test_unexpected_missing_values_raise():
     encoder = Encoder().fit(WITH_MISSING, y)
     encoder.transform(np.where(np.arange(10) < 3, np.nan, X))
-    with pytest.raises(ValueError, match=r"features \['x3', 'x9'\], which had none .*Imputer"):
+    with pytest.raises(ValueError, match=r"features \['x3', 'x9'\], which had none .*='median'"):
         encoder.transform(np.where(np.isin(np.arange(10), [0, 3, 9]), np.nan, X))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unexpected_missing_values_can_be_the_median(dtype):
+    data = WITH_MISSING.astype(dtype)
+    encoder = Encoder(handle_missing="median").fit(data, y)
+    expected = np.nanquantile(data, 0.5, axis=0, method="inverted_cdf")
+    np.testing.assert_array_equal(encoder.medians_, expected)
+    missing = np.isin(np.arange(10), [0, 3, 9])
+    imputed = np.where(missing & (np.arange(10) > 2), expected, data)
+    imputed[:, 0] = np.nan  # had missing values during fit, and a column for them
+    encoded = encoder.transform(np.where(missing, np.nan, data).astype(dtype))
+    np.testing.assert_array_equal(encoded, encoder.transform(imputed.astype(dtype)))
 
 
 def test_constant_and_empty_features():
@@ -255,6 +269,7 @@ def test_constant_and_empty_features():
     encoded = encoder.transform([[3.0, np.nan, 0.0], [-8.0, 5.0, 0.0], [np.nan, np.nan, 0.0]])
     np.testing.assert_array_equal(encoded[:, :3], [[0, 0, 1], [0, 0, 0], [0, 1, 1]])
     assert not np.signbit(encoded).any()
+    np.testing.assert_array_equal(encoder.medians_[:2], [3.0, np.nan])
 
 
 def test_outer_edges_do_not_depend_on_the_subsample():

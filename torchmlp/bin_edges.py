@@ -88,6 +88,11 @@ def quantile_edges(x, weights, n_bins):
     return x[order[np.searchsorted(cumulative, shares * cumulative[-1])]].astype(np.float64)
 
 
+def median(x, weights):
+    """Return the weighted median of a feature without its missing values, or NaN."""
+    return next(iter(quantile_edges(x, weights, 2)), np.nan)
+
+
 def all_edges(x, inner):
     """Return the sorted inner edges between the smallest and the largest value of a feature."""
     x = x[~np.isnan(x)].astype(np.float64)

@@ -19,7 +19,7 @@ from torchmlp._sklearn_compat import (
     check_feature_names_in,
     fit_context,
 )
-from torchmlp.bin_edges import TargetEdges, all_edges, checked_target, quantile_edges
+from torchmlp.bin_edges import TargetEdges, all_edges, checked_target, median, quantile_edges
 from torchmlp.validation import check_weights, naming
 
 __all__ = ["PiecewiseLinearEncoder"]
@@ -45,7 +45,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
     A constant feature has one component, which is always 0. A feature with missing values (NaN)
     during fit has an additional last column: for a missing value, this column is 1 and the
-    components are 0. For all other values, it is 0.
+    components are 0. For all other values, it is 0. See `handle_missing` for the other features.
 
     Parameters
     ----------
@@ -86,9 +86,13 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         impurity of y. With 0, features without information about y have as many bins as others,
         and a network overfits more easily. Only used with ``bins='target'``.
 
+    handle_missing : {'error', 'median'}, default='error'
+        What `transform` does with missing values of a feature that had none during fit: raise an
+        error, or replace them by the median of the training data.
+
     subsample : int or None, default=100_000
-        Number of samples, drawn without replacement, from which the inner edges are computed. The
-        outer edges are always those of all samples. None uses all samples.
+        Number of samples, drawn without replacement, from which the inner edges and the medians are
+        computed. The outer edges are always those of all samples. None uses all samples.
 
     sparse_output : bool, default=False
         Whether to return a sparse array in CSR format. It rarely saves memory: all components below
@@ -111,6 +115,10 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
     has_missing_ : ndarray of bool of shape (n_features,)
         Whether each feature had missing values during fit.
+
+    medians_ : ndarray of shape (n_features,)
+        Median of each feature without its missing values: the smallest value that is not less than
+        half of the samples, or of their weights. NaN if all values are missing.
 
     target_type_ : {'continuous', 'multiclass'} or None
         Type of y. None with ``bins='quantile'``.
@@ -169,6 +177,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         "target_type": [StrOptions({"auto", "continuous", "multiclass"})],
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left")],
         "min_impurity_fraction": [Interval(Real, 0, 1, closed="both")],
+        "handle_missing": [StrOptions({"error", "median"})],
         "subsample": [Interval(Integral, 1, None, closed="left"), None],
         "sparse_output": ["boolean"],
         "dtype": [Options(type, {np.float32, np.float64})],
@@ -183,6 +192,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         target_type: Literal["auto", "continuous", "multiclass"] = "auto",
         min_samples_leaf: t.Int = 64,
         min_impurity_fraction: t.Float = 5e-4,
+        handle_missing: Literal["error", "median"] = "error",
         subsample: t.Int | None = 100_000,
         sparse_output: bool = False,
         dtype: type = np.float32,
@@ -233,6 +243,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         features = range(X.shape[1])
         self.has_missing_ = np.array([np.isnan(X[used, j]).any() for j in features])
         self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
+        self.medians_ = np.array([median(X[rows, j], weights) for j in features])
         self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
         return self
 
@@ -253,7 +264,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         Raises
         ------
         ValueError
-            If X contains infinity, or missing values in a feature that had none during fit.
+            If X contains infinity, or, with ``handle_missing='error'``, missing values in a feature
+            that had none during fit.
 
         Examples
         --------
@@ -265,7 +277,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         """
         check_is_fitted(self)
         X = self._checked(X, reset=False)
-        self._check_missing(X)
+        X = self._without_new_missing(X)
         components = components_of(self.bin_edges_, self.has_missing_)
         n_components = len(components.feature)
         batches = list(gen_batches(len(X), max(1, BLOCK_SIZE // n_components)))
@@ -344,15 +356,19 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         self.target_type_ = edges.target_type
         return edges
 
-    def _check_missing(self, X):
-        new = np.isnan(X).any(axis=0) & ~self.has_missing_
-        if new.any():
-            names = check_feature_names_in(self, None)[new].tolist()
-            raise ValueError(
-                f"X has missing values in the features {names}, which had none during fit. Fit on "
-                "data with missing values in these features, or impute them before, for example "
-                "with SimpleImputer."
-            )
+    def _without_new_missing(self, X):
+        """Return X without missing values in features that had none during fit."""
+        missing = np.isnan(X) & ~self.has_missing_
+        new = missing.any(axis=0)
+        if not new.any():
+            return X
+        if self.handle_missing == "median":
+            return np.where(missing, self.medians_.astype(X.dtype), X)
+        names = check_feature_names_in(self, None)[new].tolist()
+        raise ValueError(
+            f"X has missing values in the features {names}, which had none during fit. Fit on data "
+            "with missing values in these features, or pass handle_missing='median'."
+        )
 
 
 class Components(NamedTuple):

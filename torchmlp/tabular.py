@@ -6,7 +6,6 @@ import narwhals.stable.v2 as nw
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -45,8 +44,9 @@ def tabular_pipeline(
     The pipeline consists of ordinary steps. Display it to see them, and change their parameters
     with `set_params`. Its input is a DataFrame (pandas or polars), or an array of numbers.
 
-    - Missing numbers are replaced by the median, and columns that say where a value was missing are
-      added. Numbers are then encoded by a `PiecewiseLinearEncoder`, so that they need no scaling.
+    - Numbers are encoded by a `PiecewiseLinearEncoder`, so that they need no scaling. A column with
+      missing values during fit has an additional column for them. In other columns, missing values
+      are replaced by the median.
     - Categories are columns of strings, booleans, or of a categorical type. They are one-hot
       encoded. Categories with fewer than 10 rows, and those that did not occur during fit, share
       one column. A missing category is a category of its own.
@@ -92,9 +92,8 @@ def tabular_pipeline(
     True
     """
     mlp = _estimator(estimator)
-    numbers = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        PiecewiseLinearEncoder(target_type="multiclass" if is_classifier(mlp) else "continuous"),
+    numbers = PiecewiseLinearEncoder(
+        target_type="multiclass" if is_classifier(mlp) else "continuous", handle_missing="median"
     )
     categories = OneHotEncoder(
         handle_unknown="infrequent_if_exist",

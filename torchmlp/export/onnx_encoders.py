@@ -33,9 +33,13 @@ def _shapes(operator):
 def _convert(scope, operator, container):
     feature, lower, scale, smallest, largest, missing = _components(operator)
     g = Graph(scope, container, np.float64)
-    x = g("Gather", rows_of(g, operator), feature, axis=1)
+    X, encoder = rows_of(g, operator), operator.raw_operator
+    if encoder.handle_missing == "median":
+        fill = np.where(encoder.has_missing_, np.nan, encoder.medians_)
+        X = g("Where", g("IsNaN", X), fill, X)
+    x = g("Gather", X, feature, axis=1)
     position = g("Mul", g("Sub", x, lower), scale)
     clipped = g("Min", g("Max", position, smallest), largest)
     encoded = g("Where", g("IsNaN", x), missing, clipped)
-    to = operator.raw_operator.dtype
+    to = encoder.dtype
     g("Identity", g.cast(encoded, to), output=operator.outputs[0].full_name)
