@@ -42,6 +42,7 @@ PAGES = {
     "fits": (ROOT / "docs" / "benchmarks.md", list(fits.RATIOS)),
     "searches": (ROOT / "docs" / "guide" / "many_fits.md", None),
     "deployment": (ROOT / "docs" / "guide" / "deployment.md", None),
+    "quality": (ROOT / "docs" / "guide" / "tables.md", None),
 }
 # Section with a plot -> function of its results and the path.
 PICTURES = {
