@@ -2,19 +2,21 @@
 
 import argparse
 import sys
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from benchmarks import (
     bfloat16,
     deployment,
     devices,
+    dot_plot,
     fits,
     imports,
     memory,
     picture,
     predictions,
     products,
+    quality,
     report,
     searches,
 )
@@ -32,6 +34,7 @@ SECTIONS = {
     "imports": imports,
     "searches": searches,
     "deployment": deployment,
+    "quality": quality,
     "devices": devices,
 }
 # Section -> page with its table, and columns of the table.
@@ -39,29 +42,36 @@ PAGES = {
     "fits": (ROOT / "docs" / "benchmarks.md", list(fits.RATIOS)),
     "searches": (ROOT / "docs" / "guide" / "many_fits.md", None),
     "deployment": (ROOT / "docs" / "guide" / "deployment.md", None),
+    "quality": (ROOT / "docs" / "guide" / "tables.md", None),
 }
-# Section with a plot -> what its times are relative to.
-PICTURES = {"fits": "torchmlp", "searches": "the joblib backend"}
-NOT_ON_GPU, NOT_ON_CPU = {"memory", "imports", "deployment", "searches"}, {"devices"}
+# Section with a plot -> function of its results and the path.
+PICTURES = {
+    "fits": picture.draw,
+    "searches": partial(picture.draw, reference="the joblib backend"),
+    "quality": dot_plot.draw,
+}
+NOT_ON_GPU = {"memory", "imports", "deployment", "searches", "quality"}
+NOT_ON_CPU = {"devices"}
 BUSY = 0.5  # load average above which a warning is printed
 
 
 def measure(name, plan, folder, described):
-    """Run a section, print each row when it is complete, and save and plot the results."""
+    """Run a section, print and save each row when it is complete, and plot the results."""
     section = SECTIONS[name]
     columns = section.columns(plan)
-    print(f"\n{section.TITLE}\n", *report.header(columns), sep="\n", flush=True)
+    measured = report.measured(section).format(rounds=f"at most {plan.rounds}")
+    print(f"\n{section.TITLE}. {measured}.\n", *report.header(columns), sep="\n", flush=True)
     rows = []
     for row in section.rows(plan):
         rows.append(row)
-        print(report.line_of(report.rounded(asdict(row)), columns), flush=True)
+        contents = report.document(name, section, rows, plan, described)
+        report.save(contents, folder)  # an interrupted run keeps its complete rows
+        print(report.line_of(contents["rows"][-1], columns), flush=True)
     if not rows:
         return
-    contents = report.document(name, section, rows, plan, described)
     print(*report.means_line(contents, columns), sep="\n", flush=True)
-    report.save(contents, folder)
     if name in PICTURES:
-        picture.draw(contents, folder / f"{name}.png", PICTURES[name])
+        PICTURES[name](contents, folder / f"{name}.png")
 
 
 def results_of(plan):
@@ -83,7 +93,7 @@ def rewrite_pages(folder):
         text = report.rewritten(page.read_text(encoding="utf-8"), contents, columns)
         page.write_text(text, encoding="utf-8")
         if section in PICTURES:
-            picture.draw(contents, folder / f"{section}.png", PICTURES[section])
+            PICTURES[section](contents, folder / f"{section}.png")
 
 
 def main(arguments=None):
@@ -111,7 +121,6 @@ def main(arguments=None):
                 parser.error(f"{folder} has no {section}.json")
         rewrite_pages(folder)
         return
-    print(f"Medians of at most {plan.rounds} interleaved rounds (smallest\N{EN DASH}largest).")
     described = machine(plan.device)
     print(summary(described, versions()), flush=True)
     if described.get("load_before", 0) > BUSY:

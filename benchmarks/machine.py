@@ -7,7 +7,17 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = "torch", "scikit-learn", "skorch", "numpy", "scipy", "torchmlp", "pytabkit"
+PACKAGES = (
+    "torch",
+    "scikit-learn",
+    "skorch",
+    "numpy",
+    "scipy",
+    "torchmlp",
+    "pytabkit",
+    "xgboost",
+    "lightgbm",
+)
 ROOT = Path(__file__).parents[1]
 CPUINFO = Path("/proc/cpuinfo")
 

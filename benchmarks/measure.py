@@ -50,6 +50,28 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Score:
+    """Mean and standard deviation of a test score over the rounds, and median seconds of a fit."""
+
+    mean: float
+    deviation: float
+    seconds: float
+
+    @classmethod
+    def of(cls, scores, seconds):
+        deviation = np.std(scores, ddof=1) if len(scores) > 1 else 0.0
+        return cls(float(np.mean(scores)), float(deviation), float(np.median(seconds)))
+
+    @property
+    def time(self):
+        """The seconds as text."""
+        return f"{self.seconds:.0f} s" if self.seconds >= 100 else f"{self.seconds:.2g} s"
+
+    def __str__(self):
+        return f"{self.mean:.4f} \N{PLUS-MINUS SIGN} {self.deviation:.4f} ({self.time})"
+
+
+@dataclass(frozen=True)
 class Row:
     """Results of one problem.
 
@@ -62,9 +84,11 @@ class Row:
     seconds : dict of str to float
         Median time of each library.
     figures : dict of str to float
-        Other results by column, such as scores and memory.
+        Other results by column, such as memory.
     rounds : int
         Number of rounds.
+    scores : dict of str to Score
+        Test scores by column.
     """
 
     name: str
@@ -72,6 +96,7 @@ class Row:
     seconds: dict = field(default_factory=dict)
     figures: dict = field(default_factory=dict)
     rounds: int = 1
+    scores: dict = field(default_factory=dict)
 
     @classmethod
     def of(cls, name, times, columns):

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import numpy as np
 
 from benchmarks.machine import summary, versions
-from benchmarks.measure import Ratio
+from benchmarks.measure import Ratio, Score
 
 MEAN = "geometric mean (smallest\N{EN DASH}largest)"
+MEDIANS = "Medians of {rounds} interleaved rounds (smallest\N{EN DASH}largest)"
 DIGITS = 4  # significant digits of the saved numbers
 
 
@@ -20,7 +21,8 @@ def document(name, section, rows, plan, described):
     ----------
     name : str
     section : module
-        Module with ``TITLE``, ``MEANS`` and ``columns``.
+        Module with ``TITLE``, ``MEANS`` and ``columns``, and ``MEASURED`` if it does not contain
+        medians.
     rows : list of Row
     plan : Plan
     described : dict
@@ -29,6 +31,7 @@ def document(name, section, rows, plan, described):
     contents = {
         "section": name,
         "title": section.TITLE,
+        "measured": measured(section),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": described,
         "versions": versions(),
@@ -43,6 +46,11 @@ def document(name, section, rows, plan, described):
             if ratios(contents, column)
         }
     return rounded(contents)
+
+
+def measured(section):
+    """Return what the cells of the table contain, with a field for the number of rounds."""
+    return getattr(section, "MEASURED", MEDIANS)
 
 
 def rounded(value):
@@ -95,6 +103,8 @@ def line_of(row, columns):
 def _cell(row, column):
     if column in row["ratios"]:
         return str(Ratio(**row["ratios"][column]))
+    if column in row.get("scores", {}):
+        return str(Score(**row["scores"][column]))
     return f"{row['figures'][column]:.4g}" if column in row["figures"] else ""
 
 
@@ -130,7 +140,7 @@ def caption(contents):
     counts = [row["rounds"] for row in contents["rows"]]
     rounds = " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
     return (
-        f"Medians of {rounds} interleaved rounds (smallest\N{EN DASH}largest), "
+        f"{contents.get('measured', MEDIANS).format(rounds=rounds)}, "
         f"{contents['date']}. {summary(contents['machine'], contents['versions'])}."
     )
 

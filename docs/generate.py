@@ -10,7 +10,7 @@ from references import PUBLIC_MODULES, public_names
 from benchmarks import report
 
 # Sections whose tables are stored in the pages themselves.
-IN_PAGES = {"fits", "searches", "deployment"}
+IN_PAGES = {"fits", "searches", "deployment", "quality"}
 
 
 def write(docs):

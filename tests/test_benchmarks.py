@@ -253,6 +253,18 @@ def test_deployment(monkeypatch):
         assert 1 < row.figures[deployment.SIZE] < 100
 
 
+def test_interrupted_run_keeps_its_rows(monkeypatch, tmp_path):
+    def rows(plan):
+        yield Row("first", {"cpu / cpu": Ratio(1.0, 2.0, 3.0)})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(devices, "rows", rows)
+    with pytest.raises(KeyboardInterrupt):
+        __main__.main(["--only", "devices", "--out", str(tmp_path)])
+    saved = report.load(tmp_path / "devices.json")["rows"]
+    assert [row["name"] for row in saved] == ["first"]
+
+
 def test_devices():
     assert list(devices.row(tiny(), ONCE).ratios) == devices.columns(ONCE) == ["cpu / cpu"]
     assert devices.columns(Plan(device="cuda")) == ["cpu / cuda"]
