@@ -27,12 +27,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS
 from torchmlp.training.backprop import Backprop
-from torchmlp.training.losses import (
-    BINARY_LOSSES,
-    MULTICLASS_LOSSES,
-    REGRESSOR_LOSSES,
-    quantile_loss,
-)
+from torchmlp.training.distribution_losses import quantile_loss
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
 
 SKLEARN_VERSION = parse_version(sklearn.__version__)
 
