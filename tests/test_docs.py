@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import importlib
 import importlib.util
 import inspect
 import io
@@ -94,6 +95,14 @@ def test_every_public_name_has_an_example(name, public):
     docstring = inspect.getdoc(public)
     assert re.search(r"^Examples\n-{8}$", docstring, flags=re.MULTILINE)
     assert ">>> " in docstring.partition("Examples\n")[2]
+
+
+@requires_sklearn("1.9", "the documentation mentions callbacks")
+def test_inventories_have_the_objects_that_the_documentation_mentions(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    build = importlib.import_module("inventories.build")
+    expected = build.contents()
+    assert {name: build.read(name) for name in expected} == expected, "run `make inventories`"
 
 
 @pytest.fixture
