@@ -14,21 +14,11 @@ from pathlib import Path
 
 import pytest
 from helpers import requires_sklearn
+from public_names import PUBLIC
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import torchmlp
-from torchmlp import (
-    TorchMLPClassifier,
-    TorchMLPRegressor,
-    _sklearn_compat,
-    callbacks,
-    ensemble,
-    export,
-    inspection,
-    joblib_backend,
-    preprocessing,
-)
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor, _sklearn_compat, ensemble
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -37,19 +27,6 @@ PAGES = [
     for path in sorted(DOCS.rglob("*.md"))
     if not {"_build", "generated"} & set(path.relative_to(DOCS).parts)
 ]
-PUBLIC = {
-    f"{module.__name__}.{name}": getattr(module, name)
-    for module in (
-        torchmlp,
-        inspection,
-        callbacks,
-        ensemble,
-        export,
-        joblib_backend,
-        preprocessing,
-    )
-    for name in module.__all__
-}
 # A fenced block, and the optional comment above it that names the packages which it needs.
 BLOCK = re.compile(
     r"(?:^% needs: ([\w., ]+)\n)?^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE

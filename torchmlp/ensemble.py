@@ -312,13 +312,12 @@ class WeightSharingClassifier(ProbabilityMixin, ScoreMixin, ClassifierMixin, Bas
         Training loss of each epoch, the mean of the members' losses.
 
     validation_loss_curve_ : list of float or None
-        Loss of the mean probabilities for the validation data after each epoch. None without
-        validation data.
+        Loss of the ensemble for the validation data after each epoch. None without validation data.
 
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        Score of the ensemble's prediction for the validation data after each epoch, and the best
-        one. The weights of all members are those of the epoch with the best score. None without
-        early stopping.
+        Score of the ensemble for the validation data after each epoch, and the best one. The
+        weights of all members are those of the epoch with the best score. None without early
+        stopping.
 
     n_iter_, t_ : int
         Number of epochs, and number of samples seen, over all epochs.
@@ -409,7 +408,7 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
 
     The members are trained together as one network, as in TabM [1]_. They have the same weights,
     except that each member multiplies the features by fixed random signs and has an output layer of
-    its own. The ensemble predicts the mean of the members' predictions.
+    its own. The ensemble predicts the mean of the members' predictions, see Notes.
 
     Parameters
     ----------
@@ -438,11 +437,10 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
         Training loss of each epoch, the mean of the members' losses.
 
     validation_loss_curve_ : list of float or None
-        Loss of the mean prediction for the validation data after each epoch. None without
-        validation data.
+        Loss of the ensemble for the validation data after each epoch. None without validation data.
 
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        Score of the mean prediction for the validation data after each epoch, and the best one. The
+        Score of the ensemble for the validation data after each epoch, and the best one. The
         weights of all members are those of the epoch with the best score. None without early
         stopping.
 
@@ -470,12 +468,6 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
 
     Notes
     -----
-    Member m computes ``f_m(x) = g_m(h(s_m * x))``, where h are the hidden layers that all members
-    share, s_m is a vector of fixed random signs, and g_m is the member's output layer. A sign can
-    be absorbed by the weights of the first layer. Therefore every member is an ordinary multilayer
-    perceptron, with weights, displays and exports. The factors of BatchEnsemble [2]_ and TabM are
-    trained.
-
     With the losses 'poisson' and 'gamma', the mean is taken over the predictions, after the
     exponential function. With several quantiles, it is taken over the outputs, before they are
     sorted. With 'gaussian', `predict` returns the mean of the members' means. Only the members have
@@ -485,8 +477,6 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
     ----------
     .. [1] Gorishniy, Kotelnikov and Babenko, "TabM: Advancing Tabular Deep Learning with
        Parameter-Efficient Ensembling", 2024. :arxiv:`2410.24210`
-    .. [2] Wen, Tran and Ba, "BatchEnsemble: An Alternative Approach to Efficient Ensemble and
-       Lifelong Learning", 2020. :arxiv:`2002.06715`
 
     Examples
     --------
