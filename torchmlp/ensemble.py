@@ -265,8 +265,9 @@ def _attributes(network, encoder, inputs, state):
     """
     members = []
     for member_state in member_states(state):
-        members.append(copy.copy(network))
-        members[-1]._publish(inputs, member_state, encoder)
+        member = copy.copy(network)
+        member._publish(inputs, member_state, encoder)
+        members.append(member)
     of_ensemble = {
         name: copy.copy(value)
         for name, value in vars(members[0]).items()

@@ -80,7 +80,7 @@ def _target_frames(model, networks, inputs, n_features):
 
 
 def _in_units_of_y(model, predictions):
-    """Return predictions in the units of y. Each transformed array has one column per target."""
+    """Return predictions in the units of y. The quantiles are transformed one by one."""
     step = model.mlp._encoder.columns_per_target
     columns = predictions.reshape(len(predictions), -1)
     return np.hstack([model.inverse_transform_targets(columns[:, k::step]) for k in range(step)])
