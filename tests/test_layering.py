@@ -39,7 +39,7 @@ LEVELS = [
     {"meta_estimators", "callbacks.skorch_adapter", "callbacks.skorch_checks"},
     {"callbacks.monitors", "callbacks.snapshots"},
     {"callbacks", "encoding", "fitted_attributes", "validation", "validation_scale"},
-    {"bin_edges", "constraints", "distribution_encoding", "early_stopping"},
+    {"bin_components", "bin_edges", "constraints", "distribution_encoding", "early_stopping"},
     {"preprocessing"},
     {"export.forms", "export.onnx_names", "prediction"},
     {"export.onnx_converters"},

@@ -72,7 +72,9 @@ def test_column_transformer_and_subclass():
 
 
 def test_unexpected_missing_values_become_the_median():
-    encoder = PiecewiseLinearEncoder(min_samples_leaf=10, handle_missing="median").fit(X, y)
+    encoder = PiecewiseLinearEncoder(
+        min_samples_leaf=10, handle_missing="median", add_scaled=True
+    ).fit(X, y)
     unexpected = np.where(RNG.rand(*X.shape) < 0.3, np.nan, X)
     np.testing.assert_array_equal(run(encoder, unexpected), encoder.transform(unexpected))
 

@@ -42,6 +42,7 @@ STRICT = (
         Encoder(4, min_samples_leaf=1, target_type="continuous"),
         Encoder(sparse_output=True, min_samples_leaf=1, dtype=np.float64),
         Encoder(subsample=10, min_samples_leaf=1, random_state=0),
+        Encoder(add_scaled=True, handle_missing="median"),
     ],
     **STRICT,
 )
@@ -206,14 +207,16 @@ def test_quantiles_equal_those_of_numpy():
 
 @pytest.mark.parametrize("bins", ["target", "quantile"])
 def test_weights_are_repetitions_and_zero_removes_a_row(bins):
-    encoder = Encoder(12, bins=bins, min_samples_leaf=1)
+    encoder = Encoder(12, bins=bins, min_samples_leaf=1, add_scaled=True)
     weighted = clone(encoder).fit(WITH_MISSING, y, WEIGHTS)
     rows = np.repeat(np.arange(len(X)), WEIGHTS)
     repeated = encoder.fit(WITH_MISSING[rows], y[rows])
     for one, other in zip(weighted.bin_edges_, repeated.bin_edges_, strict=True):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(weighted.has_missing_, repeated.has_missing_)
-    np.testing.assert_array_equal(weighted.medians_, repeated.medians_)
+    np.testing.assert_array_equal(weighted.median_, repeated.median_)
+    np.testing.assert_allclose(weighted.mean_, repeated.mean_, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(weighted.scale_, repeated.scale_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("bins", ["target", "quantile"])
@@ -246,12 +249,28 @@ def test_unexpected_missing_values_raise():
         encoder.transform(np.where(np.isin(np.arange(10), [0, 3, 9]), np.nan, X))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
+def test_scaled_columns_are_standardized_and_clipped(scale, weighted):
+    weights = WEIGHTS if weighted else None
+    data = np.c_[WITH_MISSING, np.full(len(X), 2.0), np.full(len(X), np.nan)] * scale
+    encoder = Encoder(add_scaled=True, dtype=np.float64).fit(data, y, weights)
+    frame = pd.DataFrame(encoder.transform(data), columns=encoder.get_feature_names_out())
+    plain = Encoder(dtype=np.float64).fit(data, y, weights)
+    names = [f"x{j}_scaled" for j in range(12)]
+    np.testing.assert_array_equal(frame.drop(columns=names), plain.transform(data))
+    scaler = StandardScaler().fit(WITH_MISSING, sample_weight=weights)
+    expected = np.nan_to_num(np.clip(scaler.transform(WITH_MISSING), -3, 3))
+    np.testing.assert_allclose(frame[names[:10]], expected, atol=1e-12)
+    assert (frame[names[10:]] == 0).all(axis=None)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_unexpected_missing_values_can_be_the_median(dtype):
     data = WITH_MISSING.astype(dtype)
     encoder = Encoder(handle_missing="median").fit(data, y)
     expected = np.nanquantile(data, 0.5, axis=0, method="inverted_cdf")
-    np.testing.assert_array_equal(encoder.medians_, expected)
+    np.testing.assert_array_equal(encoder.median_, expected)
     missing = np.isin(np.arange(10), [0, 3, 9])
     imputed = np.where(missing & (np.arange(10) > 2), expected, data)
     imputed[:, 0] = np.nan  # had missing values during fit, and a column for them
@@ -269,7 +288,7 @@ def test_constant_and_empty_features():
     encoded = encoder.transform([[3.0, np.nan, 0.0], [-8.0, 5.0, 0.0], [np.nan, np.nan, 0.0]])
     np.testing.assert_array_equal(encoded[:, :3], [[0, 0, 1], [0, 0, 0], [0, 1, 1]])
     assert not np.signbit(encoded).any()
-    np.testing.assert_array_equal(encoder.medians_[:2], [3.0, np.nan])
+    np.testing.assert_array_equal(encoder.median_[:2], [3.0, np.nan])
 
 
 def test_outer_edges_do_not_depend_on_the_subsample():

@@ -31,7 +31,6 @@ DEFAULTS: dict[str, Any] = {
     "early_stopping": True,
     "scoring": "loss",
     "n_iter_no_change": "auto",
-    "tol": 0.0,
     "dropout": 0.1,
 }
 
@@ -44,7 +43,7 @@ def tabular_pipeline(
     The pipeline consists of ordinary steps. Display it to see them, and change their parameters
     with `set_params`. Its input is a DataFrame (pandas or polars), or an array of numbers.
 
-    - Numbers are encoded by a `PiecewiseLinearEncoder`, so that they need no scaling. A column with
+    - Numbers are encoded by a `PiecewiseLinearEncoder`, which also scales them. A column with
       missing values during fit has an additional column for them. In other columns, missing values
       are replaced by the median.
     - Categories are columns of strings, booleans, or of a categorical type. They are one-hot
@@ -59,7 +58,7 @@ def tabular_pipeline(
         `torchmlp.ensemble`. The strings stand for estimators of torchmlp with
         ``hidden_layer_sizes=(256, 256)``, ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``,
         ``batch_size=64``, ``max_iter=2000`` and early stopping by the validation loss, with
-        ``tol=0`` and ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
+        ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
 
     Returns
     -------
@@ -93,7 +92,9 @@ def tabular_pipeline(
     """
     mlp = _estimator(estimator)
     numbers = PiecewiseLinearEncoder(
-        target_type="multiclass" if is_classifier(mlp) else "continuous", handle_missing="median"
+        target_type="multiclass" if is_classifier(mlp) else "continuous",
+        handle_missing="median",
+        add_scaled=True,
     )
     categories = OneHotEncoder(
         handle_unknown="infrequent_if_exist",

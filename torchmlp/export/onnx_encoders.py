@@ -5,7 +5,7 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
 from torchmlp.export.onnx_converters import Graph, rows_of
-from torchmlp.preprocessing import components_of
+from torchmlp.preprocessing import components_of_encoder
 
 
 def register_encoders(encoders):
@@ -19,23 +19,21 @@ def register_encoders(encoders):
         update_registered_converter(encoder, "TorchMLPPiecewiseLinearEncoder", _shapes, _convert)
 
 
-def _components(operator):
-    encoder = operator.raw_operator
-    return components_of(encoder.bin_edges_, encoder.has_missing_)
-
-
 def _shapes(operator):
-    shape = [operator.inputs[0].get_first_dimension(), len(_components(operator).feature)]
+    shape = [
+        operator.inputs[0].get_first_dimension(),
+        len(components_of_encoder(operator.raw_operator).feature),
+    ]
     in_double = operator.raw_operator.dtype == np.float64
     operator.outputs[0].set_type((DoubleTensorType if in_double else FloatTensorType)(shape))
 
 
 def _convert(scope, operator, container):
-    feature, lower, scale, smallest, largest, missing = _components(operator)
+    feature, lower, scale, smallest, largest, missing = components_of_encoder(operator.raw_operator)
     g = Graph(scope, container, np.float64)
     X, encoder = rows_of(g, operator), operator.raw_operator
     if encoder.handle_missing == "median":
-        fill = np.where(encoder.has_missing_, np.nan, encoder.medians_)
+        fill = np.where(encoder.has_missing_, np.nan, encoder.median_)
         X = g("Where", g("IsNaN", X), fill, X)
     x = g("Gather", X, feature, axis=1)
     position = g("Mul", g("Sub", x, lower), scale)

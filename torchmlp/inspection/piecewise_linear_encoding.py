@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from torchmlp import _typing as t
 from torchmlp._sklearn_compat import check_feature_names_in
+from torchmlp.bin_components import components_of, encode
 from torchmlp.inspection.style import (
     NEUTRAL,
     OKABE_ITO,
@@ -15,7 +16,7 @@ from torchmlp.inspection.style import (
     grid_of_axes,
     merge_style,
 )
-from torchmlp.preprocessing import PiecewiseLinearEncoder, components_of, encode
+from torchmlp.preprocessing import PiecewiseLinearEncoder
 
 
 def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin):

@@ -1,0 +1,96 @@
+"""Columns of a `PiecewiseLinearEncoder`: clipped linear functions of a feature."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from torchmlp import _typing as t
+
+MAX_SCALED = 3.0  # bound of the absolute value of scaled features
+
+
+class Components(NamedTuple):
+    """Parameters of each column of the output, as arrays of shape (n_features_out,).
+
+    A column is ``clip((x - lower) * scale, smallest, largest)``, or `missing` if x is missing. For
+    a feature that had no missing values during fit, `missing` is NaN.
+    """
+
+    feature: t.Array
+    lower: t.Array
+    scale: t.Array
+    smallest: t.Array
+    largest: t.Array
+    missing: t.Array
+
+
+def components_of(bin_edges, has_missing, moments=None):
+    """Return the parameters of the columns that encode features with the given edges.
+
+    Parameters
+    ----------
+    bin_edges : list of ndarray
+        Edges of each feature.
+    has_missing : array-like of bool of shape (n_features,)
+        Whether a feature has a column for missing values, after those of its bins.
+    moments : (ndarray, ndarray), default=None
+        Mean and standard deviation of each feature, for a scaled column before those of its bins.
+
+    Returns
+    -------
+    Components
+    """
+    columns = []
+    for j, edges in enumerate(bin_edges):
+        if moments is not None:
+            mean, deviation = (values[j] for values in moments)
+            columns.append([[j, mean, deviation, -MAX_SCALED, MAX_SCALED, False]])
+        columns.append(_bins(j, edges))
+        if has_missing[j]:
+            columns.append([[j, 0, 0, 0, 0, True]])
+    feature, lower, width, smallest, largest, is_missing = np.concatenate(columns).T
+    feature = feature.astype(np.intp)
+    # Always 0: columns of missing values and constant features. The inverse would overflow for a
+    # subnormal width.
+    varies = width >= np.finfo(np.float64).tiny
+    smallest[~varies] = largest[~varies] = 0
+    scale = np.divide(1, width, out=np.ones_like(width), where=varies)
+    missing = np.where(np.asarray(has_missing)[feature], is_missing, np.nan)
+    return Components(feature, lower, scale, smallest, largest, missing)
+
+
+def _bins(feature, edges):
+    """Return one row per bin: feature, lower edge, width, smallest and largest value, False."""
+    rows = np.zeros((max(len(edges) - 1, 0), 6))
+    rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 4] = feature, edges[:-1], np.diff(edges), 1
+    rows[:1, 3], rows[-1:, 4] = -np.inf, np.inf
+    return rows
+
+
+def encode(X, components, dtype, out=None):
+    """Return the encoded rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    components : Components
+    dtype : type
+    out : ndarray of shape (n_samples, n_features_out), default=None
+        Memory for the result.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_features_out)
+    """
+    feature, lower, scale, smallest, largest, missing = components
+    encoded = np.empty((len(X), len(feature)), dtype) if out is None else out
+    # The position is computed in float64, because a bin can be narrow and far from 0.
+    with np.errstate(over="ignore"):
+        position = X.take(feature, axis=1, mode="clip") - lower
+        np.multiply(position, scale, out=encoded, casting="same_kind")
+    np.maximum(encoded, smallest.astype(dtype), out=encoded)
+    np.minimum(encoded, largest.astype(dtype), out=encoded)
+    is_missing = np.isnan(X)
+    if is_missing.any():
+        np.copyto(encoded, missing, where=is_missing[:, feature], casting="same_kind")
+    return encoded
