@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import __main__, dot_plot, quality, report, tables
+from benchmarks import __main__, dot_plot, quality, report, tables, tabular_defaults
 from benchmarks.machine import machine
 from benchmarks.measure import Plan, Row, Score
 from benchmarks.models import MODELS, Model
@@ -142,3 +142,20 @@ def test_dot_plot(n_rows, tmp_path):
     contents["columns"] = list(scores)
     dot_plot.draw(contents, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", tabular_defaults.VARIANTS)
+def test_variants_of_the_defaults(name):
+    encoder, network = tabular_defaults.VARIANTS[name]
+    pipeline = tabular_defaults.variant(encoder, network).make(tabular_defaults.bundled("wine"), 0)
+    numbers = pipeline[0].transformers[0][1]
+    assert encoder.items() <= numbers.get_params().items()
+    assert network.items() <= pipeline[-1].get_params().items()
+
+
+def test_study_of_the_defaults(capsys):
+    arguments = ["--seeds", "1", "--data", "wine", "--variants", "RandomForest"]
+    tabular_defaults.main(arguments)
+    header, _, row = capsys.readouterr().out.splitlines()
+    assert header == "| variant | wine |"
+    assert float(row.split("|")[2]) < 0.1
