@@ -37,6 +37,8 @@ LEVELS = [
     {"task_scheduler"},
     {"joblib_backend"},
     {"meta_estimators", "callbacks.skorch_adapter", "callbacks.skorch_checks"},
+    {"callbacks.checkpoint_file", "callbacks.fingerprint"},
+    {"callbacks.checkpoint"},
     {"callbacks.monitors", "callbacks.snapshots"},
     {"callbacks", "encoding", "fitted_attributes", "validation", "validation_scale"},
     {"bin_components", "bin_edges", "constraints", "distribution_encoding", "early_stopping"},

@@ -22,6 +22,7 @@ from torchmlp._sklearn_compat import (
     check_lbfgs_result,
     fit_context,
 )
+from torchmlp.callbacks.checkpoint import checkpoint_of
 from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
 from torchmlp.constraints import (
     check_combinations,
@@ -250,16 +251,18 @@ class BaseTorchMLP(
     @torch.inference_mode(False)  # callbacks may need autograd, even if the caller uses it
     def _train(self, call, callbacks):
         """Run all steps of a fit. Return the `FitState` and, for L-BFGS, the result of SciPy."""
-        encoder, inputs, state = self._begin(call)
-        result = train(inputs, state, monitors_of(self, inputs, state, callbacks))
+        encoder, inputs, state, checkpoint = self._begin(call)
+        result = train(inputs, state, monitors_of(self, inputs, state, callbacks, checkpoint))
         self._publish(inputs, state, encoder)
         return state, result
 
     def _begin(self, call):
-        """Return the encoder of y, and the inputs and the state of a fit before the first epoch."""
+        """Prepare a fit. Return the encoder of y, the inputs, the state, and the checkpoint."""
         call = self._validate(call)
         encoder, loss, data, validation = self._encode(call)
-        return encoder, *self._prepare(call, encoder, loss, data, validation)
+        checkpoint = checkpoint_of(self, data, validation, call.resumed)
+        prepared = self._prepare(call, encoder, loss, data, validation, checkpoint)
+        return encoder, *prepared, checkpoint
 
     def _validate(self, call):
         """Check the parameters, X and y. Return the call with X and y as arrays."""
@@ -313,7 +316,7 @@ class BaseTorchMLP(
             )
         return Dataset(X, encoded, check_weights(sample_weight, X, "sample_weight_val"))
 
-    def _prepare(self, call, encoder, loss, data, validation):
+    def _prepare(self, call, encoder, loss, data, validation, checkpoint):
         """Return the `FitInputs` and, before the first epoch, the `FitState` of a fit."""
         hidden, n_outputs = check_layers(self.hidden_layer_sizes), encoder.n_outputs(data.y)
         layer_units = (data.X.shape[1], *hidden, n_outputs)
@@ -323,12 +326,15 @@ class BaseTorchMLP(
         if not call.incremental:  # a warm start has a new solver
             saved = SavedState(target_scale=saved.target_scale, last_layer=saved.last_layer)
         continues = saved.seed is not None and saved.seed == self.random_state
+        random_state = saved.random_state if continues else check_random_state(self.random_state)
+        if checkpoint is not None:
+            random_state = checkpoint.begin(random_state)
         inputs, state = prepare(
             self._settings(loss, call.incremental),
             data,
             validation,
             layer_units,
-            saved.random_state if continues else check_random_state(self.random_state),
+            random_state,
             stratify=encoder.stratify(data.y),
             make_score=lambda validation: score_to_monitor(self, encoder, validation),
             fitted=(self.coefs_, self.intercepts_) if call.resumed else None,

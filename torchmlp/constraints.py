@@ -9,6 +9,7 @@ from sklearn.base import is_regressor
 
 from torchmlp import _sklearn_compat
 from torchmlp._sklearn_compat import Interval, StrOptions, accepts
+from torchmlp.callbacks.checkpoint import split_callbacks
 from torchmlp.training.activations import ACTIVATIONS, check_activations
 from torchmlp.training.device.placement import DTYPES
 from torchmlp.training.losses import BINARY_LOSSES, REGRESSOR_LOSSES
@@ -131,7 +132,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
             f"{estimator.learning_rate_init} and learning_rate={rate!r}. Remove lr."
         )
     if estimator.callbacks:
-        _check_callbacks(estimator, incremental or resumed, validated)
+        _check_callbacks(estimator, incremental, resumed, validated)
     if incremental and SCHEDULES[rate].planned:
         raise ValueError(
             f"learning_rate={rate!r} needs the total number of epochs, which partial_fit does not "
@@ -139,7 +140,12 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
         )
 
 
-def _check_callbacks(estimator, resumed, validated):
+def _check_callbacks(estimator, incremental, resumed, validated):
+    checkpoint, of_skorch = split_callbacks(estimator.callbacks)
+    if checkpoint is not None:
+        checkpoint._check(estimator.solver, incremental)
+    if not of_skorch:
+        return
     if uses_lbfgs(estimator):
         raise ValueError(
             "callbacks is not supported with solver='lbfgs', because skorch callbacks need the "
@@ -151,10 +157,11 @@ def _check_callbacks(estimator, resumed, validated):
     rate = estimator.learning_rate
     constant = schedule_of(estimator.solver, rate) is SCHEDULES["constant"]
     check_callbacks(
-        estimator.callbacks,
+        of_skorch,
         learning_rate=None if constant else rate,
         with_validation=validated or estimator.early_stopping,
-        resumed=resumed,
+        resumed=incremental or resumed,
+        saved=checkpoint is not None,
     )
 
 

@@ -158,7 +158,7 @@ class BaseWeightSharing(
         validation = validation_of(X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
         call = FitCall(X, y, sample_weight, validation=validation).to_numpy()
         with one_thread():
-            encoder, inputs, state = network._begin(call)
+            encoder, inputs, state, _ = network._begin(call)
             attributes = partial(_attributes, network, encoder, inputs)
             inputs, state = share_weights(inputs, state, int(self.n_estimators))
             inputs = replace(inputs, make_model=partial(self._as_if_trained, attributes))

@@ -43,7 +43,7 @@ def _fits(**parameters):
 
 def _key(alpha, **parameters):
     model = TorchMLPClassifier((5,), alpha=alpha, early_stopping=True, **parameters)
-    _, inputs, _ = model._begin(FitCall(X, Y))
+    _, inputs, *_ = model._begin(FitCall(X, Y))
     return stack_key(inputs)
 
 

@@ -1,10 +1,13 @@
 """Callbacks for the parameter `callbacks` of the estimators.
 
-:class:`Snapshots` records the weights during training. Callbacks of `skorch.callbacks` that work
+:class:`Snapshots` records the weights during training. :class:`Checkpoint` saves the state of a fit
+to a file, from which an interrupted fit continues. Callbacks of `skorch.callbacks` that work
 per epoch can be used as well.
 """
 
 from typing import TYPE_CHECKING
+
+from torchmlp.callbacks.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from torchmlp.callbacks.snapshots import (
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
         recorded_snapshots,
     )
 
-__all__ = ["Snapshot", "Snapshots", "find_snapshots", "recorded_snapshots"]
+__all__ = ["Checkpoint", "Snapshot", "Snapshots", "find_snapshots", "recorded_snapshots"]
 
 
 def __getattr__(name):

@@ -7,6 +7,7 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp._sklearn_compat import begin_callbacks
+from torchmlp.callbacks.checkpoint import split_callbacks
 from torchmlp.training.loop import Monitor
 
 
@@ -74,6 +75,7 @@ class ProgressBar(Monitor):
             self.bar = tqdm(
                 desc=self.description,
                 total=inputs.settings.max_iter,
+                initial=state.progress.n_iter,  # not 0 if a checkpoint was loaded
                 unit="epoch",
                 disable=False if _in_notebook() else None,  # None: only in a terminal
             )
@@ -123,6 +125,7 @@ class TimeLimit(Monitor):
         """Return whether the time limit is reached, and add a warning if it is."""
         self.is_over = time.monotonic() >= self.end
         if self.is_over:
+            state.interrupted = True
             unit = "iteration" if inputs.settings.uses_lbfgs else "epoch"
             reached = (
                 f"time_limit={self.limit} seconds reached in {unit} {epoch}, and the "
@@ -140,7 +143,7 @@ def sklearn_callbacks_of(estimator, X, y, sample_weight):
     return [] if context is None else [SklearnCallbacks(context, estimator, X, y, sample_weight)]
 
 
-def monitors_of(estimator, inputs, state, callbacks):
+def monitors_of(estimator, inputs, state, callbacks, checkpoint=None):
     """Return the monitors of a fit, in the order in which they are called.
 
     Parameters
@@ -150,14 +153,17 @@ def monitors_of(estimator, inputs, state, callbacks):
     inputs : FitInputs
     state : FitState
     callbacks : list of SklearnCallbacks
+    checkpoint : CheckpointMonitor or None, default=None
     """
-    monitors: list[Monitor] = []
-    if estimator.callbacks:
+    # The checkpoint is the first, because it restores the state when training begins.
+    monitors: list[Monitor] = [] if checkpoint is None else [checkpoint]
+    _, of_skorch = split_callbacks(estimator.callbacks)
+    if of_skorch:
         # Imported here, because it imports skorch, which a fit without callbacks does not need.
         from torchmlp.callbacks.skorch_adapter import skorch_monitors
 
-        # They come first, because they may change the weights.
-        monitors += skorch_monitors(estimator.callbacks, inputs, state)
+        # They come before the others, because they may change the weights.
+        monitors += skorch_monitors(of_skorch, inputs, state)
     monitors += callbacks
     if estimator.verbose == "bar" and not inputs.incremental:
         monitors.append(ProgressBar(type(estimator).__name__))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from skorch.callbacks import (
     Callback,
+    EarlyStopping,
     EpochScoring,
     InputShapeSetter,
     LRScheduler,
@@ -52,7 +53,7 @@ def _callback_of(item):
     if not isinstance(item, Callback):
         raise ValueError(
             f"callbacks contains {item!r}, which is not a callback of skorch. Pass instances of "
-            "skorch.callbacks.Callback. Pass callbacks of scikit-learn to set_callbacks()."
+            "skorch.callbacks.Callback or torchmlp.callbacks.Checkpoint. Pass callbacks of scikit-learn to set_callbacks()."
         )
     return item
 
@@ -69,11 +70,14 @@ class Fit:
         Whether the fit has validation data.
     resumed : bool
         Whether training continues from fitted weights.
+    saved : bool
+        Whether a `Checkpoint` saves the state, without that of skorch callbacks.
     """
 
     learning_rate: str | None
     with_validation: bool
     resumed: bool
+    saved: bool = False
 
 
 def _batches_are_needed(name, callback, fit):
@@ -112,6 +116,15 @@ def _scheduler_cannot_continue(name, callback, fit):
         )
 
 
+def _state_is_not_saved(name, callback, fit):
+    if fit.saved and isinstance(callback, (LRScheduler, EarlyStopping)):
+        instead = "learning_rate" if isinstance(callback, LRScheduler) else "early_stopping"
+        return (
+            f"{name} cannot continue from a Checkpoint, which does not save its state. Use the "
+            f"parameter {instead} of the estimator, or remove one of the two callbacks."
+        )
+
+
 def _net_is_pickled(name, callback, fit):
     if getattr(callback, "f_pickle", None):
         return (
@@ -145,20 +158,21 @@ _CHECKS = [
     _module_is_changed,
     _learning_rate_is_set_twice,
     _scheduler_cannot_continue,
+    _state_is_not_saved,
     _net_is_pickled,
     _scoring_needs_validation_data,
     _monitor_needs_validation_data,
 ]
 
 
-def check_callbacks(callbacks, learning_rate, with_validation, resumed):
+def check_callbacks(callbacks, learning_rate, with_validation, resumed, saved=False):
     """Check that skorch callbacks are supported in combination with the parameters.
 
     Parameters
     ----------
     callbacks : list
         Callbacks, or tuples (name, callback), as in skorch.
-    learning_rate, with_validation, resumed
+    learning_rate, with_validation, resumed, saved
         See `Fit`.
 
     Raises
@@ -166,7 +180,7 @@ def check_callbacks(callbacks, learning_rate, with_validation, resumed):
     ValueError
         If a callback is not supported.
     """
-    fit = Fit(learning_rate, with_validation, resumed)
+    fit = Fit(learning_rate, with_validation, resumed, saved)
     for callback in map(_callback_of, callbacks):
         for check in _CHECKS:
             message = check(type(callback).__name__, callback, fit)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp.training.batches import Dataset
 from torchmlp.training.loss_function import Loss
@@ -20,6 +21,10 @@ from torchmlp.training.workspace import Layout
 
 # Type of a field of `Settings` -> function that converts a number to it.
 _NUMBERS: dict[Any, Any] = {bool: bool, int: int, float: float, float | None: float}
+# Name -> category of a pending warning.
+_WARNINGS: dict[str, type[Warning]] = {
+    category.__name__: category for category in (UserWarning, ConvergenceWarning)
+}
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,11 @@ class Progress:
     history: list = field(default_factory=list)
     lowest: dict = field(default_factory=dict)
 
+    def restore(self, history, **values):
+        """Set all attributes. The history is changed in place, because callbacks may hold it."""
+        self.history[:] = history
+        vars(self).update(values)
+
     @property
     def row(self):
         """The row of the history for the current epoch."""
@@ -316,6 +326,10 @@ class FitState:
         The weights with the best validation score, as a flat vector.
     pending_warnings : list of (str, type of Warning)
         Warnings that `fit` issues when the estimator is fitted.
+    interrupted : bool
+        Whether the time limit has stopped training.
+    finished : bool
+        Whether training with a stochastic solver has stopped before `max_iter` for another reason.
     """
 
     weights: Parameters
@@ -328,6 +342,8 @@ class FitState:
     dropout_generator: torch.Generator | None = None
     best_weights: torch.Tensor | None = None
     pending_warnings: list = field(default_factory=list)
+    interrupted: bool = False
+    finished: bool = False
 
     def keep_best(self):
         """Save a copy of the weights as the best weights."""
@@ -356,6 +372,43 @@ class FitState:
             coefs, intercepts = self.weights.to_numpy()
             saved.target_scale, saved.last_layer = scale, (coefs[-1], intercepts[-1])
         return saved
+
+    def state_dict(self):
+        """Return the state between two epochs for a checkpoint: plain values and arrays."""
+        solver, best, progress = self._saved_solver(), self.best_weights, dict(vars(self.progress))
+        n_rows = 0 if self.order is None else len(self.order)
+        return {
+            "weights": self.weights.to_row_major(self.weights.flat),
+            "best_weights": None if best is None else self.weights.to_row_major(best),
+            "progress": {**progress, "history": list(self.progress.history)},
+            "random_state": self.random_state.get_state(legacy=False),
+            "solver": solver.solver,
+            "rate": solver.rate,
+            "order": None if not n_rows else self.order.astype(np.min_scalar_type(n_rows)),
+            "dropout_generator": solver.dropout_generator,
+            "pending_warnings": [(text, kind.__name__) for text, kind in self.pending_warnings],
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state_dict):
+        """Restore, in place, a state that `state_dict` returned."""
+        weights, best = self.weights, state_dict["best_weights"]
+        weights.flat.copy_(weights.from_row_major(state_dict["weights"]))
+        if best is not None:
+            best = weights.from_row_major(best).to(weights.flat.device)
+        self.best_weights = best
+        self.progress.restore(**state_dict["progress"])
+        self.random_state.set_state(state_dict["random_state"])
+        self.solver.load_state_dict(state_dict["solver"])
+        self.schedule.rate = state_dict["rate"]
+        if self.order is not None:
+            self.order = state_dict["order"].astype(self.order.dtype)
+        if self.dropout_generator is not None:
+            self.dropout_generator.set_state(torch.from_numpy(state_dict["dropout_generator"]))
+        self.pending_warnings[:] = [
+            (text, _WARNINGS[kind]) for text, kind in state_dict["pending_warnings"]
+        ]
+        self.finished = state_dict["finished"]
 
     def _saved_solver(self):
         if self.solver is None:

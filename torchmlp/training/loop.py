@@ -48,6 +48,13 @@ class Monitor:
     def on_epoch_end(self, inputs, state):
         """Run after each epoch. Return whether to stop training. May change the weights."""
 
+    def on_epoch_complete(self, inputs, state):
+        """Run when the state is the one with which the next epoch begins.
+
+        Called with stochastic solvers, after each epoch unless training stops. It is also called
+        after epoch `max_iter`.
+        """
+
     def on_train_end(self, inputs, state):
         """Run after training, unless it failed. May change the weights."""
 
@@ -103,8 +110,9 @@ def train(inputs, state, monitors=()):
             stack.callback(monitor.close)
         loop.begin()
         try:
-            run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
-            result = run()
+            if not state.finished:
+                run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
+                result = run()
         except KeyboardInterrupt:
             loop.stop_reason = "Training interrupted by user."
             state.pending_warnings.append((loop.stop_reason, UserWarning))
@@ -154,12 +162,14 @@ class Loop:
 
     def run_epochs(self):
         """Train epoch by epoch with a stochastic solver."""
-        settings = self.inputs.settings
-        with EpochTrainer(self.inputs, self.state, self.hooks, self.on_block_end) as trainer:
-            for _ in range(settings.max_iter):
+        inputs, state = self.inputs, self.state
+        with EpochTrainer(inputs, state, self.hooks, self.on_block_end) as trainer:
+            for _ in range(state.progress.n_iter, inputs.settings.max_iter):
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
+                    state.finished = not state.interrupted
                     return
+                self._call_hooks("on_epoch_complete")
         self.reach_max_iter()
 
     def reach_max_iter(self):
