@@ -3,13 +3,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint format docs inventories bench gallery notebooks clean
+.PHONY: demo test kills lint format docs inventories bench gallery notebooks clean
 
 demo: $(INSTALLED)  ## compare with scikit-learn: print a table and draw demo.png
 	$(BIN)/python -m torchmlp --out demo.png
 
 test: $(INSTALLED)  ## run the tests, the doctests and the code of the documentation
 	$(BIN)/python -m pytest -n 2
+
+kills: $(INSTALLED)  ## kill 200 fits with a Checkpoint at random moments, and continue them
+	TORCHMLP_N_KILLS=200 $(BIN)/python -m pytest -n 0 tests/callbacks/test_checkpoint_kills.py
 
 lint: $(INSTALLED)  ## check style and types
 	$(BIN)/ruff check .

@@ -314,7 +314,7 @@ class CheckpointMonitor(Monitor):
         found = differences(self.fingerprint, saved["fingerprint"])
         if found:
             raise ValueError(
-                f"The checkpoint {str(self.path)!r} belongs to another fit, with other values of: "
+                f"The checkpoint {str(self.path)!r} belongs to another fit. This fit has "
                 f"{'; '.join(found)}. Use the same data and parameters, another path (with "
                 "'{fit}' in its name, each fit has its own file), or resume=False to replace the "
                 "file."

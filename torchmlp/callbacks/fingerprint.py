@@ -61,7 +61,7 @@ def differences(items, others):
         if mine == theirs or (whole != name and items.get(whole) != others.get(whole)):
             continue
         hashed = whole != name or name in ("classes", "initial weights")
-        described.append(name if hashed else f"{name}={mine} instead of {theirs}")
+        described.append(f"other {name}" if hashed else f"{name}={mine} instead of {theirs}")
     return described
 
 
