@@ -13,14 +13,23 @@ from helpers import fit_quietly, iris
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier
-from torchmlp.callbacks import checkpoint_file
+from torchmlp.callbacks import Snapshots, checkpoint_file
 
 X, y = iris()
 VALUE = {
     "array": np.arange(6.0).reshape(2, 3),
     "empty": np.empty((0, 2), dtype="float32"),
     "scalar": np.array(3, dtype="int8"),
-    "numbers": [1, -0.0, 1e-300, float("inf"), 2**127, True, None, "text \N{GREEK SMALL LETTER PI}"],
+    "numbers": [
+        1,
+        -0.0,
+        1e-300,
+        float("inf"),
+        2**127,
+        True,
+        None,
+        "text \N{GREEK SMALL LETTER PI}",
+    ],
     "nested": [({"a": (1, [2])},), {0: "zero", None: ()}],
     "numpy": [np.float64(0.1), np.int64(3), np.bool_(True)],
 }
@@ -99,7 +108,7 @@ def test_other_format_is_refused(path, monkeypatch):
 
 def test_folder_as_a_file_is_refused(tmp_path):
     model = TorchMLPClassifier(callbacks=[checkpoint(tmp_path)])
-    with pytest.raises(ValueError, match="cannot be loaded: .*directory|cannot be loaded: .*denied"):
+    with pytest.raises(ValueError, match=r"cannot be loaded: .*(directory|denied)"):
         model.fit(X, y)
 
 
@@ -237,8 +246,6 @@ def test_later_writes_succeed_when_there_is_space_again(path, monkeypatch):
 
 
 def test_folder_that_disappears_causes_one_warning(tmp_path):
-    from torchmlp.callbacks import Snapshots
-
     folder = tmp_path / "folder"
     folder.mkdir()
 
@@ -255,7 +262,6 @@ def test_folder_that_disappears_causes_one_warning(tmp_path):
     assert len([text for text, _ in issued if "No such file" in text]) == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions of POSIX")
 def test_folder_that_is_read_only_causes_one_warning(tmp_path, monkeypatch):
     def refuse(*args):
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -180,7 +180,7 @@ def _recorded(monkeypatch, names, **parameters):
 
 def test_hooks_are_called_in_order(monkeypatch):
     step = ["on_grad_computed", "on_batch_end"]
-    epoch = ["on_epoch_begin", *step, *step, "on_block_end", "on_epoch_end"]
+    epoch = ["on_epoch_begin", *step, *step, "on_block_end", "on_epoch_end", "on_epoch_complete"]
     expected = ["on_train_begin", *epoch, *epoch, "on_train_end", "close"]
     assert _recorded(monkeypatch, HOOKS, max_iter=2) == expected
 

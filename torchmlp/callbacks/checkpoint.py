@@ -14,8 +14,9 @@ from torchmlp.callbacks import checkpoint_file
 from torchmlp.callbacks.fingerprint import differences, digest, fingerprint
 from torchmlp.training.loop import Monitor
 
-# With ``every_seconds=None``, writing takes at most this share of the time.
-_MAX_SHARE = 0.01
+# With ``every_seconds=None``, writing takes at most this share of the time, and the last write of a
+# fit is not counted.
+_MAX_SHARE = 0.005
 _MIN_SECONDS = 1.0
 
 
@@ -41,7 +42,7 @@ class Checkpoint:
 
     every_seconds : float or None, default=None
         Minimum number of seconds between two writes; 0 writes after each `every` epochs. None means
-        one second, or more if writing would otherwise take over 1 % of the time.
+        one second, or more if writing would otherwise take over 0.5 % of the time.
 
     keep : int, default=1
         Number of files to keep. `path` is the newest one, and ``path.1``, ``path.2`` and so on are

@@ -53,7 +53,8 @@ def _callback_of(item):
     if not isinstance(item, Callback):
         raise ValueError(
             f"callbacks contains {item!r}, which is not a callback of skorch. Pass instances of "
-            "skorch.callbacks.Callback or torchmlp.callbacks.Checkpoint. Pass callbacks of scikit-learn to set_callbacks()."
+            "skorch.callbacks.Callback or torchmlp.callbacks.Checkpoint. Pass callbacks of "
+            "scikit-learn to set_callbacks()."
         )
     return item
 
