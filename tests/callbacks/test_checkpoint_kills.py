@@ -38,7 +38,7 @@ def test_killed_fits_continue_to_the_same_bits(tmp_path):
     assert set(statuses) <= {0, -signal.SIGKILL}
     assert statuses.count(-signal.SIGKILL) > N_KILLS / 2  # the others had ended
     epochs = [_check(tmp_path, number) for number in range(N_KILLS)]
-    assert len(set(epochs)) > N_KILLS / 5
+    assert len(set(epochs)) > 4
 
 
 def _check(folder, number):

@@ -100,5 +100,5 @@ def _hash(array):
     pieces = [array] if is_dense else [array.data, array.indices, array.indptr]
     result = hashlib.sha256()
     for piece in pieces:
-        result.update(np.ascontiguousarray(piece))
+        result.update(piece.tobytes())
     return result.hexdigest()

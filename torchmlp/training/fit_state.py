@@ -399,7 +399,8 @@ class FitState:
         self.best_weights = best
         self.progress.restore(**state_dict["progress"])
         self.random_state.set_state(state_dict["random_state"])
-        self.solver.load_state_dict(state_dict["solver"])
+        if self.solver is not None:
+            self.solver.load_state_dict(state_dict["solver"])
         self.schedule.rate = state_dict["rate"]
         if self.order is not None:
             self.order = state_dict["order"].astype(self.order.dtype)
