@@ -4,6 +4,7 @@ A line with the comment ``error: CODE`` must have a type error with this code. T
 other error. The functions are not called.
 """
 
+from pathlib import Path
 from typing import Any, assert_type
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from matplotlib.axes import Axes
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
-from torchmlp.callbacks import Snapshot, Snapshots, find_snapshots
+from torchmlp.callbacks import Checkpoint, Snapshot, Snapshots, find_snapshots
 from torchmlp.inspection import DecisionRegionDisplay, LossCurveDisplay, NetworkDisplay
 
 X = np.zeros((4, 2))
@@ -46,6 +47,9 @@ def constructors() -> None:
     TorchMLPClassifier(loss=lambda raw, y: torch.nn.functional.cross_entropy(raw, y))
     TorchMLPClassifier(loss=3)  # error: arg-type
     TorchMLPRegressor(random_state=np.random.RandomState(0), verbose="bar", callbacks=[Snapshots()])
+    TorchMLPClassifier(callbacks=[Checkpoint(Path("fit.ckpt"), every_seconds=0.5, keep=2)])
+    Checkpoint("fit.ckpt", every="2")  # error: arg-type
+    Checkpoint("fit.ckpt", 2)  # error: misc
 
 
 def methods(clf: TorchMLPClassifier, reg: TorchMLPRegressor) -> None:

@@ -191,9 +191,10 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Callbacks of skorch for the stochastic solvers. Supported are those that work per epoch,
-        such as `EpochScoring`, `LRScheduler`, `Checkpoint`, `EarlyStopping` and our `Snapshots`,
-        and `ProgressBar` and `GradientNormClipping`. They may change the weights of
-        ``net.module_``. For callbacks of scikit-learn, and for 'lbfgs', use `set_callbacks`.
+        such as `EpochScoring`, `LRScheduler`, `EarlyStopping` and our `Snapshots`, and
+        `ProgressBar` and `GradientNormClipping`. They may change the weights of ``net.module_``.
+        Our `Checkpoint` saves the state of the fit to a file, from which a killed fit continues.
+        For callbacks of scikit-learn, and for 'lbfgs', use `set_callbacks`.
 
     device : str or torch.device, default='auto'
         Device for training and prediction: 'cpu', 'cuda', 'cuda:1', 'mps'. 'auto' is the CPU, even
