@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+import tqdm.auto
 from checkpoints import checkpoint, fit, fitted_values, interrupted_after, no_training
 from helpers import OPTIMIZERS, TASKS, fit_quietly, focal_loss, iris, some_weights
 from joblib import parallel_config
@@ -513,3 +514,28 @@ def test_partial_is_compared_by_its_arguments(path):
     model.set_params(solver=functools.partial(torch.optim.SGD, momentum=0.5))
     with pytest.raises(ValueError, match=r"momentum=0\.5.* instead of .*momentum=0\.9"):
         model.fit(X, y)
+
+
+def test_continuation_is_logged(path, caplog):
+    model = TorchMLPClassifier(**SMALL, callbacks=[checkpoint(path)])
+    with interrupted_after(3):
+        fit(model, X, y)
+    with caplog.at_level("INFO", logger="torchmlp"):
+        fit_quietly(model, X, y)
+    assert f"Fit continues after epoch 3 of {path}." in caplog.messages
+
+
+def test_progress_bar_begins_at_the_epoch_of_the_file(path, monkeypatch):
+    bars = []
+
+    class Bar(tqdm.auto.tqdm):
+        def __init__(self, *args, **kwargs):
+            bars.append(self)
+            super().__init__(*args, **{**kwargs, "disable": False})
+
+    monkeypatch.setattr(tqdm.auto, "tqdm", Bar)
+    model = TorchMLPClassifier(**SMALL, verbose="bar", callbacks=[checkpoint(path)])
+    with interrupted_after(3):
+        fit(model, X, y)
+    fit_quietly(model, X, y)
+    assert [(bar.initial, bar.n) for bar in bars] == [(0, 3), (3, 7)]

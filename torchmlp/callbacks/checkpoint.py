@@ -1,5 +1,6 @@
 """The callback `Checkpoint`, which saves the state of a fit to a file and continues from it."""
 
+import logging
 import math
 import os
 import time
@@ -13,6 +14,8 @@ from sklearn.utils import check_random_state
 from torchmlp.callbacks import checkpoint_file
 from torchmlp.callbacks.fingerprint import differences, digest, fingerprint
 from torchmlp.training.loop import Monitor
+
+logger = logging.getLogger(__name__)
 
 # With ``every_seconds=None``, writing takes at most this share of the time, and the last write of a
 # fit is not counted.
@@ -274,6 +277,7 @@ class CheckpointMonitor(Monitor):
         if saved is not None:
             state.load_state_dict(saved["state"])
             self.epoch = state.progress.n_iter
+            logger.info("Fit continues after epoch %d of %s.", self.epoch, self.path)
         self.was_finished = state.finished
 
     def on_epoch_complete(self, inputs, state):
