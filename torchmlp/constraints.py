@@ -9,7 +9,7 @@ from sklearn.base import is_regressor
 
 from torchmlp import _sklearn_compat
 from torchmlp._sklearn_compat import Interval, StrOptions, accepts
-from torchmlp.callbacks.checkpoint import split_callbacks
+from torchmlp.callbacks.checkpoint import check_checkpoint, split_callbacks
 from torchmlp.training.activations import ACTIVATIONS, check_activations
 from torchmlp.training.device.placement import DTYPES
 from torchmlp.training.losses import BINARY_LOSSES, REGRESSOR_LOSSES
@@ -143,7 +143,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
 def _check_callbacks(estimator, incremental, resumed, validated):
     checkpoint, of_skorch = split_callbacks(estimator.callbacks)
     if checkpoint is not None:
-        checkpoint._check(estimator.solver, incremental)
+        check_checkpoint(checkpoint, estimator.solver, incremental)
     if not of_skorch:
         return
     if uses_lbfgs(estimator):

@@ -1,5 +1,6 @@
 """Tests for torchmlp.callbacks.checkpoint: fits that continue equal fits without interruption."""
 
+import copy
 import functools
 import os
 import pickle
@@ -15,6 +16,7 @@ from helpers import OPTIMIZERS, TASKS, fit_quietly, focal_loss, iris, some_weigh
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.neural_network import MLPClassifier
 from skorch.callbacks import EarlyStopping, EpochScoring, LRScheduler
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -539,3 +541,13 @@ def test_progress_bar_begins_at_the_epoch_of_the_file(path, monkeypatch):
         fit(model, X, y)
     fit_quietly(model, X, y)
     assert [(bar.initial, bar.n) for bar in bars] == [(0, 3), (3, 7)]
+
+
+def test_warm_start_from_a_network_of_scikit_learn(path):
+    theirs = MLPClassifier((5,), solver="lbfgs", max_iter=500, random_state=0).fit(X, y)
+    plain = TorchMLPClassifier.from_sklearn(theirs).set_params(**SMALL, solver="sgd")
+    plain.set_params(warm_start=True)
+    saved = copy.deepcopy(plain).set_params(callbacks=[checkpoint(path)])
+    with interrupted_after(3):
+        fit(saved, X, y)
+    assert fitted_values(fit_quietly(saved, X, y)) == fitted_values(fit_quietly(plain, X, y))

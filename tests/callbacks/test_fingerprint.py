@@ -74,11 +74,17 @@ def test_address_of_a_function_does_not_matter():
 @pytest.mark.parametrize(
     ("data", "described"),
     [
-        (Dataset(X[:9], Y[:9]), ["X=float64 array of shape (9, 3)", "y=float64 array of shape (9,"]),
+        (
+            Dataset(X[:9], Y[:9]),
+            ["X=float64 array of shape (9, 3)", "y=float64 array of shape"],
+        ),
         (Dataset(X + 1, Y), ["other values of X"]),
         (Dataset(X, Y + 1), ["other values of y"]),
         (Dataset(sp.csr_array(X), Y), ["X=float64 sparse array of shape (20, 3) instead of float"]),
-        (Dataset(X, Y, np.ones(20)), ["sample_weight=float64 array of shape (20,) instead of None"]),
+        (
+            Dataset(X, Y, np.ones(20)),
+            ["sample_weight=float64 array of shape (20,) instead of None"],
+        ),
     ],
 )
 def test_different_data_are_named(data, described):

@@ -115,43 +115,44 @@ class Checkpoint:
         options = "".join(f", {name}={value!r}" for name, value in others)
         return f"Checkpoint({first[1]!r}{options})"
 
-    def _check(self, solver, incremental):
-        """Check the parameters, and that the fit supports a checkpoint.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is invalid, or if the fit does not support a checkpoint.
-        """
-        seconds = self.every_seconds
-        is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
-        rules = {
-            "path": (isinstance(self.path, (str, os.PathLike)), "must be a str or a path"),
-            "every": (_is_count(self.every), "must be an int >= 1"),
-            "every_seconds": (
-                seconds is None or (is_number and 0 <= float(seconds) < math.inf),
-                "must be None or a number >= 0",
-            ),
-            "keep": (_is_count(self.keep), "must be an int >= 1"),
-            "resume": (isinstance(self.resume, (bool, np.bool_)), "must be a bool"),
-        }
-        for name, (valid, rule) in rules.items():
-            if not valid:
-                raise ValueError(f"Checkpoint: {name}={getattr(self, name)!r} {rule}.")
-        if solver == "lbfgs":
-            raise ValueError(
-                "Checkpoint does not support solver='lbfgs', because the state of SciPy's solver "
-                "cannot be restored. Use solver='adam', or remove the callback."
-            )
-        if incremental:
-            raise ValueError(
-                "Checkpoint does not support partial_fit, because each call is a fit of one epoch. "
-                "Remove the callback, and save the estimator between the calls."
-            )
-
 
 def _is_count(value):
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+
+
+def check_checkpoint(checkpoint, solver, incremental):
+    """Check the parameters of a `Checkpoint`, and that the fit supports it.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is invalid, or if the fit does not support a checkpoint.
+    """
+    seconds = checkpoint.every_seconds
+    is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
+    rules = {
+        "path": (isinstance(checkpoint.path, (str, os.PathLike)), "must be a str or a path"),
+        "every": (_is_count(checkpoint.every), "must be an int >= 1"),
+        "every_seconds": (
+            seconds is None or (is_number and 0 <= float(seconds) < math.inf),
+            "must be None or a number >= 0",
+        ),
+        "keep": (_is_count(checkpoint.keep), "must be an int >= 1"),
+        "resume": (isinstance(checkpoint.resume, (bool, np.bool_)), "must be a bool"),
+    }
+    for name, (valid, rule) in rules.items():
+        if not valid:
+            raise ValueError(f"Checkpoint: {name}={getattr(checkpoint, name)!r} {rule}.")
+    if solver == "lbfgs":
+        raise ValueError(
+            "Checkpoint does not support solver='lbfgs', because the state of SciPy's solver "
+            "cannot be restored. Use solver='adam', or remove the callback."
+        )
+    if incremental:
+        raise ValueError(
+            "Checkpoint does not support partial_fit, because each call is a fit of one epoch. "
+            "Remove the callback, and save the estimator between the calls."
+        )
 
 
 def split_callbacks(callbacks):
@@ -197,7 +198,7 @@ def checkpoint_of(estimator, data, validation, resumed):
     if checkpoint is None:
         return None
     items = fingerprint(estimator, data, validation, resumed)
-    earlier = estimator.loss_curve_ if resumed else []
+    earlier = getattr(estimator, "loss_curve_", []) if resumed else []
     return CheckpointMonitor(checkpoint, items, estimator.max_iter, earlier)
 
 
