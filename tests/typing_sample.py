@@ -49,7 +49,7 @@ def constructors() -> None:
     TorchMLPRegressor(random_state=np.random.RandomState(0), verbose="bar", callbacks=[Snapshots()])
     TorchMLPClassifier(callbacks=[Checkpoint(Path("fit.ckpt"), every_seconds=0.5, keep=2)])
     Checkpoint("fit.ckpt", every="2")  # error: arg-type
-    Checkpoint("fit.ckpt", 2)  # error: misc
+    Checkpoint("fit.ckpt", 2)  # error: call-arg
 
 
 def methods(clf: TorchMLPClassifier, reg: TorchMLPRegressor) -> None:
