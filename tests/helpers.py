@@ -1,6 +1,7 @@
 """Data, estimators and assertions that the tests share."""
 
 import functools
+import inspect
 import warnings
 
 import numpy as np
@@ -21,18 +22,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS
 from torchmlp.training.backprop import Backprop
-from torchmlp.training.losses import (
-    BINARY_LOSSES,
-    MULTICLASS_LOSSES,
-    REGRESSOR_LOSSES,
-    quantile_loss,
-)
+from torchmlp.training.distribution_losses import quantile_loss
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
 
 SKLEARN_VERSION = parse_version(sklearn.__version__)
 
@@ -44,6 +42,12 @@ def requires_sklearn(version, feature):
         reason=f"{feature}: new in scikit-learn {version}",
     )
 
+
+# Estimator checks that fail for every estimator: fitted attributes are arrays of NumPy.
+ALWAYS_EXPECTED = {"check_array_api_same_namespace": "predictions take arrays of any library"}
+# Since scikit-learn 1.8. Before, the configuration of pytest decides.
+HAS_STRICT = "xfail_strict" in inspect.signature(parametrize_with_checks).parameters
+STRICT = {"xfail_strict": True} if HAS_STRICT else {}
 
 QUANTILES = (0.5, 0.1, 0.9, 0.25)
 # Every loss of the engine, by its name with the kind of target.

@@ -1,9 +1,7 @@
 """Tests for scikit-learn's estimator checks, for the defaults and for every way to train."""
 
-import inspect
-
 import pytest
-from helpers import SKLEARN_VERSION, focal_loss
+from helpers import ALWAYS_EXPECTED, SKLEARN_VERSION, STRICT, focal_loss
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.fixes import parse_version
 
@@ -67,15 +65,6 @@ COLUMNS = ["check_regressors_train"] + [
 EXPECTED_FAILURES += [
     ("quantile", QUANTILES, False, COLUMNS, "predictions have a column per quantile")
 ]
-
-
-# A fitted model is NumPy's arrays, and predicts for those of every library.
-ALWAYS_EXPECTED = {"check_array_api_same_namespace": "predictions take arrays of any library"}
-
-
-# Since scikit-learn 1.8. Before, the configuration of pytest decides.
-HAS_STRICT = "xfail_strict" in inspect.signature(parametrize_with_checks).parameters
-STRICT = {"xfail_strict": True} if HAS_STRICT else {}
 
 
 def _skip_unsuitable(estimator, check):

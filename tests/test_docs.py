@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import importlib
 import importlib.util
 import inspect
 import io
@@ -13,21 +14,11 @@ from pathlib import Path
 
 import pytest
 from helpers import requires_sklearn
+from public_names import PUBLIC
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import torchmlp
-from torchmlp import (
-    TorchMLPClassifier,
-    TorchMLPRegressor,
-    _sklearn_compat,
-    callbacks,
-    ensemble,
-    export,
-    inspection,
-    joblib_backend,
-    preprocessing,
-)
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor, _sklearn_compat, ensemble
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -36,19 +27,6 @@ PAGES = [
     for path in sorted(DOCS.rglob("*.md"))
     if not {"_build", "generated"} & set(path.relative_to(DOCS).parts)
 ]
-PUBLIC = {
-    f"{module.__name__}.{name}": getattr(module, name)
-    for module in (
-        torchmlp,
-        inspection,
-        callbacks,
-        ensemble,
-        export,
-        joblib_backend,
-        preprocessing,
-    )
-    for name in module.__all__
-}
 # A fenced block, and the optional comment above it that names the packages which it needs.
 BLOCK = re.compile(
     r"(?:^% needs: ([\w., ]+)\n)?^```(\w+)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
@@ -94,6 +72,14 @@ def test_every_public_name_has_an_example(name, public):
     docstring = inspect.getdoc(public)
     assert re.search(r"^Examples\n-{8}$", docstring, flags=re.MULTILINE)
     assert ">>> " in docstring.partition("Examples\n")[2]
+
+
+@requires_sklearn("1.9", "the documentation mentions callbacks")
+def test_inventories_have_the_objects_that_the_documentation_mentions(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    build = importlib.import_module("inventories.build")
+    expected = build.contents()
+    assert {name: build.read(name) for name in expected} == expected, "run `make inventories`"
 
 
 @pytest.fixture

@@ -6,45 +6,39 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
 import torch
-from helpers import TASKS, fit_quietly, iris, requires_sklearn, some_weights
+from ensemble_helpers import (
+    CASES,
+    CROSSING_QUANTILES,
+    STOPPING,
+    case,
+    classifier,
+    ensemble_of,
+    regressor,
+)
+from helpers import (
+    ALWAYS_EXPECTED,
+    STRICT,
+    TASKS,
+    fit_quietly,
+    iris,
+    requires_sklearn,
+    some_weights,
+)
 from joblib import parallel_config
-from onnxruntime import InferenceSession
+from scipy.special import expit, softmax
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.datasets import make_regression
-from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from skorch.callbacks import EpochScoring
-from test_conformance import ALWAYS_EXPECTED, STRICT
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.ensemble import WeightSharingClassifier, WeightSharingRegressor
-from torchmlp.export import to_onnx
 from torchmlp.inspection import LossCurveDisplay, NetworkDisplay
-from torchmlp.preprocessing import PiecewiseLinearEncoder
-
-SETTINGS = {"hidden_layer_sizes": (9, 7), "max_iter": 8, "random_state": 0}
-STOPPING = {"early_stopping": True, "n_iter_no_change": 3, "learning_rate_init": 0.05}
-
-
-def classifier(k=3, **parameters):
-    return WeightSharingClassifier(TorchMLPClassifier(**{**SETTINGS, **parameters}), k)
-
-
-def regressor(k=3, **parameters):
-    return WeightSharingRegressor(TorchMLPRegressor(**{**SETTINGS, **parameters}), k)
-
-
-def ensemble_of(task, **parameters):
-    (_, network), X, y, needed = TASKS[task]
-    make = classifier if network is TorchMLPClassifier else regressor
-    return make(**needed, **parameters), X, y
 
 
 def mean_of_members(ensemble, method, X):
@@ -89,21 +83,33 @@ def test_prediction_is_the_mean_of_the_members(task):
     assert ensemble.score(X, y) == accuracy_score(y, ensemble.predict(X))
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [{"loss": "gaussian"}, {"loss": "quantile", "quantile": [0.9, 0.1, 0.5]}],
-    ids=lambda parameters: parameters["loss"],
-)
-def test_losses_with_several_outputs_per_target(parameters):
-    ensemble, X, y = ensemble_of("regression", normalize_y=True, **parameters)
+def test_means_are_the_means_of_the_members():
+    ensemble, X, y = ensemble_of("regression", normalize_y=True, loss="gaussian")
     fit_quietly(ensemble, X, y)
     expected = mean_of_members(ensemble, "predict", X)
     np.testing.assert_allclose(ensemble.predict(X), expected, rtol=1e-9)
-    module = ensemble.to_torch()
-    np.testing.assert_allclose(module(torch.tensor(X)).detach(), expected, rtol=1e-9)
-    session = InferenceSession(to_onnx(ensemble, X).SerializeToString())
-    (predicted,) = session.run(None, {session.get_inputs()[0].name: X})
-    np.testing.assert_allclose(predicted.reshape(expected.shape), expected, rtol=1e-6)
+
+
+def test_quantiles_are_the_sorted_means_of_the_outputs():
+    ensemble, X, y = ensemble_of("regression", **CROSSING_QUANTILES)
+    fit_quietly(ensemble, X, y)
+    networks = [member.to_torch(output="logits") for member in ensemble.estimators_]
+    mean = np.mean([network(torch.tensor(X)).numpy(force=True) for network in networks], axis=0)
+    predicted = ensemble.predict(X)
+    assert (mean.argsort(axis=1) != [2, 1, 0]).any()
+    np.testing.assert_allclose(predicted[:, ::-1], np.sort(mean, axis=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+def test_logits_give_the_probabilities(task):
+    ensemble, X = case(task)
+    logits = ensemble.predict_logits(X)
+    if task == "multiclass":
+        np.testing.assert_allclose(softmax(logits, axis=1), ensemble.predict_proba(X), rtol=1e-9)
+    else:
+        probabilities = ensemble.predict_proba(X)
+        expected = probabilities[:, 1] if task == "binary" else probabilities
+        np.testing.assert_allclose(expit(logits), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
@@ -111,6 +117,7 @@ def test_loss_without_probabilities(task):
     ensemble, X, y = ensemble_of(task, loss="hinge")
     assert not hasattr(ensemble, "predict_proba")
     assert not hasattr(ensemble, "predict_log_proba")
+    assert not hasattr(ensemble, "predict_logits")
     assert not hasattr(classifier(), "decision_function")
     fit_quietly(ensemble, X, y)
     scores = ensemble.decision_function(X)
@@ -126,7 +133,8 @@ def test_default_estimator():
     member = ensemble.estimators_[0]
     assert type(member) is TorchMLPClassifier
     assert member.get_params() == TorchMLPClassifier().get_params()
-    assert len(WeightSharingRegressor(n_estimators=2).fit(X, X[:, 0]).estimators_) == 2
+    other = fit_quietly(WeightSharingRegressor(n_estimators=2), X, X[:, 0])
+    assert type(other.estimators_[0]) is TorchMLPRegressor
 
 
 def test_fitted_attributes():
@@ -195,6 +203,13 @@ def test_early_stopping_uses_the_score_of_the_mean_prediction(task, scoring, sco
     fit_quietly(ensemble, X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_allclose(ensemble.best_validation_score_, score(ensemble, X_val, y_val))
     assert ensemble.best_validation_score_ == max(ensemble.validation_scores_)
+
+
+def test_early_stopping_scores_the_predicted_quantiles():
+    ensemble, X, y = ensemble_of("regression", **STOPPING, **CROSSING_QUANTILES)
+    X, X_val, y, y_val = X[:150], X[150:], y[:150], y[150:]
+    fit_quietly(ensemble, X, y, X_val=X_val, y_val=y_val)
+    np.testing.assert_allclose(ensemble.best_validation_score_, ensemble.score(X_val, y_val))
 
 
 def test_early_stopping_ends_all_members_once():
@@ -360,103 +375,9 @@ def test_arrays_of_torch():
     np.testing.assert_array_equal(predicted, expected)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_to_torch(task):
-    ensemble, X, y = ensemble_of(task, dropout=0.1)
-    fit_quietly(ensemble, X, y)
+@pytest.mark.parametrize("name", CASES)
+def test_to_torch(name):
+    ensemble, X = case(name, dropout=0.1)
     method = "predict_proba" if hasattr(ensemble, "predict_proba") else "predict"
     output = ensemble.to_torch()(torch.from_numpy(X)).detach()
     np.testing.assert_allclose(output, getattr(ensemble, method)(X), rtol=1e-9)
-
-
-def onnx_outputs(model, X):
-    graph = to_onnx(model, X).SerializeToString()
-    session = InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return session.run(None, {"X": X})
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("task", TASKS)
-def test_to_onnx(task, dtype):
-    ensemble, X, y = ensemble_of(task)
-    fit_quietly(ensemble, X, y)
-    X = X.astype(dtype)
-    outputs = onnx_outputs(ensemble, X)
-    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype is np.float32 else {"rtol": 1e-9}
-    if isinstance(ensemble, WeightSharingRegressor):
-        expected = ensemble.predict(X).reshape(len(X), -1)
-        np.testing.assert_allclose(outputs[0], expected, **tolerance)
-    else:
-        np.testing.assert_array_equal(outputs[0], ensemble.predict(X))
-        np.testing.assert_allclose(outputs[1], ensemble.predict_proba(X), **tolerance)
-    assert outputs[-1].dtype == dtype
-
-
-def test_to_onnx_without_probabilities():
-    ensemble, X, y = ensemble_of("binary", loss="hinge")
-    label, scores = onnx_outputs(fit_quietly(ensemble, X, y), X)
-    np.testing.assert_array_equal(label, ensemble.predict(X))
-    np.testing.assert_allclose(scores[:, 1], ensemble.decision_function(X), rtol=1e-9)
-
-
-def test_pipeline_with_encoder_to_onnx():
-    X, y = make_regression(200, 4, random_state=0)
-    model = make_pipeline(PiecewiseLinearEncoder(min_samples_leaf=10), regressor(normalize_y=True))
-    fit_quietly(model, X, y)
-    (values,) = onnx_outputs(model, X)
-    np.testing.assert_allclose(values.ravel(), model.predict(X), rtol=1e-3, atol=1e-2)
-
-
-UNSUPPORTED = [
-    ({"hidden_layer_sizes": ()}, r"hidden_layer_sizes=\(\) .* Use at least one hidden layer"),
-    ({"solver": "lbfgs"}, "solver='lbfgs' .* Use 'adam' or 'adamw' or 'sgd'"),
-    ({"solver": torch.optim.Adam}, "solver=.*Adam.* Use 'adam'"),
-    ({"activation": torch.sin}, "activation=.*sin.* Use the name of an activation"),
-    ({"activation": ["relu", torch.sin]}, "activation=.*sin.* Use the name of an activation"),
-    ({"loss": lambda raw, y: (raw - y).square().sum(1)}, "loss=.* Use the name of a loss"),
-    ({"warm_start": True}, "warm_start=True .* Set it to False"),
-    ({"callbacks": [EpochScoring("r2")]}, "callbacks=.* Set it to None"),
-    ({"dtype": "bfloat16"}, "dtype='bfloat16' .* Use 'float32'"),
-]
-
-
-@pytest.mark.parametrize(("parameters", "message"), UNSUPPORTED, ids=lambda value: str(value)[:20])
-def test_unsupported_parameters_of_the_estimator_raise(parameters, message):
-    _, X, y, _ = TASKS["regression"]
-    with pytest.raises(ValueError, match=f"(?s)WeightSharingRegressor does not support {message}"):
-        regressor(**parameters).fit(X, y)
-
-
-@requires_sklearn("1.9", "callbacks")
-def test_callbacks_of_scikit_learn_raise():
-    from sklearn.callback import ScoringMonitor
-
-    _, X, y, _ = TASKS["regression"]
-    ensemble = regressor()
-    ensemble.estimator.set_callbacks(ScoringMonitor(scoring="r2"))
-    with pytest.raises(ValueError, match="does not support set_callbacks of its estimator"):
-        ensemble.fit(X, y)
-
-
-def test_sparse_X_raises():
-    _, X, y, _ = TASKS["regression"]
-    with pytest.raises(ValueError, match=r"does not support a sparse X or X_val.*toarray"):
-        regressor().fit(sp.csr_matrix(X), y)
-    with pytest.raises(ValueError, match=r"does not support a sparse X or X_val.*toarray"):
-        regressor().fit(X, y, X_val=sp.csr_matrix(X), y_val=y)
-
-
-def test_invalid_arguments_raise():
-    _, X, y, _ = TASKS["regression"]
-    with pytest.raises(ValueError, match="'estimator' parameter of WeightSharingRegressor"):
-        WeightSharingRegressor(TorchMLPClassifier()).fit(X, y)
-    with pytest.raises(ValueError, match=r"'n_estimators' parameter .* Got 0"):
-        regressor(0).fit(X, y)
-    with pytest.raises(ValueError, match="'alpha' parameter of TorchMLPRegressor"):
-        regressor(alpha=-1).fit(X, y)
-    with pytest.raises(ValueError, match="X_val was passed without y_val"):
-        regressor().fit(X, y, X_val=X)
-    with pytest.raises(NotFittedError):
-        regressor().predict(X)
-    with pytest.raises(NotFittedError):
-        regressor().to_torch()

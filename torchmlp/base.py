@@ -292,6 +292,10 @@ class BaseTorchMLP(
         """Return the weight of each sample in the loss, or None without weights."""
         return check_weights(call.sample_weight, call.X)
 
+    def _scales_targets(self):
+        """Return whether the targets are scaled for training."""
+        return False
+
     def _validation_data(self, call, encoder, loss, data):
         """Check and encode the validation data that were passed to `fit`."""
         X, y, sample_weight = call.validation
@@ -330,7 +334,7 @@ class BaseTorchMLP(
             fitted=(self.coefs_, self.intercepts_) if call.resumed else None,
             progress=replace(progress_of(self), n_iter=0) if call.resumed else None,
             saved=saved,
-            normalize_y=getattr(self, "normalize_y", False),
+            normalize_y=self._scales_targets(),
             make_model=partial(self._as_if_trained, encoder),
             inverse_transform=encoder.inverse_transform,
             incremental=call.incremental,

@@ -13,6 +13,7 @@ from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
 from torchmlp.prediction import ProbabilityMixin, ScoreMixin
+from torchmlp.training.inference import largest_outputs
 from torchmlp.validation import check_class_weight, check_weights
 
 
@@ -410,6 +411,11 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         if call.sample_weight is not None:
             balance = balance * check_weights(call.sample_weight, call.X)
         return check_weights(balance, call.X, "class_weight")
+
+    def _predict_rows(self, X, layers, activations):
+        if not self._encoder.multiclass:
+            return super()._predict_rows(X, layers, activations)
+        return self._encoder.labels(largest_outputs(X, layers, activations))
 
     @available_if(supports_partial_fit)
     @fit_context

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from sklearn.metrics import d2_pinball_score
 from torch import nn
 
 from torchmlp.encoding import ValueEncoder, target_names
@@ -26,9 +27,13 @@ class QuantileEncoder(ValueEncoder):
         Rank of each quantile.
     """
 
+    score_name = "D²"
+    predicts_raw_outputs = False
+
     def __init__(self, quantiles):
         super().__init__("identity")
         self.quantiles = quantiles
+        self.columns_per_target = len(quantiles)
         self.ranks = np.argsort(np.argsort(quantiles))
 
     def encode(self, y):
@@ -61,18 +66,18 @@ class QuantileEncoder(ValueEncoder):
         return self.predictions(raw)
 
     def modules(self, n_outputs):
-        """Return the torch modules that convert raw outputs to what `decode` returns."""
+        """Return the torch modules that sort the outputs."""
         return [Apply(partial(_sorted_outputs, ranks=self.ranks.tolist()))]
 
-    def onnx(self, graph, raw, n_outputs):
-        """Add the ONNX nodes of `predictions`. See `OutputActivation`."""
+    def onnx(self, graph, outputs, n_outputs):
+        """Add the ONNX nodes that sort the outputs."""
         names = [graph.scope.get_unique_variable_name(name) for name in ("ordered", "index")]
         ordered, _ = graph(
-            "TopK", raw, np.array([len(self.ranks)]), output=names, axis=1, largest=0, sorted=1
+            "TopK", outputs, np.array([len(self.ranks)]), output=names, axis=1, largest=0, sorted=1
         )
         return graph("Gather", ordered, self.ranks, axis=1)
 
-    def output_names(self, n_outputs):
+    def column_names(self, n_columns):
         """Return one name per quantile."""
         return [f"quantile {quantile:g}" for quantile in self.quantiles]
 
@@ -84,40 +89,33 @@ class QuantileEncoder(ValueEncoder):
     def score(self, encoded, raw, sample_weight):
         """Return D² averaged over the quantiles, or NaN if an output is not finite.
 
-        It equals the mean of `sklearn.metrics.d2_pinball_score`, which is slow and does not accept
-        stacks. See `ClassEncoder.score` for the shapes.
-        """
-        finite = np.isfinite(raw).all((-2, -1))
-        scores = self.d2(encoded, self.predictions(raw), sample_weight)
-        return np.where(finite, scores, np.nan)
-
-    def d2(self, y, predictions, sample_weight):
-        """Return D² averaged over the quantiles.
-
         D² is 1 minus the ratio of the mean pinball loss of the predictions to that of the best
-        constant, which is an empirical quantile.
-
-        Parameters
-        ----------
-        y : ndarray of shape (*stack, n_samples, 1)
-        predictions : ndarray of shape (*stack, n_samples, n_quantiles)
-        sample_weight : ndarray of shape (*stack, n_samples) or None
-
-        Returns
-        -------
-        ndarray of shape (*stack,)
+        constant, which is an empirical quantile. It equals `metric`, which is slow and does not
+        accept stacks. See `ClassEncoder.score` for the shapes.
         """
         weights = None if sample_weight is None else sample_weight[..., None]
         constant = np.quantile(
-            y, self.quantiles, axis=-2, weights=weights, method="inverted_cdf", keepdims=True
+            encoded, self.quantiles, axis=-2, weights=weights, method="inverted_cdf", keepdims=True
         )
         constant = np.moveaxis(constant, 0, -1)[..., 0, :]
         with np.errstate(all="ignore"):
-            loss, constant_loss = (self._mean_loss(y, p, weights) for p in (predictions, constant))
+            loss = self._mean_losses(encoded, self.predictions(raw), weights)
+            constant_loss = self._mean_losses(encoded, constant, weights)
             d2 = 1 - loss / constant_loss
-        return np.where(constant_loss == 0, np.where(loss == 0, 1.0, 0.0), d2).mean(-1)
+        d2 = np.where(constant_loss == 0, np.where(loss == 0, 1.0, 0.0), d2).mean(-1)
+        return np.where(np.isfinite(raw).all((-2, -1)), d2, np.nan)
 
-    def _mean_loss(self, y, predictions, weights):
+    def metric(self, y, predictions, sample_weight):
+        """Return D² of predictions, averaged over the quantiles."""
+        columns = zip(self.quantiles, predictions.T, strict=True)
+        scores = [
+            d2_pinball_score(y, column, alpha=quantile, sample_weight=sample_weight)
+            for quantile, column in columns
+        ]
+        return float(np.mean(scores))
+
+    def _mean_losses(self, y, predictions, weights):
+        """Return the mean pinball loss of each quantile, of shape (*stack, n_quantiles)."""
         error, q = y - predictions, np.array(self.quantiles)
         losses = np.maximum(q * error, (q - 1) * error)
         weights = None if weights is None else np.broadcast_to(weights, losses.shape)
@@ -129,6 +127,9 @@ class GaussianEncoder(ValueEncoder):
 
     The raw outputs are the mean of each target, then the logarithm of the variance of each target.
     """
+
+    has_deviations = True
+    predicts_raw_outputs = False
 
     def __init__(self):
         super().__init__("identity")
@@ -151,13 +152,13 @@ class GaussianEncoder(ValueEncoder):
         return deviations.ravel() if deviations.shape[1] == 1 else deviations
 
     def modules(self, n_outputs):
-        """Return the torch modules that convert raw outputs to what `decode` returns."""
+        """Return the torch modules that select the means."""
         means = Apply(partial(torch.narrow, dim=1, start=0, length=self.n_columns(n_outputs)))
         return [means] if n_outputs > 2 else [means, nn.Flatten(0)]
 
-    def onnx(self, graph, raw, n_outputs):
-        """Add the ONNX nodes of `predictions`. See `OutputActivation`."""
-        return graph("Gather", raw, np.arange(self.n_columns(n_outputs)), axis=1)
+    def onnx(self, graph, outputs, n_outputs):
+        """Add the ONNX node that selects the means."""
+        return graph("Gather", outputs, np.arange(self.n_columns(n_outputs)), axis=1)
 
     def onnx_deviations(self, graph, raw, n_outputs):
         """Add the ONNX nodes of the standard deviations, of shape (n_samples, n_targets)."""

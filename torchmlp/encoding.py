@@ -2,11 +2,12 @@
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.multiclass import unique_labels
 from torch import nn
 
 from torchmlp.training.losses import classifier_loss
-from torchmlp.training.output_activations import OUTPUT_ACTIVATIONS, activate_outputs
+from torchmlp.training.output_activations import activate_outputs
 
 
 class ClassEncoder:
@@ -29,7 +30,14 @@ class ClassEncoder:
         Whether each sample has exactly one of more than two classes.
     multilabel : bool
         Whether each sample has a set of labels.
+    score_name : str
+        Name of what `score` and `metric` return.
+    predicts_raw_outputs : bool
+        Whether the predictions are the raw outputs.
     """
+
+    score_name = "accuracy"
+    predicts_raw_outputs = False
 
     def __init__(self, binarizer):
         self.binarizer = binarizer
@@ -109,6 +117,10 @@ class ClassEncoder:
         # With a single class, the output has no effect on the prediction.
         return np.minimum(raw[..., 0] > 0, len(self.classes) - 1)
 
+    def output_names(self, n_outputs):
+        """Return the names of the raw outputs: the classes, or the second of two classes."""
+        return [str(label) for label in self.classes[-n_outputs:]]
+
     def stratify(self, encoded):
         """Return the class codes for a stratified split, or None for a multilabel target."""
         return None if self.multilabel else encoded
@@ -138,6 +150,10 @@ class ClassEncoder:
         accuracy = np.average(correct, axis=-1, weights=sample_weight)
         return np.where(np.isfinite(raw).all((-2, -1)), accuracy, np.nan)
 
+    def metric(self, y, predictions, sample_weight):
+        """Return the (subset) accuracy of predicted labels."""
+        return accuracy_score(y, predictions, sample_weight=sample_weight)
+
 
 def target_names(n_targets):
     """Return the names of the targets of a regressor: "y", or "y0", "y1" and so on."""
@@ -151,7 +167,23 @@ class ValueEncoder:
     ----------
     out_activation : str
         Output activation of the network.
+
+    Attributes
+    ----------
+    score_name : str
+        Name of what `score` and `metric` return.
+    binarizer : None
+        There is none, unlike that of a `ClassEncoder`.
+    has_deviations : bool
+        Whether the network also predicts standard deviations.
+    columns_per_target : int
+        Number of columns of the predictions for each target.
     """
+
+    score_name = "R²"
+    binarizer = None
+    has_deviations = False
+    columns_per_target = 1
 
     def __init__(self, out_activation):
         self.out_activation = out_activation
@@ -207,17 +239,38 @@ class ValueEncoder:
         return n_outputs
 
     def modules(self, n_outputs):
-        """Return the torch modules that convert raw outputs to what `decode` returns."""
-        modules = [make() for make in OUTPUT_ACTIVATIONS[self.out_activation].modules]
-        return modules if n_outputs > 1 else [*modules, nn.Flatten(0)]
+        """Return the torch modules after the output activation, for what `decode` returns."""
+        return [] if n_outputs > 1 else [nn.Flatten(0)]
 
-    def onnx(self, graph, raw, n_outputs):
-        """Add the ONNX nodes of `predictions`. See `OutputActivation`."""
-        return OUTPUT_ACTIVATIONS[self.out_activation].onnx(graph, raw)
+    def onnx(self, graph, outputs, n_outputs):
+        """Add the ONNX nodes after the output activation, for what `predictions` returns.
+
+        Parameters
+        ----------
+        graph : torchmlp.export.onnx_converters.Graph
+        outputs : str
+            Name of the outputs after the output activation.
+        n_outputs : int
+
+        Returns
+        -------
+        str
+            Name of the predictions.
+        """
+        return outputs
+
+    def column_names(self, n_columns):
+        """Return the names of the columns of the predictions: "y", or "y0", "y1" and so on."""
+        return target_names(n_columns)
 
     def output_names(self, n_outputs):
-        """Return the names of the raw outputs: "y", or "y0", "y1" and so on."""
-        return target_names(n_outputs)
+        """Return the names of the raw outputs."""
+        return self.column_names(n_outputs)
+
+    @property
+    def predicts_raw_outputs(self):
+        """Whether the predictions are the raw outputs."""
+        return self.out_activation == "identity"
 
     def stratify(self, encoded):
         """Return None: the validation split of a regressor is not stratified."""
@@ -247,3 +300,7 @@ class ValueEncoder:
             r2 = 1 - residual / total
         r2 = np.where(total == 0, np.where(residual == 0, 1.0, 0.0), r2).mean(-1)
         return np.where(np.isfinite(outputs).all((-2, -1)), r2, np.nan)
+
+    def metric(self, y, predictions, sample_weight):
+        """Return R² of predictions, averaged over the targets."""
+        return r2_score(y, predictions, sample_weight=sample_weight)

@@ -7,7 +7,6 @@ from functools import partial
 from numbers import Integral
 from typing import Any, Self
 
-import numpy as np
 import scipy.sparse as sp
 from sklearn.base import (
     BaseEstimator,
@@ -23,7 +22,6 @@ from torchmlp._sklearn_compat import (
     DocumentationLink,
     Interval,
     ParameterChecks,
-    available_if,
     fit_context,
     has_callbacks,
 )
@@ -32,12 +30,7 @@ from torchmlp.callbacks.monitors import monitors_of
 from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.constraints import check_layers
 from torchmlp.export.forms import EnsembleExportMixin
-from torchmlp.prediction import (
-    ScoreMixin,
-    has_no_probabilities,
-    has_probabilities,
-    probabilities_of,
-)
+from torchmlp.prediction import ProbabilityMixin, ScoreMixin
 from torchmlp.regressor import TorchMLPRegressor
 from torchmlp.training.activations import per_layer
 from torchmlp.training.inference import raw_outputs
@@ -214,14 +207,15 @@ class BaseWeightSharing(
         return model
 
     def _raw_outputs(self, X):
-        """Return the raw outputs of each member."""
+        """Return the raw outputs for the mean of the predictions. See `mean_outputs`."""
         check_is_fitted(self)
         X = check_input(self, X)
-        return [member._compute_checked(raw_outputs, X) for member in self.estimators_]
+        raw = [member._compute_checked(raw_outputs, X) for member in self.estimators_]
+        return mean_outputs(raw, self.out_activation_)
 
     @in_namespace_of_X
     def predict(self, X: t.Matrix) -> t.Array:
-        """Predict with the mean of the members' predictions.
+        """Predict with the mean of the members' outputs.
 
         Parameters
         ----------
@@ -232,6 +226,7 @@ class BaseWeightSharing(
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             The mean of the members' predictions, or the class with the largest mean probability.
+            Several quantiles are the means of the members' outputs, sorted.
 
         Examples
         --------
@@ -246,7 +241,8 @@ class BaseWeightSharing(
         >>> WeightSharingClassifier(mlp, n_estimators=4).fit(X, y).predict(X[[0, 50, 100]])
         array([0, 1, 2])
         """
-        return self._decode(self._raw_outputs(X))
+        raw = self._raw_outputs(X)
+        return self._encoder.decode(raw)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -269,8 +265,9 @@ def _attributes(network, encoder, inputs, state):
     """
     members = []
     for member_state in member_states(state):
-        members.append(copy.copy(network))
-        members[-1]._publish(inputs, member_state, encoder)
+        member = copy.copy(network)
+        member._publish(inputs, member_state, encoder)
+        members.append(member)
     of_ensemble = {
         name: copy.copy(value)
         for name, value in vars(members[0]).items()
@@ -279,7 +276,7 @@ def _attributes(network, encoder, inputs, state):
     return {**of_ensemble, "estimators_": members, "_encoder": encoder}
 
 
-class WeightSharingClassifier(ScoreMixin, ClassifierMixin, BaseWeightSharing):
+class WeightSharingClassifier(ProbabilityMixin, ScoreMixin, ClassifierMixin, BaseWeightSharing):
     """Ensemble of multilayer perceptron classifiers that share their hidden layers.
 
     The members are trained together as one network, as in TabM [1]_. They have the same weights,
@@ -316,13 +313,12 @@ class WeightSharingClassifier(ScoreMixin, ClassifierMixin, BaseWeightSharing):
         Training loss of each epoch, the mean of the members' losses.
 
     validation_loss_curve_ : list of float or None
-        Loss of the mean probabilities for the validation data after each epoch. None without
-        validation data.
+        Loss of the ensemble for the validation data after each epoch. None without validation data.
 
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        Score of the ensemble's prediction for the validation data after each epoch, and the best
-        one. The weights of all members are those of the epoch with the best score. None without
-        early stopping.
+        Score of the ensemble for the validation data after each epoch, and the best one. The
+        weights of all members are those of the epoch with the best score. None without early
+        stopping.
 
     n_iter_, t_ : int
         Number of epochs, and number of samples seen, over all epochs.
@@ -402,121 +398,6 @@ class WeightSharingClassifier(ScoreMixin, ClassifierMixin, BaseWeightSharing):
     ) -> None:
         self._store(locals())
 
-    def _mean_outputs(self, X):
-        """Return the raw outputs for the mean of the probabilities. See `mean_outputs`."""
-        return mean_outputs(self._raw_outputs(X), self.out_activation_)
-
-    def _decode(self, raw):
-        return self._encoder.decode(mean_outputs(raw, self.out_activation_))
-
-    @available_if(lambda self: has_probabilities(self._network))
-    @in_namespace_of_X
-    def predict_proba(self, X: t.Matrix) -> t.Floats:
-        """Return the mean of the members' probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            Columns are in the order of `classes_`. For a multilabel target, the probability of each
-            label.
-
-        Raises
-        ------
-        AttributeError
-            If the loss of the estimator has no probabilities.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from torchmlp import TorchMLPClassifier
-        >>> from torchmlp.ensemble import WeightSharingClassifier
-        >>> X, y = load_iris(return_X_y=True)
-        >>> mlp = TorchMLPClassifier(
-        ...     (20,), learning_rate="one_cycle", learning_rate_init=0.05, max_iter=50,
-        ...     random_state=0,
-        ... )
-        >>> ensemble = WeightSharingClassifier(mlp, n_estimators=4).fit(X, y)
-        >>> ensemble.predict_proba(X[:1]).round(1)
-        array([[1., 0., 0.]])
-        """
-        return probabilities_of(self._mean_outputs(X), self.out_activation_)
-
-    @available_if(lambda self: has_probabilities(self._network))
-    @in_namespace_of_X
-    def predict_log_proba(self, X: t.Matrix) -> t.Floats:
-        """Return the logarithm of the mean of the members' probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
-            Columns are in the order of `classes_`.
-
-        Raises
-        ------
-        AttributeError
-            If the loss of the estimator has no probabilities.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from torchmlp import TorchMLPClassifier
-        >>> from torchmlp.ensemble import WeightSharingClassifier
-        >>> X, y = load_iris(return_X_y=True)
-        >>> mlp = TorchMLPClassifier(
-        ...     (20,), learning_rate="one_cycle", learning_rate_init=0.05, max_iter=50,
-        ...     random_state=0,
-        ... )
-        >>> ensemble = WeightSharingClassifier(mlp, n_estimators=4).fit(X, y)
-        >>> bool((ensemble.predict_log_proba(X).argmax(axis=1) == ensemble.predict(X)).all())
-        True
-        """
-        probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
-
-    @available_if(lambda self: has_no_probabilities(self._network))
-    @in_namespace_of_X
-    def decision_function(self, X: t.Matrix) -> t.Floats:
-        """Return the mean of the members' raw outputs, for a loss without probabilities.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The input data.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            For two classes, one score per sample, which is positive if the predicted class is
-            ``classes_[1]``. Otherwise, one score per class or label.
-
-        Raises
-        ------
-        AttributeError
-            If the loss of the estimator has probabilities.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from torchmlp import TorchMLPClassifier
-        >>> from torchmlp.ensemble import WeightSharingClassifier
-        >>> X, y = load_iris(return_X_y=True)
-        >>> mlp = TorchMLPClassifier(loss="hinge", learning_rate="one_cycle", random_state=0)
-        >>> WeightSharingClassifier(mlp).fit(X, y).decision_function(X).shape
-        (150, 3)
-        """
-        raw = self._mean_outputs(X)
-        return raw.ravel() if raw.shape[1] == 1 else raw
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -528,7 +409,7 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
 
     The members are trained together as one network, as in TabM [1]_. They have the same weights,
     except that each member multiplies the features by fixed random signs and has an output layer of
-    its own. The ensemble predicts the mean of the members' predictions.
+    its own. The ensemble predicts the mean of the members' predictions, see Notes.
 
     Parameters
     ----------
@@ -557,11 +438,10 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
         Training loss of each epoch, the mean of the members' losses.
 
     validation_loss_curve_ : list of float or None
-        Loss of the mean prediction for the validation data after each epoch. None without
-        validation data.
+        Loss of the ensemble for the validation data after each epoch. None without validation data.
 
     validation_scores_, best_validation_score_ : list of float or None, float or None
-        Score of the mean prediction for the validation data after each epoch, and the best one. The
+        Score of the ensemble for the validation data after each epoch, and the best one. The
         weights of all members are those of the epoch with the best score. None without early
         stopping.
 
@@ -589,22 +469,15 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
 
     Notes
     -----
-    Member m computes ``f_m(x) = g_m(h(s_m * x))``, where h are the hidden layers that all members
-    share, s_m is a vector of fixed random signs, and g_m is the member's output layer. A sign can
-    be absorbed by the weights of the first layer. Therefore every member is an ordinary multilayer
-    perceptron, with weights, displays and exports. The factors of BatchEnsemble [2]_ and TabM are
-    trained.
-
     With the losses 'poisson' and 'gamma', the mean is taken over the predictions, after the
-    exponential function. With 'gaussian', `predict` returns the mean of the members' means. Only
-    the members have ``predict(X, return_std=True)``.
+    exponential function. With several quantiles, it is taken over the outputs, before they are
+    sorted. With 'gaussian', `predict` returns the mean of the members' means. Only the members have
+    ``predict(X, return_std=True)``.
 
     References
     ----------
     .. [1] Gorishniy, Kotelnikov and Babenko, "TabM: Advancing Tabular Deep Learning with
        Parameter-Efficient Ensembling", 2024. :arxiv:`2410.24210`
-    .. [2] Wen, Tran and Ba, "BatchEnsemble: An Alternative Approach to Efficient Ensemble and
-       Lifelong Learning", 2020. :arxiv:`2002.06715`
 
     Examples
     --------
@@ -638,6 +511,3 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
 
     def __init__(self, estimator: TorchMLPRegressor | None = None, n_estimators: t.Int = 8) -> None:
         self._store(locals())
-
-    def _decode(self, raw):
-        return np.mean([self._encoder.decode(outputs) for outputs in raw], axis=0)

@@ -42,14 +42,14 @@ class TorchMLPBackend(ParallelBackendBase):
 
     Parameters
     ----------
+    nesting_level, inner_max_num_threads : int, default=None
+        See `joblib.parallel.ParallelBackendBase`.
     max_fits : int, default=512
         Maximum number of fits that wait to be trained together.
     max_memory : int, default=1 << 28
         The waiting fits are trained when their data, weights and solver states reach this size, in
         bytes. Other arrays that a task holds, such as its copy of X before preprocessing, are not
         counted.
-    nesting_level, inner_max_num_threads : int, default=None
-        See `joblib.parallel.ParallelBackendBase`.
 
     Notes
     -----

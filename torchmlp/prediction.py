@@ -3,15 +3,13 @@
 from typing import Any, Literal, overload
 
 import numpy as np
-from sklearn.metrics import d2_pinball_score
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp import _typing as t
 from torchmlp._sklearn_compat import available_if
-from torchmlp.distribution_encoding import GaussianEncoder, QuantileEncoder
 from torchmlp.training.activations import resolve_activations
 from torchmlp.training.device.placement import prediction_device
-from torchmlp.training.inference import as_layers, hidden_values, largest_outputs, raw_outputs
+from torchmlp.training.inference import as_layers, hidden_values, raw_outputs
 from torchmlp.training.losses import BINARY_LOSSES
 from torchmlp.training.output_activations import activate_outputs
 from torchmlp.training.threads import one_thread
@@ -20,6 +18,11 @@ from torchmlp.validation import check_input, in_namespace_of_X, to_numpy
 
 class PredictionMixin:
     """Prediction methods of both estimators."""
+
+    @property
+    def _network(self):
+        """The estimator with the parameters of the network."""
+        return self
 
     def _compute(self, function, X):
         """Validate X, and call a function of `torchmlp.training.inference` with it."""
@@ -94,10 +97,14 @@ class PredictionMixin:
     def _predict_rows(self, X, layers, activations):
         return self._encoder.decode(raw_outputs(X, layers, activations))
 
+    def _raw_outputs(self, X):
+        """Return the raw outputs for X, of shape (n_samples, n_outputs)."""
+        return self._compute(raw_outputs, X)
+
 
 def check_predicts_std(regressor):
     """Raise a ValueError if a fitted regressor does not predict standard deviations."""
-    if not isinstance(regressor._encoder, GaussianEncoder):
+    if not regressor._encoder.has_deviations:
         raise ValueError(
             "return_std=True requires a network that was fitted with loss='gaussian', got loss="
             f"{regressor.loss!r}. Use TorchMLPRegressor(loss='gaussian')."
@@ -167,9 +174,10 @@ def _gives_probabilities(loss):
 
 def has_probabilities(classifier):
     """Return True, or raise an AttributeError if the loss has no probabilities."""
-    if not _gives_probabilities(classifier.loss):
+    loss = classifier._network.loss
+    if not _gives_probabilities(loss):
         raise AttributeError(
-            f"loss={classifier.loss!r} has no probabilities. Use decision_function, "
+            f"loss={loss!r} has no probabilities. Use decision_function, "
             "loss='log_loss', or CalibratedClassifierCV with this classifier."
         )
     return True
@@ -177,33 +185,25 @@ def has_probabilities(classifier):
 
 def has_no_probabilities(classifier):
     """Return True, or raise an AttributeError if the loss has probabilities."""
-    if _gives_probabilities(classifier.loss):
+    loss = classifier._network.loss
+    if _gives_probabilities(loss):
         raise AttributeError(
-            f"decision_function is not available with loss={classifier.loss!r}, as in "
+            f"decision_function is not available with loss={loss!r}, as in "
             "scikit-learn's MLPClassifier. Use predict_proba for probabilities or predict_logits "
             "for the raw outputs."
         )
     return True
 
 
-def probabilities_of(raw, out_activation):
-    """Return the probabilities for raw outputs, which are changed in place."""
-    outputs = activate_outputs(raw, out_activation)
-    return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
-
-
 class ProbabilityMixin:
-    """Additional prediction methods of the classifier."""
-
-    def _predict_rows(self, X, layers, activations):
-        if not self._encoder.multiclass:
-            return super()._predict_rows(X, layers, activations)
-        return self._encoder.labels(largest_outputs(X, layers, activations))
+    """Additional prediction methods of the classifiers."""
 
     @available_if(has_no_probabilities)
     @in_namespace_of_X
     def decision_function(self, X: t.Matrix) -> t.Floats:
-        """Return the raw outputs of the network, for a loss without probabilities.
+        """Return the raw outputs, for a loss without probabilities.
+
+        For an ensemble, they are the mean of the members' raw outputs.
 
         This method exists only with ``loss='hinge'`` or ``'perceptron'``. With ``loss='log_loss'``
         or a callable it does not exist, as in scikit-learn's MLPClassifier, because
@@ -248,7 +248,7 @@ class ProbabilityMixin:
     @available_if(has_probabilities)
     @in_namespace_of_X
     def predict_logits(self, X: t.Matrix) -> t.Floats:
-        """Return the raw outputs of the network, before softmax or sigmoid.
+        """Return the raw outputs, before softmax or sigmoid.
 
         Parameters
         ----------
@@ -260,7 +260,8 @@ class ProbabilityMixin:
         logits : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             For two classes, the log-odds ``log(p / (1 - p))`` of ``classes_[1]``. For more classes,
             one column per class; the softmax of a row is `predict_proba`. For a multilabel target,
-            the log-odds of each label.
+            the log-odds of each label. For an ensemble, those of the mean of the members'
+            probabilities.
 
         Raises
         ------
@@ -286,7 +287,7 @@ class ProbabilityMixin:
 
     def _scores(self, X):
         """Return the raw outputs, as a 1-dimensional array if there is only one output."""
-        raw = self._compute(raw_outputs, X)
+        raw = self._raw_outputs(X)
         return raw.ravel() if raw.shape[1] == 1 else raw
 
     @available_if(has_probabilities)
@@ -303,7 +304,12 @@ class ProbabilityMixin:
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
             Columns are in the order of `classes_`. For a multilabel target, the probability of each
-            label.
+            label. For an ensemble, the mean of the members' probabilities.
+
+        Raises
+        ------
+        AttributeError
+            If the loss has no probabilities.
 
         Examples
         --------
@@ -314,7 +320,8 @@ class ProbabilityMixin:
         >>> clf.predict_proba(X[:1]).round(2)
         array([[1., 0., 0.]])
         """
-        return probabilities_of(self._compute(raw_outputs, X), self.out_activation_)
+        outputs = activate_outputs(self._raw_outputs(X), self.out_activation_)
+        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     @available_if(has_probabilities)
     @in_namespace_of_X
@@ -331,6 +338,11 @@ class ProbabilityMixin:
         log_probabilities : ndarray of shape (n_samples, n_classes)
             Columns are in the order of `classes_`.
 
+        Raises
+        ------
+        AttributeError
+            If the loss has no probabilities.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris
@@ -345,7 +357,7 @@ class ProbabilityMixin:
 
 
 class ScoreMixin:
-    """Extends `score` of scikit-learn's mixins to torch tensors and array API arrays."""
+    """Replaces `score` of scikit-learn's mixins, which do not accept tensors and quantiles."""
 
     def score(self, X: t.Matrix, y: t.Matrix, sample_weight: t.Vector | None = None) -> float:
         """Return the mean accuracy of a classifier, or R² of a regressor.
@@ -378,12 +390,5 @@ class ScoreMixin:
         0.98...
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
-        if isinstance(getattr(self, "_encoder", None), QuantileEncoder):
-            scores = [
-                d2_pinball_score(y, prediction, alpha=quantile, sample_weight=sample_weight)
-                for quantile, prediction in zip(
-                    self._encoder.quantiles, self.predict(X).T, strict=True
-                )
-            ]
-            return float(np.mean(scores))
-        return super().score(X, y, sample_weight)
+        predictions = self.predict(X)
+        return self._encoder.metric(y, predictions, sample_weight)

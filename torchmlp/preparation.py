@@ -81,13 +81,12 @@ def prepare(
         data, validation = split(
             data, stratify, settings.validation_fraction, random_state, inverse_transform
         )
-    scale = _target_scale(settings.loss, data, saved.target_scale) if normalize_y else None
+    scale = None
+    if normalize_y:
+        scale, data, validation = _scaled(settings.loss, data, validation, saved.target_scale)
+        initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
     if scale is not saved.target_scale:
         saved = replace(saved, solver_name=None)  # the solver has updated weights for another scale
-    if scale is not None:
-        data = scale.scaled(data)
-        validation = None if validation is None else scale.scaled(validation)
-        initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
     settings = replace(settings, loss=settings.loss.for_data(data))
     batch_size, clipped = _batch_size(settings, len(data))
     layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
@@ -115,10 +114,14 @@ def _initial_weights(settings, layer_units, random_state, dtype):
     return initial_weights(settings.init, layer_units, activations, random_state, dtype)
 
 
-def _target_scale(loss, data, known):
-    """Return the scale of the fit that is continued, or that of the data if there is none."""
+def _scaled(loss, data, validation, known):
+    """Return a `TargetScale`, and both `Dataset` with scaled targets.
+
+    The scale is that of the fit that is continued, or that of the data if there is none.
+    """
     reusable = known is not None and known.raw_outputs == loss.raw_outputs
-    return known if reusable else TargetScale.of(data, loss.raw_outputs)
+    scale = known if reusable else TargetScale.of(data, loss.raw_outputs)
+    return scale, scale.scaled(data), None if validation is None else scale.scaled(validation)
 
 
 def _batch_size(settings, n_rows):

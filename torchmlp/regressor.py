@@ -433,6 +433,9 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         encoder = value_encoder(self.loss, quantiles, loss.out_activation)
         return encoder, encoder.encode(call.y), loss
 
+    def _scales_targets(self):
+        return self.normalize_y
+
     @available_if(supports_partial_fit)
     @fit_context
     def partial_fit(self, X: t.Matrix, y: t.Matrix, sample_weight: t.Vector | None = None) -> Self:

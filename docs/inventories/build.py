@@ -17,6 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
+HEADER = (
+    "# Sphinx inventory version 2\n"
+    "# Project: {}\n"
+    "# Version: \n"
+    "# The remainder of this file is compressed using zlib.\n"
+)
 
 
 @dataclass(frozen=True)
@@ -258,21 +264,29 @@ def entries(project, words):
     return sorted([*found, *labels])
 
 
+def contents():
+    """Return the lines of each inventory, by the name of the project."""
+    importlib.import_module("sklearn.experimental.enable_halving_search_cv")
+    words = {word for text in texts() for word in re.findall(r"\b[A-Za-z]\w*(?:\.\w+)*", text)}
+    return {name: entries(project, words) for name, project in PROJECTS.items()}
+
+
+def read(name):
+    """Return the lines of an inventory that `write` has written."""
+    *_, compressed = (HERE / f"{name}.inv").read_bytes().split(b"\n", HEADER.count("\n"))
+    return zlib.decompress(compressed).decode().splitlines()
+
+
 def write(name, lines):
     """Write an inventory in the format of Sphinx."""
-    header = f"# Sphinx inventory version 2\n# Project: {name}\n# Version: \n"
-    header += "# The remainder of this file is compressed using zlib.\n"
-    contents = zlib.compress("".join(f"{line}\n" for line in lines).encode(), 9)
-    (HERE / f"{name}.inv").write_bytes(header.encode() + contents)
+    compressed = zlib.compress("".join(f"{line}\n" for line in lines).encode(), 9)
+    (HERE / f"{name}.inv").write_bytes(HEADER.format(name).encode() + compressed)
 
 
 def main():
     """Write all inventories."""
     sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
-    importlib.import_module("sklearn.experimental.enable_halving_search_cv")
-    words = {word for text in texts() for word in re.findall(r"\b[A-Za-z]\w*(?:\.\w+)*", text)}
-    for name, project in PROJECTS.items():
-        lines = entries(project, words)
+    for name, lines in contents().items():
         write(name, lines)
         print(name, len(lines))
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.activations import ACTIVATIONS, Activation, Apply
-from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES, Loss
+from torchmlp.training.loss_function import Loss
+from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR_LOSSES
 from torchmlp.training.schedules import SCHEDULES, Schedule
 from torchmlp.training.solvers import SOLVERS, Solver
 

@@ -14,9 +14,10 @@ from sklearn.utils.parallel import Parallel, delayed
 from tape import TapeCapturer
 
 from torchmlp import TorchMLPClassifier
+from torchmlp.base import FitCall
 from torchmlp.training.device import cuda_graphs
 from torchmlp.training.scheduling import train_jobs
-from torchmlp.training.stack import train_stack
+from torchmlp.training.stack import stack_key, train_stack
 from torchmlp.training.stack_batches import SharedRows
 from torchmlp.training.stack_network import StackNetwork
 
@@ -38,6 +39,22 @@ def _fits(**parameters):
             )
             for seed, (alpha, rate) in enumerate(itertools.product([0, 1], [0.01, 0.1, 0.02]), 3)
         )
+
+
+def _key(alpha, **parameters):
+    model = TorchMLPClassifier((5,), alpha=alpha, early_stopping=True, **parameters)
+    _, inputs, _ = model._begin(FitCall(X, Y))
+    return stack_key(inputs)
+
+
+@pytest.mark.parametrize("scoring", [None, "loss"])
+def test_fits_with_a_score_of_torchmlp_have_equal_keys(scoring):
+    assert _key(0.1, scoring=scoring) == _key(1.0, scoring=scoring) is not None
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", lambda model, X, y: model.score(X, y)])
+def test_fits_with_a_scorer_are_not_stacked(scoring):
+    assert _key(0.1, scoring=scoring) is None
 
 
 def test_fits_share_equal_arrays():

@@ -176,6 +176,7 @@ def recorded_snapshots(mlp: Any) -> list[Snapshot]:
     Parameters
     ----------
     mlp : TorchMLPClassifier or TorchMLPRegressor
+        A fitted network.
 
     Returns
     -------

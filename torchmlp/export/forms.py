@@ -102,9 +102,9 @@ class ExportMixin:
 
     def _output_modules(self):
         """Return the modules between the last linear layer and the prediction."""
-        if not is_classifier(self):
-            return self._encoder.modules(self.n_outputs_)
         modules = [make() for make in OUTPUT_ACTIVATIONS[self.out_activation_].modules]
+        if not is_classifier(self):
+            return modules + self._encoder.modules(self.n_outputs_)
         if self.n_outputs_ > 1:
             return modules
         if self.out_activation_ == "logistic":
@@ -150,8 +150,7 @@ class ExportMixin:
             if accepts(theirs, name, value):
                 theirs.set_params(**{name: value})
         _copy_fitted(self, theirs)
-        binarizer = self._encoder.binarizer if is_classifier(self) else None
-        set_private_state(theirs, self._no_improvement_count, binarizer)
+        set_private_state(theirs, self._no_improvement_count, self._encoder.binarizer)
         return theirs
 
     @classmethod
@@ -212,29 +211,38 @@ class ExportMixin:
 
 
 class MeanOfNetworks(nn.Module):
-    """The mean of the outputs of several networks."""
+    """The raw outputs for the mean of the predictions of several networks.
 
-    def __init__(self, networks):
+    Parameters
+    ----------
+    networks : iterable of torch.nn.Module
+        Networks that return raw outputs.
+    out_activation : str
+        Output activation of the networks. See `OutputActivation.mean`.
+    """
+
+    def __init__(self, networks, out_activation):
         super().__init__()
         self.networks = nn.ModuleList(networks)
+        self.out_activation = out_activation
 
     def forward(self, X):
-        """Return the mean of the outputs for X, of shape (n_samples, n_features)."""
-        return torch.stack([network(X) for network in self.networks]).mean(0)
+        """Return the raw outputs for X, of shape (n_samples, n_features)."""
+        raw = torch.stack([network(X) for network in self.networks])
+        return OUTPUT_ACTIVATIONS[self.out_activation].mean(raw)
 
 
 class EnsembleExportMixin:
     """Conversion method of the ensembles."""
 
-    def to_torch(self) -> nn.Module:
+    def to_torch(self) -> nn.Sequential:
         """Return the ensemble as a torch module, with a copy of the weights.
 
         Returns
         -------
-        torch.nn.Module
-            In evaluation mode. Its output is the mean of the outputs of ``to_torch()`` of the
-            members: `predict` of a regressor, `predict_proba` of a classifier, or its
-            `decision_function` if it has no probabilities.
+        torch.nn.Sequential
+            In evaluation mode. Its output is that of `predict` of a regressor, `predict_proba` of a
+            classifier, or its `decision_function` if it has no probabilities.
 
         Examples
         --------
@@ -253,7 +261,9 @@ class EnsembleExportMixin:
         True
         """
         check_is_fitted(self)
-        return MeanOfNetworks(member.to_torch() for member in self.estimators_).eval()
+        networks = [member.to_torch(output="logits") for member in self.estimators_]
+        mean = MeanOfNetworks(networks, self.out_activation_)
+        return nn.Sequential(mean, *self.estimators_[0]._output_modules()).eval()
 
 
 def _linear(coefs, intercepts):

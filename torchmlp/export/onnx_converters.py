@@ -222,7 +222,8 @@ def _convert_regressor(scope, operator, container):
     g = graph_of(scope, operator, container)
     encoder, n_outputs = model._encoder, model.n_outputs_
     raw = raw_outputs(g, rows_of(g, operator), model)
-    values = encoder.onnx(g, raw, n_outputs)
+    outputs = OUTPUT_ACTIVATIONS[model.out_activation_].onnx(g, raw)
+    values = encoder.onnx(g, outputs, n_outputs)
     g("Identity", values, output=operator.outputs[0].full_name)
     if len(operator.outputs) > 1:
         deviations = encoder.onnx_deviations(g, raw, n_outputs)

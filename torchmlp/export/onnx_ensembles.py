@@ -39,29 +39,28 @@ def register_ensembles(ensembles):
             )
 
 
-def _mean_prediction(g, operator, prediction, name):
-    """Add the nodes of the mean of the predictions. `prediction` adds those of a member."""
-    rows, members = rows_of(g, operator), operator.raw_operator.estimators_
+def _mean_of_outputs(g, operator, raw_outputs_of):
+    """Add the nodes of the mean of the members' outputs, after the output activation.
+
+    `raw_outputs_of` adds the nodes of the raw outputs of a member.
+    """
+    ensemble, rows = operator.raw_operator, rows_of(g, operator)
+    activation = OUTPUT_ACTIVATIONS[ensemble.out_activation_]
+    outputs = [activation.onnx(g, raw_outputs_of(g, rows, m)) for m in ensemble.estimators_]
     # onnxruntime has Mean for float32 only.
-    total = g("Sum", *(prediction(g, rows, member) for member in members))
-    return g("Div", total, float(len(members)), output=name)
-
-
-def _probabilities(g, rows, member):
-    return OUTPUT_ACTIVATIONS[member.out_activation_].onnx(g, scores_of(g, rows, member))
-
-
-def _values(g, rows, member):
-    return member._encoder.onnx(g, raw_outputs(g, rows, member), member.n_outputs_)
+    return g("Div", g("Sum", *outputs), float(len(outputs)))
 
 
 def _convert_classifier(scope, operator, container):
     g = graph_of(scope, operator, container)
-    mean = _mean_prediction(g, operator, _probabilities, operator.outputs[1].full_name)
+    mean = _mean_of_outputs(g, operator, scores_of)
     threshold = 0.0 if operator.raw_operator.out_activation_ == "identity" else 0.5
     add_labels(g, operator, mean, threshold)
+    g("Identity", mean, output=operator.outputs[1].full_name)
 
 
 def _convert_regressor(scope, operator, container):
-    g = graph_of(scope, operator, container)
-    _mean_prediction(g, operator, _values, operator.outputs[0].full_name)
+    g, model = graph_of(scope, operator, container), operator.raw_operator
+    mean = _mean_of_outputs(g, operator, raw_outputs)
+    values = model._encoder.onnx(g, mean, model.n_outputs_)
+    g("Identity", values, output=operator.outputs[0].full_name)

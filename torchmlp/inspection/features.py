@@ -1,9 +1,7 @@
 """Computation of HiddenFeaturesDisplay: activations and weights of hidden units."""
 
 import numpy as np
-from sklearn.base import is_classifier
 
-from torchmlp.distribution_encoding import GaussianEncoder, QuantileEncoder
 from torchmlp.inspection.models import feature_axes, grid_points, on_grid
 
 
@@ -109,7 +107,6 @@ def _checked_output(output, n_outputs):
 
 def _output_name(model, output):
     name = model.output_names()[output]
-    converted = isinstance(model.mlp._encoder, (QuantileEncoder, GaussianEncoder))
-    if converted or is_classifier(model.mlp) or model.mlp.out_activation_ != "identity":
+    if not model.mlp._encoder.predicts_raw_outputs:
         return f"raw output, {name}"
     return "prediction" if name == "y" else f"prediction, {name}"

@@ -5,8 +5,6 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_array, check_consistent_length
 
 from torchmlp.callbacks import find_snapshots
-from torchmlp.distribution_encoding import GaussianEncoder, QuantileEncoder
-from torchmlp.encoding import target_names
 from torchmlp.inspection.models import feature_axes, grid_points, on_grid
 from torchmlp.inspection.regions import check_class_probabilities
 from torchmlp.inspection.samples import class_indices
@@ -66,7 +64,7 @@ def _class_frames(model, networks, inputs, n_features):
 
 def _target_frames(model, networks, inputs, n_features):
     """Return the predictions of each network and, if it can be drawn, a band around them."""
-    if n_features > 1 or not isinstance(model.mlp._encoder, GaussianEncoder):
+    if n_features > 1 or not model.mlp._encoder.has_deviations:
         predicted = [network.predict(inputs) for network in networks]
         return {"predictions": [_in_units_of_y(model, values) for values in predicted]}
     predicted = [network.predict(inputs, return_std=True) for network in networks]
@@ -82,9 +80,10 @@ def _target_frames(model, networks, inputs, n_features):
 
 
 def _in_units_of_y(model, predictions):
-    if not isinstance(model.mlp._encoder, QuantileEncoder):
-        return model.inverse_transform_targets(predictions)
-    return np.hstack([model.inverse_transform_targets(column) for column in predictions.T])
+    """Return predictions in the units of y. The quantiles are transformed one by one."""
+    step = model.mlp._encoder.columns_per_target
+    columns = predictions.reshape(len(predictions), -1)
+    return np.hstack([model.inverse_transform_targets(columns[:, k::step]) for k in range(step)])
 
 
 def _classes(mlp, y):
@@ -93,8 +92,6 @@ def _classes(mlp, y):
 
 def _targets(mlp, y, stacked, n_features):
     n_columns = stacked["predictions"].shape[1]
-    several_quantiles = isinstance(mlp._encoder, QuantileEncoder)
-    names = mlp._encoder.output_names(n_columns) if several_quantiles else target_names(n_columns)
     if n_features == 2 and n_columns > 1:
         raise ValueError(
             f"estimator has {n_columns} outputs, but with two features only one output can be "
@@ -102,13 +99,13 @@ def _targets(mlp, y, stacked, n_features):
         )
     y = np.asarray(y)
     y = y.reshape(len(y), -1)
-    n_targets = 1 if several_quantiles else n_columns
+    n_targets = n_columns // mlp._encoder.columns_per_target
     if y.shape[1] != n_targets:
         raise ValueError(
             f"y has {y.shape[1]} columns, but the estimator predicts {n_targets}. Pass one column "
             "per target."
         )
-    return {"y": y, "output_names": names}
+    return {"y": y, "output_names": mlp._encoder.column_names(n_columns)}
 
 
 def target_samples(x, y, predictions):

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
-from sklearn.base import is_classifier
 
 from torchmlp import _typing as t
 from torchmlp.constraints import uses_lbfgs
-from torchmlp.distribution_encoding import QuantileEncoder
 from torchmlp.inspection.models import find_model
 from torchmlp.inspection.style import (
     NEUTRAL,
@@ -69,8 +67,7 @@ def loss_curves(estimators):
 
 def _score_name(mlp):
     if mlp.scoring is None:
-        several_quantiles = isinstance(mlp._encoder, QuantileEncoder)
-        return "accuracy" if is_classifier(mlp) else "D²" if several_quantiles else "R²"
+        return mlp._encoder.score_name
     if mlp.scoring == "loss":
         return "negative loss"
     return "score" if callable(mlp.scoring) else mlp.scoring.replace("_", " ")

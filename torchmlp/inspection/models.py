@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
@@ -73,11 +72,8 @@ class Model:
 
     def output_names(self):
         """Return one name per output: the classes (if binary, the second), or the targets."""
-        n_outputs = self.mlp.n_outputs_
-        if is_classifier(self.mlp):
-            return [str(label) for label in self.mlp.classes_[-n_outputs:]]
         transformed = "transformed " if self.target_transformers else ""
-        return [transformed + name for name in self.mlp._encoder.output_names(n_outputs)]
+        return [transformed + name for name in self.mlp._encoder.output_names(self.mlp.n_outputs_)]
 
     def hidden_layer(self, layer):
         """Return the index of a hidden layer as a non-negative number.

@@ -10,6 +10,10 @@ from torchmlp.training.device.transfer import gather
 from torchmlp.training.products import DenseInput, SparseInput
 from torchmlp.training.workspace import TrainingWorkspace
 
+# Maximum size of the rows and the outputs of a block on the CPU: about the size of its cache. On
+# other devices, blocks are larger, so that copies are fast and launches are few.
+MAX_BLOCK_BYTES = 1 << 22
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from torchmlp.training.batches import Dataset
-from torchmlp.training.losses import Loss
+from torchmlp.training.loss_function import Loss
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.schedules import Schedule
 from torchmlp.training.solvers import Solver

@@ -46,12 +46,11 @@ class Job:
     @property
     def runs_user_code(self):
         """Whether training prints or calls functions of the user, and has to use their thread."""
-        inputs, settings = self.inputs, self.inputs.settings
+        settings = self.inputs.settings
         return (
             bool(self.monitors or settings.verbose)
             or callable(settings.solver)
-            or not is_builtin(inputs)
-            or (inputs.score is not None and inputs.score.stack_key is None)
+            or not is_builtin(self.inputs)
         )
 
     @cached_property

@@ -4,7 +4,7 @@ import mmap
 
 import numpy as np
 
-from torchmlp.training.batches import Block, Source
+from torchmlp.training.batches import MAX_BLOCK_BYTES, Block, Source
 from torchmlp.training.device.transfer import (
     Buffers,
     Resident,
@@ -16,11 +16,7 @@ from torchmlp.training.products import as_tensor
 from torchmlp.training.stack_batches import SharedLoader
 from torchmlp.training.workspace import WorkspaceCache
 
-# Maximum size of the rows and the outputs of a block: about the size of a CPU cache. On other
-# devices, it is larger, so that copies are fast and launches are few, but small compared to the
-# device memory.
-MAX_BLOCK_BYTES = 1 << 22
-MAX_DEVICE_BLOCK_BYTES = 1 << 26
+MAX_DEVICE_BLOCK_BYTES = 1 << 26  # `MAX_BLOCK_BYTES` for other devices; a fraction of their memory
 MAX_BLOCK_BATCHES = 256
 # Maximum number of multiply-adds in the forward passes of a block, which take some tenths of a
 # second. `time_limit` is checked after each block.

@@ -1,103 +1,18 @@
 """Loss functions."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, lru_cache, partial
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
 
-from torchmlp.training.activations import Call
 from torchmlp.training.callable_loss import CallableLoss
+from torchmlp.training.distribution_losses import gaussian_loss, quantile_loss
+from torchmlp.training.loss_function import Loss, as_call
 from torchmlp.training.output_activations import activate_outputs
 from torchmlp.training.products import as_tensor
 
 MAX_BLOCK_OUTPUTS = 1 << 18  # number of raw outputs that `row_losses` processes at once
-# The variance that `gaussian_loss` adds to the squared errors, relative to the variance of y.
-VARIANCE_FLOOR = 1e-9
-
-
-def _output_minus_target(outputs, y, out):
-    return [partial(torch.sub, outputs, y, out=out)]
-
-
-def _as_call(function):
-    """Return a `Loss.gradient` for a function that writes the gradient to its last argument."""
-    return lambda outputs, y, out: [partial(function, outputs, y, out)]
-
-
-def _weighted_mean(y, weights):
-    """Return the mean of each column of y, repeated in each row, as a tensor."""
-    return torch.from_numpy(np.average(y, axis=0, weights=weights)).expand(y.shape)
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss function with its output activation.
-
-    Tensors have additional leading dimensions for a stack of networks.
-
-    Attributes
-    ----------
-    out_activation : str
-        Key of `output_activations.OUTPUT_ACTIVATIONS`, the output activation for predictions.
-    per_sample : callable (outputs, y) -> tensor of shape (n_rows,)
-        Returns the loss of each sample, given the outputs after the output activation. y has shape
-        (n_rows, 1) and contains class codes for multiclass losses. For other losses it has shape
-        (n_rows, n_targets). The number of outputs is that of the targets, except for the losses
-        "gaussian" and "quantile".
-    gradient : callable (outputs, y, out) -> list of Call
-        Binds the operations that write the gradient of `per_sample` with respect to the raw outputs
-        to `out`, given the outputs after the output activation. The default is ``outputs - y``,
-        which holds if the output activation is the inverse of the canonical link.
-    raw_outputs : {"targets", "log_targets", "means_and_log_variances"}
-        What the raw outputs predict.
-    takes_raw_outputs : bool
-        Whether `per_sample` and `gradient` get the raw outputs instead.
-    averages_outputs : bool
-        Whether `per_sample` averages over the outputs, while `gradient` is that of their sum.
-    lowest : float
-        Lower bound of the targets.
-    open_range : bool
-        Whether the lower bound itself is excluded.
-    capturable : bool
-        Whether the operations can be captured in a CUDA graph. User-defined callables cannot,
-        because they may synchronize with the device or do something different in each call.
-    describe_not_finite : callable (raw_outputs, y) -> str, or None
-        Describes the rows for which a user-defined loss or its gradient is not finite. Returns an
-        empty string if there are none. None for the other losses.
-    constant_outputs : callable (y, weights) -> tensor of shape (n_rows, n_outputs)
-        Returns the outputs of a model that predicts the mean of the targets for every sample, given
-        all targets as an array and the sample weights or None.
-    adapted : callable (y, weights) -> Loss, or None
-        Returns the loss for these training targets. None if it does not depend on them.
-    """
-
-    out_activation: str
-    per_sample: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    gradient: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], list[Call]] = (
-        _output_minus_target
-    )
-    raw_outputs: str = "targets"
-    takes_raw_outputs: bool = False
-    averages_outputs: bool = False
-    lowest: float = -math.inf
-    open_range: bool = False
-    capturable: bool = True
-    describe_not_finite: Callable[[torch.Tensor, torch.Tensor], str] | None = None
-    constant_outputs: Callable[[np.ndarray, Any], torch.Tensor] = _weighted_mean
-    adapted: Callable[[np.ndarray, Any], "Loss"] | None = None
-
-    @property
-    def training_activation(self):
-        """Output activation before `per_sample` and `gradient`."""
-        return "identity" if self.takes_raw_outputs else self.out_activation
-
-    def for_data(self, data):
-        """Return the loss for the targets of a training `Dataset`."""
-        return self if self.adapted is None else self.adapted(*data.targets_and_weights())
 
 
 def row_losses(loss, raw, y):
@@ -184,114 +99,6 @@ def _huber_gradient(outputs, y, out):
     out.copy_((outputs - y).clamp_(-1, 1))
 
 
-def _constants(values):
-    """Return a function that returns numbers as a tensor of the dtype and device of another tensor.
-
-    The tensor is created once, because a captured CUDA graph cannot copy it from the host.
-    """
-
-    @cache
-    def create(dtype, device):
-        with torch.inference_mode(False):
-            return torch.tensor(values, dtype=dtype, device=device)
-
-    return lambda like: create(like.dtype, like.device)
-
-
-@lru_cache  # fits with the same `Loss` object can be trained as one stack
-def quantile_loss(quantiles):
-    """Return the pinball loss, which is minimized by predicting quantiles.
-
-    The loss is (q - 1[y < p]) (y - p) for a quantile q, a target y and a prediction p (Koenker and
-    Bassett, Econometrica 46, 1978).
-
-    Parameters
-    ----------
-    quantiles : float or tuple of float
-        A float for one output per target, over which the loss is summed. A tuple for a single
-        target and one output per quantile, over which the loss is averaged.
-    """
-    levels = _constants(quantiles)
-    several = isinstance(quantiles, tuple)
-
-    def per_sample(outputs, y):
-        error, q = y - outputs, levels(outputs)
-        losses = torch.maximum(q * error, (q - 1) * error)
-        return losses.mean(-1) if several else losses.sum(-1)
-
-    def gradient(outputs, y, out):
-        q = levels(outputs)
-        above, below = (outputs > y).to(outputs.dtype), (outputs < y).to(outputs.dtype)
-        slope = above * (1 - q) - below * q
-        out.copy_(slope / len(quantiles) if several else slope)
-
-    return Loss("identity", per_sample, _as_call(gradient))
-
-
-@lru_cache  # see `quantile_loss`
-def gaussian_loss(floor):
-    """Return the negative log-likelihood of a normal distribution (Nix and Weigend, ICNN 1994).
-
-    The raw outputs are the mean m of each target, then the logarithm s of each variance. The loss
-    is (log(2 pi) + s + ((y - m)**2 + floor) exp(-s)) / 2, summed over the targets. It is the
-    expected loss of targets with additional noise of variance `floor`. For given errors it is
-    minimized by their mean square plus `floor`, so it is bounded from below if all errors are zero.
-
-    With the logarithm of the variance, instead of the deviation or its softplus, the curvature with
-    respect to s is 1/2 at the minimum for any scale of y, and a change of that scale only shifts s.
-
-    Parameters
-    ----------
-    floor : float or tuple of float
-        The smallest variance of each target.
-    """
-    floors = _constants(floor)
-
-    def parts(outputs, y):
-        mean, log_variance = outputs.split(y.shape[-1], -1)
-        error = mean - y
-        return error, error.square() + floors(outputs), log_variance, torch.exp(-log_variance)
-
-    def per_sample(outputs, y):
-        _, square, log_variance, precision = parts(outputs, y)
-        return (square.mul_(precision) + log_variance).add_(math.log(2 * math.pi)).sum(-1).mul_(0.5)
-
-    def gradient(outputs, y, out):
-        error, square, _, precision = parts(outputs, y)
-        out.copy_(torch.cat([error * precision, 0.5 - square * precision / 2], -1))
-
-    return Loss(
-        "identity",
-        per_sample,
-        _as_call(gradient),
-        raw_outputs="means_and_log_variances",
-        constant_outputs=_mean_and_log_variance,
-        adapted=_gaussian_loss_for,
-    )
-
-
-def _gaussian_loss_for(y, weights):
-    """Return the `gaussian_loss` whose floor is small compared with the variance of the targets.
-
-    For a constant target, it is small compared with its square, or with 1 if that is zero. It is
-    rounded to a power of ten, which is usually the same for all splits of a cross-validation.
-    """
-    y = y.astype(np.float64)
-    with np.errstate(over="ignore"):  # huge targets are reported when training diverges
-        mean = np.average(y, axis=0, weights=weights)
-        variance = np.average((y - mean) ** 2, axis=0, weights=weights)
-        is_constant = variance <= 1e-24 * mean**2  # up to rounding errors
-        scale = np.where(is_constant, np.where(mean == 0, 1.0, mean**2), variance)
-    floor = np.maximum(VARIANCE_FLOOR * scale, np.finfo(np.float64).tiny)
-    return gaussian_loss(tuple((10.0 ** np.floor(np.log10(floor))).tolist()))
-
-
-def _mean_and_log_variance(y, weights):
-    mean = _weighted_mean(y, weights)
-    variance = _weighted_mean((torch.from_numpy(y) - mean).square().numpy(), weights)
-    return torch.cat([mean, variance.log()], -1)
-
-
 def _plus_minus_one(y):
     return y * 2 - 1
 
@@ -349,27 +156,27 @@ def _multiclass_perceptron_gradient(outputs, codes, out):
 # multilabel target. The binary and the multiclass losses must have the same keys.
 BINARY_LOSSES = {
     "log_loss": Loss("logistic", _binary_log_loss),
-    "hinge": Loss("identity", _hinge, _as_call(_hinge_gradient)),
-    "perceptron": Loss("identity", _perceptron, _as_call(_perceptron_gradient)),
+    "hinge": Loss("identity", _hinge, as_call(_hinge_gradient)),
+    "perceptron": Loss("identity", _perceptron, as_call(_perceptron_gradient)),
 }
 MULTICLASS_LOSSES = {
     "log_loss": Loss("softmax", _log_loss, _log_loss_gradient),
     # Crammer and Singer, Journal of Machine Learning Research 2, 2001.
-    "hinge": Loss("identity", _multiclass_hinge, _as_call(_multiclass_hinge_gradient)),
+    "hinge": Loss("identity", _multiclass_hinge, as_call(_multiclass_hinge_gradient)),
     "perceptron": Loss(
-        "identity", _multiclass_perceptron, _as_call(_multiclass_perceptron_gradient)
+        "identity", _multiclass_perceptron, as_call(_multiclass_perceptron_gradient)
     ),
 }
 REGRESSOR_LOSSES = {
     "squared_error": Loss("identity", _half_squared_error, averages_outputs=True),
-    "absolute_error": Loss("identity", _absolute_error, _as_call(_absolute_gradient)),
-    "huber": Loss("identity", _huber, _as_call(_huber_gradient)),
+    "absolute_error": Loss("identity", _absolute_error, as_call(_absolute_gradient)),
+    "huber": Loss("identity", _huber, as_call(_huber_gradient)),
     "quantile": quantile_loss(0.5),
     "poisson": Loss("exp", _half_poisson_deviance, raw_outputs="log_targets", lowest=0.0),
     "gamma": Loss(
         "exp",
         _half_gamma_deviance,
-        _as_call(_gamma_gradient),
+        as_call(_gamma_gradient),
         raw_outputs="log_targets",
         lowest=0.0,
         open_range=True,
@@ -424,7 +231,7 @@ def user_loss(function, out_activation):
     return Loss(
         out_activation,
         lambda outputs, y: own.per_sample(outputs, passed(y)),
-        _as_call(lambda outputs, y, out: own.gradient(outputs, passed(y), out)),
+        as_call(lambda outputs, y, out: own.gradient(outputs, passed(y), out)),
         takes_raw_outputs=True,
         capturable=False,
         describe_not_finite=lambda outputs, y: own.describe_not_finite(outputs, passed(y)),

@@ -58,12 +58,13 @@ def stack_key(inputs):
 
 
 def is_builtin(inputs):
-    """Return whether the loss and the activations are those of torchmlp, not functions of the user.
+    """Return whether the loss, the activations and the score are those of torchmlp.
 
-    Only these can be captured, see `Loss.capturable`.
+    Others are functions of the user, which are called for one network at a time.
     """
     parts: list[Any] = [inputs.settings.loss, *inputs.layout.activations]
-    return all(part.capturable for part in parts)
+    scored_alone = inputs.score is not None and inputs.score.stack_key is None
+    return all(part.capturable for part in parts) and not scored_alone
 
 
 def _shape(data):

@@ -3,15 +3,12 @@
 import numpy as np
 import torch
 
-from torchmlp.training.batches import Batch, load_weights
+from torchmlp.training.batches import MAX_BLOCK_BYTES, Batch, load_weights
 from torchmlp.training.device.transfer import Buffers, empty_targets, upload
 from torchmlp.training.products import DenseInput, as_tensor
 from torchmlp.training.workspace import WorkspaceCache
 
-# Maximum size of the rows and the outputs of a block: about the size of a CPU cache, or larger on
-# other devices.
-MAX_BLOCK_BYTES = 1 << 22
-MAX_DEVICE_BLOCK_BYTES = 1 << 28
+MAX_DEVICE_STACK_BYTES = 1 << 28  # `MAX_BLOCK_BYTES` for other devices, for all networks of a stack
 
 
 class SharedRows:
@@ -225,7 +222,7 @@ class StackLoader:
         self.data = data
         self.layout = layout
         row_bytes = sum(layout.layer_units[i] for i in (0, -1)) * layout.dtype.itemsize
-        limit = MAX_BLOCK_BYTES if layout.device.type == "cpu" else MAX_DEVICE_BLOCK_BYTES
+        limit = MAX_BLOCK_BYTES if layout.device.type == "cpu" else MAX_DEVICE_STACK_BYTES
         n_batches = max(1, limit // (row_bytes * batch_size * layout.stack[0]))
         n_full, n_rest = divmod(data.n_rows, batch_size)
         # Number of batches and of rows per batch of each block.

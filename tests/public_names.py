@@ -1,0 +1,28 @@
+"""The public names of the package."""
+
+import torchmlp
+from torchmlp import (
+    callbacks,
+    ensemble,
+    export,
+    inspection,
+    joblib_backend,
+    preprocessing,
+    tabular,
+)
+
+# full name -> class or function
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (
+        torchmlp,
+        inspection,
+        callbacks,
+        ensemble,
+        export,
+        joblib_backend,
+        preprocessing,
+        tabular,
+    )
+    for name in module.__all__
+}
