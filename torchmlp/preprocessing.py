@@ -32,6 +32,7 @@ from torchmlp.validation import check_weights, naming
 
 __all__ = ["PiecewiseLinearEncoder"]
 
+FEW_BINS = 8  # a feature with fewer bins can have a standardized column
 # Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
 BLOCK_SIZE = 2**16
 
@@ -99,10 +100,10 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         error, or replace them by the median of the training data.
 
     add_scaled : bool, default=False
-        Whether each feature has an additional first column, the standardized feature clipped to the
-        interval [-3, 3]: :math:`(x - \mu) / \sigma` with the mean and the standard deviation of the
-        training data. It distinguishes values where the bins are few or wide, which improves the
-        predictions for tables with few rows. For a missing value, it is 0.
+        Whether each feature with fewer than 8 bins has an additional first column, the standardized
+        feature clipped to the interval [-3, 3]: :math:`(x - \mu) / \sigma` with the mean and the
+        standard deviation of the training data. It distinguishes values within wide bins, which
+        improves the predictions for tables with few rows. For a missing value, it is 0.
 
     subsample : int or None, default=100_000
         Number of samples, drawn without replacement, from which the inner edges and the medians are
@@ -133,6 +134,9 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     mean_, scale_ : ndarray of shape (n_features,)
         Mean and standard deviation of each feature without its missing values. 0 if all values are
         missing. Only with ``add_scaled=True``.
+
+    has_scaled_ : ndarray of bool of shape (n_features,)
+        Whether each feature has a standardized column.
 
     median_ : ndarray of shape (n_features,)
         Median of each feature without its missing values: the smallest value that is not less than
@@ -265,6 +269,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
         self.median_ = np.array([median(X[rows, j], weights_of_rows) for j in features])
         self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
+        self.has_scaled_ = np.logical_and(self.add_scaled, self.n_bins_ < FEW_BINS)
         if self.add_scaled:
             moments = [mean_and_deviation(X[:, j], weights) for j in features]
             self.mean_, self.scale_ = np.transpose(moments)
@@ -282,8 +287,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         -------
         X_encoded : ndarray or csr_array of shape (n_samples, n_features_out)
             The columns of the first feature, those of the second feature, and so on. The number of
-            columns is the sum of `n_bins_` and `has_missing_`, plus the number of features with
-            ``add_scaled=True``.
+            columns is the sum of `has_scaled_`, `n_bins_` and `has_missing_`.
 
         Raises
         ------
@@ -324,7 +328,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         Returns
         -------
         feature_names_out : ndarray of str objects
-            For a feature "age": "age_scaled" with ``add_scaled=True``, then "age_bin_0",
+            For a feature "age": "age_scaled" if it has a standardized column, then "age_bin_0",
             "age_bin_1" and so on, and "age_missing" if the feature had missing values during fit.
 
         Examples
@@ -337,8 +341,9 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         check_is_fitted(self)
         names = check_feature_names_in(self, input_features)
         columns: list[str] = []
-        for name, n_bins, missing in zip(names, self.n_bins_, self.has_missing_, strict=True):
-            columns += [f"{name}_scaled"] * int(self.add_scaled)
+        flags = self.has_scaled_, self.n_bins_, self.has_missing_
+        for name, scaled, n_bins, missing in zip(names, *flags, strict=True):
+            columns += [f"{name}_scaled"] * int(scaled)
             columns += [f"{name}_bin_{k}" for k in range(n_bins)]
             columns += [f"{name}_missing"] * int(missing)
         return np.array(columns, dtype=object)
@@ -398,5 +403,6 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
 def components_of_encoder(encoder):
     """Return the `Components` of a fitted encoder."""
-    moments = (encoder.mean_, encoder.scale_) if encoder.add_scaled else None
-    return components_of(encoder.bin_edges_, encoder.has_missing_, moments)
+    features = np.flatnonzero(encoder.has_scaled_)
+    scaled = {j: (encoder.mean_[j], encoder.scale_[j]) for j in features}
+    return components_of(encoder.bin_edges_, encoder.has_missing_, scaled)

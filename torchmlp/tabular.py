@@ -204,7 +204,8 @@ def _columns_of_array(X):
     if X.dtype.kind not in "buif":
         raise ValueError(
             f"An array must contain numbers, got dtype {X.dtype}. Pass a DataFrame, in which each "
-            "column has a type of its own."
+            "column has a type of its own. Some meta-estimators, such as BaggingClassifier, "
+            "convert a DataFrame to an array: pass them to tabular_pipeline instead."
         )
     return list(range(X.shape[1])), []
 
