@@ -26,7 +26,6 @@ DEFAULTS: dict[str, Any] = {
     "hidden_layer_sizes": (256, 256),
     "solver": "adamw",
     "alpha": 3e-4,
-    "batch_size": 64,
     "max_iter": 2000,
     "early_stopping": True,
     "scoring": "loss",
@@ -57,7 +56,7 @@ def tabular_pipeline(
         The last step. An object is a classifier or a regressor, for example an ensemble from
         `torchmlp.ensemble`. The strings stand for estimators of torchmlp with
         ``hidden_layer_sizes=(256, 256)``, ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``,
-        ``batch_size=64``, ``max_iter=2000`` and early stopping by the validation loss, with
+        ``max_iter=2000`` and early stopping by the validation loss, with
         ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
 
     Returns
