@@ -20,6 +20,8 @@ CONTENTS = {
     "adult": (48842, 6, 8, 6465, 2, 16281),
 }
 
+BOOSTING = "HistGradientBoosting"
+
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
@@ -159,3 +161,13 @@ def test_study_of_the_defaults(capsys):
     header, _, row = capsys.readouterr().out.splitlines()
     assert header == "| variant | wine |"
     assert float(row.split("|")[2]) < 0.1
+
+
+def test_readme_counts_the_tables_on_which_the_pipeline_is_better():
+    rows = report.load(__main__.RESULTS / "quality.json")["rows"]
+    n_better = 0
+    for row in rows:
+        ours, theirs = (row["scores"][m]["mean"] for m in ("tabular_pipeline", BOOSTING))
+        n_better += ours > theirs if "higher is better" in row["name"] else ours < theirs
+    readme = (__main__.ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"better than {BOOSTING} on {n_better} of {len(rows)} real tables" in readme
