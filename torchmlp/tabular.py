@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import narwhals.stable.v2 as nw
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -176,6 +177,8 @@ def _columns(X):
         dtype = column.dtype
         if dtype.is_numeric():
             numbers.append(column.name)
+        elif dtype in (nw.String, nw.Categorical, nw.Enum) and _has_pandas_na(column):
+            refused.append(f"{column.name!r} (pandas.NA: convert the column with astype(str))")
         elif _is_text(column):
             refused.append(f"{column.name!r} (text: {column.n_unique()} distinct values)")
         elif dtype in (nw.String, nw.Boolean, nw.Categorical, nw.Enum):
@@ -198,15 +201,40 @@ def _is_text(column):
     return column.n_unique() > max(MAX_DISTINCT, MAX_DISTINCT_FRACTION * len(column))
 
 
+def _has_pandas_na(column):
+    """Return whether a column contains `pandas.NA` among strings, which OneHotEncoder refuses."""
+    dtype = getattr(column.to_native(), "dtype", None)
+    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
+    is_na = type(getattr(dtype, "na_value", None)).__name__ == "NAType"
+    return is_na and dtype.kind == "O" and column.null_count() > 0
+
+
 def _columns_of_array(X):
-    X = np.asarray(X)
-    if X.dtype.kind not in "buif":
+    if sp.issparse(X):
         raise ValueError(
-            f"An array must contain numbers, got dtype {X.dtype}. Pass a DataFrame, in which each "
-            "column has a type of its own. Some meta-estimators, such as BaggingClassifier, "
-            "convert a DataFrame to an array: pass them to tabular_pipeline instead."
+            "X is sparse, but only DataFrames and dense arrays are supported. Pass X.toarray(), or "
+            "fit a TorchMLPClassifier or TorchMLPRegressor, which accept sparse data."
         )
+    X = np.asarray(X)
+    if not _contains_numbers(X):
+        raise ValueError(
+            "An array must contain numbers only. Pass a DataFrame, in which each column has a type "
+            "of its own. Some meta-estimators, such as BaggingClassifier, convert a DataFrame to "
+            "an array: pass them to tabular_pipeline instead."
+        )
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array. Pass an array of rows.")
     return list(range(X.shape[1])), []
+
+
+def _contains_numbers(X):
+    if X.dtype.kind != "O":
+        return X.dtype.kind in "buif"
+    try:  # ColumnTransformer converts lists of numbers to arrays of objects
+        X.astype(float)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _estimator(estimator):
