@@ -203,7 +203,7 @@ def _is_text(column):
 
 def _has_pandas_na(column):
     """Return whether a column contains `pandas.NA` among strings, which OneHotEncoder refuses."""
-    dtype = getattr(column.to_native(), "dtype", None)
+    dtype: Any = getattr(column.to_native(), "dtype", None)
     dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
     is_na = type(getattr(dtype, "na_value", None)).__name__ == "NAType"
     return is_na and dtype.kind == "O" and column.null_count() > 0
