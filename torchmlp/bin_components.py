@@ -34,8 +34,8 @@ def components_of(bin_edges, has_missing, scaled):
     has_missing : array-like of bool of shape (n_features,)
         Whether a feature has a column for missing values, after those of its bins.
     scaled : dict of int to (float, float)
-        Mean and standard deviation of the features with a standardized column, which is before
-        those of its bins, by index.
+        Index of each feature with a standardized column -> its mean and standard deviation. This
+        column is before those of the bins.
 
     Returns
     -------

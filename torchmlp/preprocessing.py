@@ -66,10 +66,10 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
         - 'target': The inner edges are the thresholds of a decision tree that predicts y from this
           feature alone. The bins are narrow where y changes. A threshold lies in the middle
-          between two values of the training data. If these are far apart, as those of whole numbers
-          often are, both of them are edges instead, so that the gap between them is a bin, and the
+          between two values of the training data. If these are far apart, as whole numbers often
+          are, both of them are edges instead, so that the gap between them is a bin, and the
           components can represent a jump from one value to the other. Far apart means at least a
-          tenth of the width of one of the bins beside the gap.
+          tenth of the width of the narrower of the two bins beside the threshold.
         - 'quantile': The edges are quantiles, so that the bins contain about equally many samples.
           Equal edges are merged. y is ignored.
 
@@ -102,12 +102,14 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     add_scaled : bool, default=False
         Whether each feature with fewer than 8 bins has an additional first column, the standardized
         feature clipped to the interval [-3, 3]: :math:`(x - \mu) / \sigma` with the mean and the
-        standard deviation of the training data. It distinguishes values within wide bins, which
-        improves the predictions for tables with few rows. For a missing value, it is 0.
+        standard deviation of the training data. With few rows, bins are wide. In a bin with an
+        outlier, the component is nearly equal for all other values, and the standardized column
+        distinguishes them better. For a missing value, it is 0.
 
     subsample : int or None, default=100_000
-        Number of samples, drawn without replacement, from which the inner edges and the medians are
-        computed. The outer edges are always those of all samples. None uses all samples.
+        Maximum number of samples, drawn without replacement, from which the inner edges and the
+        medians are computed. The outer edges, means and standard deviations are always those of all
+        samples. None uses all samples.
 
     sparse_output : bool, default=False
         Whether to return a sparse array in CSR format. It rarely saves memory: all components below
@@ -121,12 +123,13 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
     Attributes
     ----------
-    bin_edges_ : list of ndarrays of shape (n_bins + 1,)
-        Edges of the bins of each feature, in increasing order. A constant feature has one bin with
-        two equal edges. There are no edges if all values of a feature are missing.
+    bin_edges_ : list of ndarrays
+        Edges of the bins of each feature, in increasing order, one more than its bins. A constant
+        feature has one bin with two equal edges. There are no edges if all values of a feature are
+        missing.
 
     n_bins_ : ndarray of int of shape (n_features,)
-        Number of bins of each feature.
+        Number of bins of each feature, with the gaps.
 
     has_missing_ : ndarray of bool of shape (n_features,)
         Whether each feature had missing values during fit.
@@ -139,8 +142,9 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         Whether each feature has a standardized column.
 
     median_ : ndarray of shape (n_features,)
-        Median of each feature without its missing values: the smallest value that is not less than
-        half of the samples, or of their weights. NaN if all values are missing.
+        Median of each feature without its missing values: the smallest value for which the samples
+        with this or a smaller value have at least half of the total weight. NaN if all values are
+        missing.
 
     target_type_ : {'continuous', 'multiclass'} or None
         Type of y. None with ``bins='quantile'``.

@@ -43,13 +43,14 @@ def tabular_pipeline(
     The pipeline consists of ordinary steps. Display it to see them, and change their parameters
     with `set_params`. Its input is a DataFrame (pandas or polars), or an array of numbers.
 
-    - Numbers are encoded by a `PiecewiseLinearEncoder`, which also scales them. A column with
-      missing values during fit has an additional column for them. In other columns, missing values
-      are replaced by the median.
+    - Numbers are encoded by a `PiecewiseLinearEncoder` with ``add_scaled=True``, which needs no
+      scaler. A column with missing values during fit has an additional column for them. In other
+      columns, missing values are replaced by the median.
     - Categories are columns of strings, booleans, or of a categorical type. They are one-hot
-      encoded. Categories with fewer than 10 rows, and those that did not occur during fit, share
-      one column. A missing category is a category of its own.
-    - Columns of dates, times, texts and other objects raise an error in `fit`.
+      encoded. The categories of a column that have fewer than 10 rows share one output column,
+      which also stands for categories that did not occur during fit. If there is no such output
+      column, these are encoded as zeros. A missing category is a category of its own.
+    - Columns of dates, times, texts and other objects raise an error in `fit`, see Notes.
 
     Parameters
     ----------
