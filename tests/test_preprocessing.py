@@ -1,6 +1,5 @@
 """Tests for torchmlp.preprocessing."""
 
-import inspect
 import pickle
 
 import numpy as np
@@ -9,7 +8,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 import skops.io
-from helpers import iris
+from helpers import STRICT, iris
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, make_multilabel_classification
@@ -28,11 +27,6 @@ X, y = load_diabetes(return_X_y=True)
 RNG = np.random.RandomState(0)
 WITH_MISSING = np.where(RNG.rand(*X.shape) < [[0.3] * 3 + [0.0] * 7], np.nan, X)
 WEIGHTS = RNG.randint(0, 4, len(X))
-STRICT = (
-    {"xfail_strict": True}
-    if "xfail_strict" in inspect.signature(parametrize_with_checks).parameters
-    else {}
-)
 
 
 @parametrize_with_checks(
