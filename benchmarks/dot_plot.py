@@ -1,4 +1,4 @@
-"""Plot of the test scores of a section: one panel per problem, with the seconds of a fit."""
+"""Plot of the test scores of a section, with one panel per problem and the seconds of a fit."""
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
@@ -9,7 +9,7 @@ from benchmarks.report import caption
 OURS, OTHERS = "#0072B2", "#666666"
 COLUMNS = 2
 ROW_INCHES = 0.23  # height of a model
-LOG_RATIO = 4  # largest score divided by the smallest from which on the axis is logarithmic
+LOG_RATIO = 4  # the axis is logarithmic if the largest score exceeds this times the smallest
 
 
 def draw(contents, path):

@@ -59,7 +59,7 @@ def pair(classifier, regressor, table, seed, **options):
 
 
 def one_hot(classifier, regressor):
-    """Return a `Model` of numbers: imputed by the median and scaled, categories one-hot."""
+    """Return a `Model` with a median imputer and a scaler for numbers, and one-hot categories."""
 
     def make(table, seed):
         numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
@@ -71,6 +71,7 @@ def one_hot(classifier, regressor):
 
 
 def tabular(table, seed):
+    """Return `tabular_pipeline` for the task of the table."""
     pipeline = tabular_pipeline("classifier" if table.task == "classification" else "regressor")
     pipeline[-1].set_params(random_state=seed)
     return pipeline
@@ -87,7 +88,7 @@ def hist_gradient_boosting(table, seed):
 
 
 def realmlp(table, seed):
-    """Return RealMLP-TD, which encodes categories, but needs imputed numbers."""
+    """Return RealMLP-TD. It encodes categories itself, but does not accept missing numbers."""
     from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
 
     columns = make_column_transformer(

@@ -35,7 +35,7 @@ def tables(quick):
 
 
 def first_rows(table, n_rows):
-    """Return a table with rows at equal distances."""
+    """Return a table with `n_rows` of the rows, at equal distances."""
     rows = np.linspace(0, len(table.y) - 1, n_rows).astype(int)
     parts = table.parts if table.parts is None else table.parts[rows]
     return replace(table, X=table.X.iloc[rows], y=table.y[rows], parts=parts)

@@ -32,7 +32,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "dropout=0.2": ({}, {"dropout": 0.2}),
     "alpha=3e-3": ({}, {"alpha": 3e-3}),
     "alpha=3e-2": ({}, {"alpha": 3e-2}),
-    "batch_size=256": ({}, {"batch_size": 256}),
+    "batch_size=64": ({}, {"batch_size": 64}),
     "learning_rate_init=3e-4": ({}, {"learning_rate_init": 3e-4}),
     "learning_rate_init=3e-3": ({}, {"learning_rate_init": 3e-3}),
     "(128, 128)": ({}, {"hidden_layer_sizes": (128, 128)}),

@@ -90,7 +90,8 @@ def test_a_checkpoint_restores_the_best_weights(tmp_path):
 
 
 def test_callbacks_of_scikit_learn_see_the_units_of_the_user():
-    ScoringMonitor = pytest.importorskip("sklearn.callback").ScoringMonitor
+    reason = "scikit-learn has callbacks since 1.9"
+    ScoringMonitor = pytest.importorskip("sklearn.callback", reason=reason).ScoringMonitor
     monitor = ScoringMonitor(scoring="neg_root_mean_squared_error")
     model = mlp(normalize_y=True, solver="lbfgs").set_callbacks(monitor)
     fit_quietly(model, X, PRICES)

@@ -1,6 +1,5 @@
 """Tests for torchmlp.preprocessing."""
 
-import inspect
 import pickle
 
 import numpy as np
@@ -9,7 +8,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 import skops.io
-from helpers import iris
+from helpers import STRICT, iris
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, make_multilabel_classification
@@ -28,11 +27,6 @@ X, y = load_diabetes(return_X_y=True)
 RNG = np.random.RandomState(0)
 WITH_MISSING = np.where(RNG.rand(*X.shape) < [[0.3] * 3 + [0.0] * 7], np.nan, X)
 WEIGHTS = RNG.randint(0, 4, len(X))
-STRICT = (
-    {"xfail_strict": True}
-    if "xfail_strict" in inspect.signature(parametrize_with_checks).parameters
-    else {}
-)
 
 
 @parametrize_with_checks(
@@ -254,15 +248,26 @@ def test_unexpected_missing_values_raise():
 def test_scaled_columns_are_standardized_and_clipped(scale, weighted):
     weights = WEIGHTS if weighted else None
     data = np.c_[WITH_MISSING, np.full(len(X), 2.0), np.full(len(X), np.nan)] * scale
-    encoder = Encoder(add_scaled=True, dtype=np.float64).fit(data, y, weights)
+    encoder = Encoder(3, add_scaled=True, dtype=np.float64).fit(data, y, weights)
+    assert encoder.has_scaled_.all()
     frame = pd.DataFrame(encoder.transform(data), columns=encoder.get_feature_names_out())
-    plain = Encoder(dtype=np.float64).fit(data, y, weights)
+    plain = Encoder(3, dtype=np.float64).fit(data, y, weights)
     names = [f"x{j}_scaled" for j in range(12)]
     np.testing.assert_array_equal(frame.drop(columns=names), plain.transform(data))
     scaler = StandardScaler().fit(WITH_MISSING, sample_weight=weights)
     expected = np.nan_to_num(np.clip(scaler.transform(WITH_MISSING), -3, 3))
     np.testing.assert_allclose(frame[names[:10]], expected, atol=1e-12)
     assert (frame[names[10:]] == 0).all(axis=None)
+
+
+def test_features_with_many_bins_have_no_scaled_column():
+    encoder = Encoder(8, bins="quantile", add_scaled=True).fit(X)
+    assert encoder.n_bins_.tolist() == [8, 1, 8, 8, 8, 8, 8, 6, 8, 8]
+    assert np.flatnonzero(encoder.has_scaled_).tolist() == [1, 7]
+    names = encoder.get_feature_names_out()
+    assert [name for name in names if "scaled" in name] == ["x1_scaled", "x7_scaled"]
+    assert encoder.transform(X).shape == (len(X), len(names))
+    assert not Encoder().fit(X, y).has_scaled_.any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

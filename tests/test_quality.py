@@ -20,6 +20,8 @@ CONTENTS = {
     "adult": (48842, 6, 8, 6465, 2, 16281),
 }
 
+BOOSTING = "HistGradientBoosting"
+
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
@@ -159,3 +161,17 @@ def test_study_of_the_defaults(capsys):
     header, _, row = capsys.readouterr().out.splitlines()
     assert header == "| variant | wine |"
     assert float(row.split("|")[2]) < 0.1
+
+
+def test_readme_counts_the_tables_on_which_the_pipeline_is_better():
+    rows = report.load(__main__.RESULTS / "quality.json")["rows"]
+    n_better, close = 0, []
+    for row in rows:
+        ours, theirs = row["scores"]["tabular_pipeline"], row["scores"][BOOSTING]
+        difference = ours["mean"] - theirs["mean"]
+        n_better += difference > 0 if "higher is better" in row["name"] else difference < 0
+        if abs(difference) < ours["deviation"]:
+            close.append(row["name"].split(":")[0])
+    readme = (__main__.ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"better than {BOOSTING} on {n_better} of {len(rows)} real tables" in readme
+    assert f"On {' and '.join(sorted(close))}, the difference is smaller" in readme

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse as sp
 import sklearn
 from joblib import parallel_config
 from sklearn.base import clone
@@ -120,9 +121,38 @@ def test_columns_that_are_neither_numbers_nor_categories_raise(value, message):
     assert "skrub.TableVectorizer" in str(caught.value)
 
 
-def test_arrays_of_objects_raise():
-    with pytest.raises(ValueError, match=r"must contain numbers, got dtype object\. Pass a Data"):
-        _regressor().fit(_table().to_numpy(dtype=object), _target(_table()))
+NOT_NUMBERS = {
+    "objects": (_table().to_numpy(dtype=object), "must contain numbers only. Pass a DataFrame"),
+    "dates": (np.full((N, 2), np.datetime64("2020-01-01")), "must contain numbers only"),
+    "complex": (np.full((N, 2), 1j), "must contain numbers only"),
+    "one dimension": (np.arange(N), "Expected 2D array, got 1D array"),
+    "sparse": (sp.csr_array((N, 2)), "X is sparse, but only"),
+}
+
+
+@pytest.mark.parametrize(("X", "message"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
+def test_arrays_without_rows_of_numbers_raise(X, message):
+    with pytest.raises(ValueError, match=message):
+        _regressor().fit(X, _target(_table()))
+
+
+def test_lists_of_numbers_are_arrays():
+    X = _table()[["age", "income"]].to_numpy()
+    expected = _regressor(max_iter=2).fit(X, _target(_table())).predict(X)
+    model = _regressor(max_iter=2).fit(X.tolist(), _target(_table()))
+    np.testing.assert_array_equal(model.predict(X.tolist()), expected)
+
+
+def test_missing_values_of_the_nullable_string_type():
+    table, y = _table(), _target(_table())
+    table["city"] = table["city"].astype("string")
+    _regressor(max_iter=2).fit(table, y)
+    table.loc[0, "city"] = pd.NA
+    for column in table["city"], table["city"].astype("category"):
+        with pytest.raises(ValueError, match=r"'city' \(pandas.NA: convert .* astype\(str\)\)"):
+            _regressor(max_iter=2).fit(table.assign(city=column), y)
+    table["city"] = table["city"].astype(str)
+    assert np.isfinite(_regressor(max_iter=2).fit(table, y).predict(table[:3])).all()
 
 
 @pytest.mark.parametrize("estimator", ["boosting", TorchMLPClassifier, 3])

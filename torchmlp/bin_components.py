@@ -24,7 +24,7 @@ class Components(NamedTuple):
     missing: t.Array
 
 
-def components_of(bin_edges, has_missing, moments=None):
+def components_of(bin_edges, has_missing, scaled):
     """Return the parameters of the columns that encode features with the given edges.
 
     Parameters
@@ -33,8 +33,9 @@ def components_of(bin_edges, has_missing, moments=None):
         Edges of each feature.
     has_missing : array-like of bool of shape (n_features,)
         Whether a feature has a column for missing values, after those of its bins.
-    moments : (ndarray, ndarray), default=None
-        Mean and standard deviation of each feature, for a scaled column before those of its bins.
+    scaled : dict of int to (float, float)
+        Index of each feature with a standardized column -> its mean and standard deviation. This
+        column is before those of the bins.
 
     Returns
     -------
@@ -42,9 +43,8 @@ def components_of(bin_edges, has_missing, moments=None):
     """
     columns = []
     for j, edges in enumerate(bin_edges):
-        if moments is not None:
-            mean, deviation = (values[j] for values in moments)
-            columns.append([[j, mean, deviation, -MAX_SCALED, MAX_SCALED, False]])
+        if j in scaled:
+            columns.append([[j, *scaled[j], -MAX_SCALED, MAX_SCALED, False]])
         columns.append(_bins(j, edges))
         if has_missing[j]:
             columns.append([[j, 0, 0, 0, 0, True]])

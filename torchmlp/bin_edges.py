@@ -1,4 +1,4 @@
-"""Edges of the bins of a `PiecewiseLinearEncoder`: thresholds of decision trees, or quantiles."""
+"""Bin edges of a `PiecewiseLinearEncoder` (thresholds of trees, or quantiles), and moments."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -160,7 +160,7 @@ def _tree_and_target(y, weights, target_type):
 
 
 def _scaled(y, weights):
-    """Return continuous targets on a scale where trees are accurate, equal for all columns."""
+    """Return continuous targets on a scale where trees are accurate, the same for all columns."""
     scale = StandardScaler(with_mean=False).fit(y, sample_weight=weights).scale_
     if y.shape[1] == 1:  # no rounding by a power of two, so that equally good splits stay equal
         scale = np.exp2(np.round(np.log2(scale)))
@@ -168,5 +168,5 @@ def _scaled(y, weights):
 
 
 def _impurity(tree, y, weights):
-    """Return the impurity of the target: that at the root of a tree without information."""
+    """Return the impurity of the target, which is that of the root of any tree."""
     return tree.fit(np.zeros((len(y), 1)), y, weights).tree_.impurity[0]

@@ -350,8 +350,9 @@ class WeightSharingClassifier(ProbabilityMixin, ScoreMixin, ClassifierMixin, Bas
     layer. All members are trained on the same batches. A step uses the mean over the members of the
     gradients of the shared weights, and for each output layer the gradient of its own member's
     loss. The weights of the first member are initialized as those of the estimator, and its signs
-    are 1. Dropout masks are drawn for each member. `max_grad_norm` limits the norm for which the
-    squared gradients of the output layers are averaged over the members.
+    are 1. Dropout masks are drawn for each member. `max_grad_norm` limits the square root of a sum:
+    the squared norm of the gradient of the shared weights, plus the mean over the members of the
+    squared norm of the gradient of the output layer.
 
     The signs make the members different, as the trained factors of BatchEnsemble [2]_ and TabM do,
     but a sign can be absorbed by the weights of the first layer. Therefore every member is an

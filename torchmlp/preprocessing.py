@@ -32,6 +32,7 @@ from torchmlp.validation import check_weights, naming
 
 __all__ = ["PiecewiseLinearEncoder"]
 
+FEW_BINS = 8  # a feature with fewer bins can have a standardized column
 # Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
 BLOCK_SIZE = 2**16
 
@@ -65,10 +66,10 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
         - 'target': The inner edges are the thresholds of a decision tree that predicts y from this
           feature alone. The bins are narrow where y changes. A threshold lies in the middle
-          between two values of the training data. If these are far apart, as those of whole numbers
-          often are, both of them are edges instead, so that the gap between them is a bin, and the
+          between two values of the training data. If these are far apart, as whole numbers often
+          are, both of them are edges instead, so that the gap between them is a bin, and the
           components can represent a jump from one value to the other. Far apart means at least a
-          tenth of the width of one of the bins beside the gap.
+          tenth of the width of the narrower of the two bins beside the threshold.
         - 'quantile': The edges are quantiles, so that the bins contain about equally many samples.
           Equal edges are merged. y is ignored.
 
@@ -99,14 +100,16 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         error, or replace them by the median of the training data.
 
     add_scaled : bool, default=False
-        Whether each feature has an additional first column, the standardized feature clipped to the
-        interval [-3, 3]: :math:`(x - \mu) / \sigma` with the mean and the standard deviation of the
-        training data. It distinguishes values where the bins are few or wide, which improves the
-        predictions for tables with few rows. For a missing value, it is 0.
+        Whether each feature with fewer than 8 bins has an additional first column, the standardized
+        feature clipped to the interval [-3, 3]: :math:`(x - \mu) / \sigma` with the mean and the
+        standard deviation of the training data. With few rows, bins are wide. In a bin with an
+        outlier, the component is nearly equal for all other values, and the standardized column
+        distinguishes them better. For a missing value, it is 0.
 
     subsample : int or None, default=100_000
-        Number of samples, drawn without replacement, from which the inner edges and the medians are
-        computed. The outer edges are always those of all samples. None uses all samples.
+        Maximum number of samples, drawn without replacement, from which the inner edges and the
+        medians are computed. The outer edges, means and standard deviations are always those of all
+        samples. None uses all samples.
 
     sparse_output : bool, default=False
         Whether to return a sparse array in CSR format. It rarely saves memory: all components below
@@ -120,12 +123,13 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
     Attributes
     ----------
-    bin_edges_ : list of ndarrays of shape (n_bins + 1,)
-        Edges of the bins of each feature, in increasing order. A constant feature has one bin with
-        two equal edges. There are no edges if all values of a feature are missing.
+    bin_edges_ : list of ndarrays
+        Edges of the bins of each feature, in increasing order, one more than its bins. A constant
+        feature has one bin with two equal edges. There are no edges if all values of a feature are
+        missing.
 
     n_bins_ : ndarray of int of shape (n_features,)
-        Number of bins of each feature.
+        Number of bins of each feature, with the gaps.
 
     has_missing_ : ndarray of bool of shape (n_features,)
         Whether each feature had missing values during fit.
@@ -134,9 +138,13 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         Mean and standard deviation of each feature without its missing values. 0 if all values are
         missing. Only with ``add_scaled=True``.
 
+    has_scaled_ : ndarray of bool of shape (n_features,)
+        Whether each feature has a standardized column.
+
     median_ : ndarray of shape (n_features,)
-        Median of each feature without its missing values: the smallest value that is not less than
-        half of the samples, or of their weights. NaN if all values are missing.
+        Median of each feature without its missing values: the smallest value for which the samples
+        with this or a smaller value have at least half of the total weight. NaN if all values are
+        missing.
 
     target_type_ : {'continuous', 'multiclass'} or None
         Type of y. None with ``bins='quantile'``.
@@ -265,6 +273,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
         self.median_ = np.array([median(X[rows, j], weights_of_rows) for j in features])
         self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
+        self.has_scaled_ = np.logical_and(self.add_scaled, self.n_bins_ < FEW_BINS)
         if self.add_scaled:
             moments = [mean_and_deviation(X[:, j], weights) for j in features]
             self.mean_, self.scale_ = np.transpose(moments)
@@ -282,8 +291,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         -------
         X_encoded : ndarray or csr_array of shape (n_samples, n_features_out)
             The columns of the first feature, those of the second feature, and so on. The number of
-            columns is the sum of `n_bins_` and `has_missing_`, plus the number of features with
-            ``add_scaled=True``.
+            columns is the sum of `has_scaled_`, `n_bins_` and `has_missing_`.
 
         Raises
         ------
@@ -324,7 +332,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         Returns
         -------
         feature_names_out : ndarray of str objects
-            For a feature "age": "age_scaled" with ``add_scaled=True``, then "age_bin_0",
+            For a feature "age": "age_scaled" if it has a standardized column, then "age_bin_0",
             "age_bin_1" and so on, and "age_missing" if the feature had missing values during fit.
 
         Examples
@@ -337,8 +345,9 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         check_is_fitted(self)
         names = check_feature_names_in(self, input_features)
         columns: list[str] = []
-        for name, n_bins, missing in zip(names, self.n_bins_, self.has_missing_, strict=True):
-            columns += [f"{name}_scaled"] * int(self.add_scaled)
+        flags = self.has_scaled_, self.n_bins_, self.has_missing_
+        for name, scaled, n_bins, missing in zip(names, *flags, strict=True):
+            columns += [f"{name}_scaled"] * int(scaled)
             columns += [f"{name}_bin_{k}" for k in range(n_bins)]
             columns += [f"{name}_missing"] * int(missing)
         return np.array(columns, dtype=object)
@@ -398,5 +407,6 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
 def components_of_encoder(encoder):
     """Return the `Components` of a fitted encoder."""
-    moments = (encoder.mean_, encoder.scale_) if encoder.add_scaled else None
-    return components_of(encoder.bin_edges_, encoder.has_missing_, moments)
+    features = np.flatnonzero(encoder.has_scaled_)
+    scaled = {j: (encoder.mean_[j], encoder.scale_[j]) for j in features}
+    return components_of(encoder.bin_edges_, encoder.has_missing_, scaled)

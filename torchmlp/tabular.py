@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import narwhals.stable.v2 as nw
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -26,7 +27,6 @@ DEFAULTS: dict[str, Any] = {
     "hidden_layer_sizes": (256, 256),
     "solver": "adamw",
     "alpha": 3e-4,
-    "batch_size": 64,
     "max_iter": 2000,
     "early_stopping": True,
     "scoring": "loss",
@@ -43,13 +43,14 @@ def tabular_pipeline(
     The pipeline consists of ordinary steps. Display it to see them, and change their parameters
     with `set_params`. Its input is a DataFrame (pandas or polars), or an array of numbers.
 
-    - Numbers are encoded by a `PiecewiseLinearEncoder`, which also scales them. A column with
-      missing values during fit has an additional column for them. In other columns, missing values
-      are replaced by the median.
+    - Numbers are encoded by a `PiecewiseLinearEncoder` with ``add_scaled=True``, which needs no
+      scaler. A column with missing values during fit has an additional column for them. In other
+      columns, missing values are replaced by the median.
     - Categories are columns of strings, booleans, or of a categorical type. They are one-hot
-      encoded. Categories with fewer than 10 rows, and those that did not occur during fit, share
-      one column. A missing category is a category of its own.
-    - Columns of dates, times, texts and other objects raise an error in `fit`.
+      encoded. The categories of a column that have fewer than 10 rows share one output column,
+      which also stands for categories that did not occur during fit. If there is no such output
+      column, these are encoded as zeros. A missing category is a category of its own.
+    - Columns of dates, times, texts and other objects raise an error in `fit`, see Notes.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def tabular_pipeline(
         The last step. An object is a classifier or a regressor, for example an ensemble from
         `torchmlp.ensemble`. The strings stand for estimators of torchmlp with
         ``hidden_layer_sizes=(256, 256)``, ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``,
-        ``batch_size=64``, ``max_iter=2000`` and early stopping by the validation loss, with
+        ``max_iter=2000`` and early stopping by the validation loss, with
         ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
 
     Returns
@@ -177,6 +178,8 @@ def _columns(X):
         dtype = column.dtype
         if dtype.is_numeric():
             numbers.append(column.name)
+        elif dtype in (nw.String, nw.Categorical, nw.Enum) and _has_pandas_na(column):
+            refused.append(f"{column.name!r} (pandas.NA: convert the column with astype(str))")
         elif _is_text(column):
             refused.append(f"{column.name!r} (text: {column.n_unique()} distinct values)")
         elif dtype in (nw.String, nw.Boolean, nw.Categorical, nw.Enum):
@@ -199,14 +202,40 @@ def _is_text(column):
     return column.n_unique() > max(MAX_DISTINCT, MAX_DISTINCT_FRACTION * len(column))
 
 
+def _has_pandas_na(column):
+    """Return whether a column contains `pandas.NA` among strings, which OneHotEncoder refuses."""
+    dtype: Any = getattr(column.to_native(), "dtype", None)
+    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
+    is_na = type(getattr(dtype, "na_value", None)).__name__ == "NAType"
+    return is_na and dtype.kind == "O" and column.null_count() > 0
+
+
 def _columns_of_array(X):
-    X = np.asarray(X)
-    if X.dtype.kind not in "buif":
+    if sp.issparse(X):
         raise ValueError(
-            f"An array must contain numbers, got dtype {X.dtype}. Pass a DataFrame, in which each "
-            "column has a type of its own."
+            "X is sparse, but only DataFrames and dense arrays are supported. Pass X.toarray(), or "
+            "fit a TorchMLPClassifier or TorchMLPRegressor, which accept sparse data."
         )
+    X = np.asarray(X)
+    if not _contains_numbers(X):
+        raise ValueError(
+            "An array must contain numbers only. Pass a DataFrame, in which each column has a type "
+            "of its own. Some meta-estimators, such as BaggingClassifier, convert a DataFrame to "
+            "an array: pass them to tabular_pipeline instead."
+        )
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array. Pass an array of rows.")
     return list(range(X.shape[1])), []
+
+
+def _contains_numbers(X):
+    if X.dtype.kind != "O":
+        return X.dtype.kind in "buif"
+    try:  # ColumnTransformer converts lists of numbers to arrays of objects
+        X.astype(float)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _estimator(estimator):

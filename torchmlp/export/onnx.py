@@ -30,8 +30,9 @@ def to_onnx(
         A fitted TorchMLPClassifier, TorchMLPRegressor, WeightSharingClassifier or
         WeightSharingRegressor, or a pipeline or another meta-estimator that contains one and that
         skl2onnx supports. A PiecewiseLinearEncoder is supported, alone or in a pipeline. Its graph
-        computes in float64, and returns NaN for missing values in a feature that had none during
-        fit. A TransformedTargetRegressor is supported if its transformer is a StandardScaler,
+        computes in float64. With ``handle_missing='error'``, it returns NaN for missing values in a
+        feature that had none during fit, instead of an error. A
+        TransformedTargetRegressor is supported if its transformer is a StandardScaler,
         MinMaxScaler, MaxAbsScaler, RobustScaler, a FunctionTransformer whose `inverse_func` is one
         of NumPy's `exp`, `expm1`, `log`, `log1p`, `sqrt`, `square` and `sinh` or SciPy's `expit`,
         or a Pipeline of these.

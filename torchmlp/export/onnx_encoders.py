@@ -29,9 +29,10 @@ def _shapes(operator):
 
 
 def _convert(scope, operator, container):
-    feature, lower, scale, smallest, largest, missing = components_of_encoder(operator.raw_operator)
+    encoder = operator.raw_operator
+    feature, lower, scale, smallest, largest, missing = components_of_encoder(encoder)
     g = Graph(scope, container, np.float64)
-    X, encoder = rows_of(g, operator), operator.raw_operator
+    X = rows_of(g, operator)
     if encoder.handle_missing == "median":
         fill = np.where(encoder.has_missing_, np.nan, encoder.median_)
         X = g("Where", g("IsNaN", X), fill, X)
@@ -39,5 +40,4 @@ def _convert(scope, operator, container):
     position = g("Mul", g("Sub", x, lower), scale)
     clipped = g("Min", g("Max", position, smallest), largest)
     encoded = g("Where", g("IsNaN", x), missing, clipped)
-    to = encoder.dtype
-    g("Identity", g.cast(encoded, to), output=operator.outputs[0].full_name)
+    g("Identity", g.cast(encoded, encoder.dtype), output=operator.outputs[0].full_name)

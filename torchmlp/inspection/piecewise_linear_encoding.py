@@ -64,7 +64,7 @@ def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin)
     grid = np.linspace(low - extension, high + extension, grid_resolution)
     # The components bend at the edges, which the grid must contain.
     grid = np.union1d(grid, edges)
-    components = encode(grid[:, np.newaxis], components_of([edges], np.array([False])), np.float64)
+    components = encode(grid[:, np.newaxis], components_of([edges], [False], {}), np.float64)
     return {
         "bin_edges": edges,
         "counts": counts,

@@ -62,8 +62,9 @@ def gaussian_loss(floor):
 
     The raw outputs are the mean m of each target, then the logarithm s of each variance. The loss
     is (log(2 pi) + s + ((y - m)**2 + floor) exp(-s)) / 2, summed over the targets. It is the
-    expected loss of targets with additional noise of variance `floor`. For given errors it is
-    minimized by their mean square plus `floor`, so it is bounded from below if all errors are zero.
+    expected loss of targets with additional noise of variance `floor`. For given errors, the
+    variance with the lowest loss is their mean square plus `floor`. The loss is therefore bounded
+    from below even if all errors are zero.
 
     With the logarithm of the variance, instead of the deviation or its softplus, the curvature with
     respect to s is 1/2 at the minimum for any scale of y, and a change of that scale only shifts s.
@@ -71,7 +72,7 @@ def gaussian_loss(floor):
     Parameters
     ----------
     floor : float or tuple of float
-        The smallest variance of each target.
+        The variance that is added to the squared errors of each target.
     """
     floors = _constants(floor)
 

@@ -50,7 +50,8 @@ class Loss:
     takes_raw_outputs : bool
         Whether `per_sample` and `gradient` get the raw outputs instead.
     averages_outputs : bool
-        Whether `per_sample` averages over the outputs, while `gradient` is that of their sum.
+        Whether `per_sample` averages the losses of the outputs, while `gradient` is that of their
+        sum.
     lowest : float
         Lower bound of the targets.
     open_range : bool

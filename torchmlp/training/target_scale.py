@@ -1,7 +1,7 @@
 """Scaling of the targets of a regressor, and the weights of the last layer in both units.
 
-During training the weights are those of a network for scaled targets. All weights that a user sees
-are those of the equivalent network for the targets in the original units.
+During training the weights are those of a network for scaled targets. The fitted attributes contain
+those of the equivalent network for the targets in the original units.
 """
 
 from dataclasses import dataclass, replace

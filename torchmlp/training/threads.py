@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from threadpoolctl import ThreadpoolController
 
-# Multiply-adds of a matrix product, times the item size, below which a second thread does not save
-# time.
+# Multiply-adds of a matrix product, times the item size, up to which one thread is used. More
+# threads save little time here, and lose much of it if other processes use the processors.
 MIN_WORK_FOR_THREADS = 1 << 24
 
 _lock = threading.Lock()
@@ -103,7 +103,7 @@ def n_threads_for(work, dtype):
         Number of multiply-adds of the largest matrix product of a step, or of a whole prediction.
     dtype : torch.dtype or numpy.dtype
     """
-    worth_it = work * dtype.itemsize >= MIN_WORK_FOR_THREADS and not _forked
+    worth_it = work * dtype.itemsize > MIN_WORK_FOR_THREADS and not _forked
     return _current_guard().found if worth_it else 1
 
 
