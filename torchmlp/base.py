@@ -22,7 +22,13 @@ from torchmlp._sklearn_compat import (
     check_lbfgs_result,
     fit_context,
 )
-from torchmlp.callbacks.checkpoint import checkpoint_of
+from torchmlp.agreement import (
+    SharedCheckpoint,
+    check_same_fit,
+    same_random_state,
+    synchronize,
+)
+from torchmlp.callbacks.checkpoint import checkpoint_of, split_callbacks
 from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
 from torchmlp.constraints import (
     check_combinations,
@@ -40,6 +46,7 @@ from torchmlp.preparation import prepare
 from torchmlp.training.batches import Dataset
 from torchmlp.training.fit_state import SavedState, Settings
 from torchmlp.training.jobs import Job, run
+from torchmlp.training.processes import active_processes, failures_reported
 from torchmlp.training.threads import n_threads, n_threads_for, one_thread
 from torchmlp.validation import (
     check_targets,
@@ -67,6 +74,8 @@ class FitCall:
         Whether `partial_fit` was called.
     resumed : bool
         Whether training continues from the weights of an earlier fit.
+    processes : Processes or None
+        The processes that share the fit.
     """
 
     X: Any
@@ -76,6 +85,7 @@ class FitCall:
     validation: Any = None
     incremental: bool = False
     resumed: bool = False
+    processes: Any = None
 
     def to_numpy(self):
         """Return the call with arrays of NumPy instead of those of other libraries."""
@@ -234,9 +244,10 @@ class BaseTorchMLP(
 
     def _fit(self, call):
         X, y, sample_weight = call.X, call.y, call.sample_weight
+        processes = active_processes()
         callbacks = [] if call.incremental else sklearn_callbacks_of(self, X, y, sample_weight)
-        call = call.to_numpy()
-        with _unchanged_by_errors(self), one_thread():
+        with failures_reported(processes), _unchanged_by_errors(self), one_thread():
+            call = replace(call.to_numpy(), processes=processes)
             state, result = self._train(call, callbacks)
         for callback in callbacks:
             callback.on_fit_end()
@@ -253,6 +264,8 @@ class BaseTorchMLP(
         """Run all steps of a fit. Return the `FitState` and, for L-BFGS, the result of SciPy."""
         encoder, inputs, state, checkpoint = self._begin(call)
         result = train(inputs, state, monitors_of(self, inputs, state, callbacks, checkpoint))
+        if call.processes is not None:
+            synchronize(call.processes, inputs, state)
         self._publish(inputs, state, encoder)
         return state, result
 
@@ -260,9 +273,24 @@ class BaseTorchMLP(
         """Prepare a fit. Return the encoder of y, the inputs, the state, and the checkpoint."""
         call = self._validate(call)
         encoder, loss, data, validation = self._encode(call)
-        checkpoint = checkpoint_of(self, data, validation, call.resumed)
+        checkpoint = self._checkpoint(call, data, validation)
         prepared = self._prepare(call, encoder, loss, data, validation, checkpoint)
         return encoder, *prepared, checkpoint
+
+    def _checkpoint(self, call, data, validation):
+        """Return the monitor of the `Checkpoint`, or None. Check that the processes agree."""
+        processes = call.processes
+        if processes is None:
+            return checkpoint_of(self, data, validation, call.resumed)
+        fits = check_same_fit(processes, self, call, data, validation)
+        checkpoint, _ = split_callbacks(self.callbacks)
+        if checkpoint is None:
+            return None
+        own = None
+        if processes.rank == 0:
+            parts = {"parts": fits} if processes.own_rows else {}
+            own = checkpoint_of(self, data, validation, call.resumed, parts)
+        return SharedCheckpoint(processes, own)
 
     def _validate(self, call):
         """Check the parameters, X and y. Return the call with X and y as arrays."""
@@ -329,6 +357,8 @@ class BaseTorchMLP(
         random_state = saved.random_state if continues else check_random_state(self.random_state)
         if checkpoint is not None:
             random_state = checkpoint.begin(random_state)
+        if call.processes is not None:
+            random_state = same_random_state(call.processes, random_state)
         inputs, state = prepare(
             self._settings(loss, call.incremental),
             data,
@@ -345,6 +375,7 @@ class BaseTorchMLP(
             inverse_transform=encoder.inverse_transform,
             incremental=call.incremental,
             resumable=call.incremental or self.warm_start,
+            processes=call.processes,
         )
         if ignored := describe_ignored(self):
             state.pending_warnings.append((ignored, UserWarning))

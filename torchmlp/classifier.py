@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from torchmlp import _typing as t
 from torchmlp._sklearn_compat import available_if, fit_context, is_first_partial_fit
+from torchmlp.agreement import all_labels, balanced_class_weight
 from torchmlp.base import BaseTorchMLP, FitCall, supports_partial_fit
 from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
@@ -387,16 +388,17 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     def _class_encoder(self, call):
         """Return the encoder of an earlier fit after checking y, or a new encoder."""
+        labels = all_labels(call.processes, call.y)
         if call.incremental and is_first_partial_fit(self, call.classes):  # this sets `classes_`
             multilabel = type_of_target(call.y).startswith("multilabel")
             encoder = _new_encoder(call.y if multilabel else call.classes)
         elif call.resumed:
             encoder = self._encoder
         else:
-            encoder = _new_encoder(call.y)
+            encoder = _new_encoder(labels)
             self.classes_ = encoder.classes
             return encoder
-        encoder.check(call.y, same_classes=self.warm_start)
+        encoder.check(labels, same_classes=self.warm_start)
         return encoder
 
     def _sample_weights(self, call):
@@ -408,6 +410,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
                 "samples at once. Pass the class weights as a dict."
             )
         class_weight = check_class_weight(self.class_weight, self.classes_)
+        if class_weight == "balanced" and call.processes is not None:
+            class_weight = balanced_class_weight(call.processes, call.y, self.classes_)
         balance = compute_sample_weight(class_weight, call.y)
         if call.sample_weight is not None:
             balance = balance * check_weights(call.sample_weight, call.X)

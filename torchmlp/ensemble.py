@@ -25,6 +25,7 @@ from torchmlp._sklearn_compat import (
     fit_context,
     has_callbacks,
 )
+from torchmlp.agreement import refuse_processes
 from torchmlp.base import FitCall, train, validation_of
 from torchmlp.callbacks.monitors import monitors_of
 from torchmlp.classifier import TorchMLPClassifier
@@ -147,6 +148,7 @@ class BaseWeightSharing(
         >>> WeightSharingClassifier(mlp, n_estimators=4).fit(X, y).n_iter_
         50
         """
+        refuse_processes(self)
         network = clone(self._network)
         network._validate_params()
         self._check_network(network)

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
+from torchmlp.agreement import targets_of_all, with_all_targets
 from torchmlp.early_stopping import split
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.device.placement import resolve_device, resolve_dtype
@@ -41,6 +43,7 @@ def prepare(
     inverse_transform,
     incremental,
     resumable,
+    processes=None,
 ):
     """Return the inputs of a fit and its state before the first epoch.
 
@@ -68,7 +71,7 @@ def prepare(
         Saved state of the fit that is continued. Empty for a new fit.
     normalize_y : bool
         Whether to scale the targets for training.
-    make_model, inverse_transform, incremental, resumable
+    make_model, inverse_transform, incremental, resumable, processes
         Fields of `FitInputs`.
 
     Returns
@@ -81,21 +84,28 @@ def prepare(
         data, validation = split(
             data, stratify, settings.validation_fraction, random_state, inverse_transform
         )
-    scale = None
+    has_parts = processes is not None and processes.own_rows
+    if has_parts and validation is not None:
+        validation = with_all_targets(processes, validation)
+    scale, summarized = None, partial(targets_of_all, processes) if has_parts else _unchanged
     if normalize_y:
-        scale, data, validation = _scaled(settings.loss, data, validation, saved.target_scale)
+        scale = _scale(settings.loss, summarized(data), saved.target_scale)
+        data = scale.scaled(data)
+        validation = None if validation is None else scale.scaled(validation)
         initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
     if scale is not saved.target_scale:
         saved = replace(saved, solver_name=None)  # the solver has updated weights for another scale
-    settings = replace(settings, loss=settings.loss.for_data(data))
-    batch_size, clipped = _batch_size(settings, len(data))
+    if settings.loss.adapted is not None:
+        settings = replace(settings, loss=settings.loss.for_data(summarized(data)))
+    n_rows = int(processes.sum([len(data)])[0]) if has_parts else len(data)
+    batch_size, clipped = _batch_size(settings, n_rows)
     layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(
         settings=settings,
         data=data,
         layout=layout,
         batch_size=batch_size,
-        patience=_patience(settings, batch_size, len(data)),
+        patience=_patience(settings, batch_size, n_rows),
         validation=validation,
         score=make_score(validation) if settings.early_stopping else None,
         make_model=make_model,
@@ -103,6 +113,7 @@ def prepare(
         incremental=incremental,
         resumable=resumable,
         target_scale=scale,
+        processes=processes,
     )
     state = _initial_state(inputs, initial, progress or Progress(), random_state, saved)
     state.pending_warnings += clipped
@@ -114,14 +125,14 @@ def _initial_weights(settings, layer_units, random_state, dtype):
     return initial_weights(settings.init, layer_units, activations, random_state, dtype)
 
 
-def _scaled(loss, data, validation, known):
-    """Return a `TargetScale`, and both `Dataset` with scaled targets.
+def _unchanged(data):
+    return data
 
-    The scale is that of the fit that is continued, or that of the data if there is none.
-    """
+
+def _scale(loss, data, known):
+    """Return the scale of the fit that is continued, or that of the data if there is none."""
     reusable = known is not None and known.raw_outputs == loss.raw_outputs
-    scale = known if reusable else TargetScale.of(data, loss.raw_outputs)
-    return scale, scale.scaled(data), None if validation is None else scale.scaled(validation)
+    return known if reusable else TargetScale.of(data, loss.raw_outputs)
 
 
 def _batch_size(settings, n_rows):
@@ -173,7 +184,8 @@ def _initial_state(inputs, initial, progress, random_state, saved):
     state = FitState(weights, gradient, progress, random_state, schedule, solver)
     if any(layout.dropout):
         state.dropout_generator = _dropout_generator(layout.device, random_state, saved)
-    if settings.shuffle:
+    has_parts = inputs.processes is not None and inputs.processes.own_rows
+    if settings.shuffle and not has_parts:  # see `EpochTrainer`
         fits = saved.order is not None and len(saved.order) == len(inputs.data)
         state.order = saved.order if fits else np.arange(len(inputs.data))
     return state

@@ -186,18 +186,20 @@ def split_callbacks(callbacks):
     return checkpoints[0] if checkpoints else None, others
 
 
-def checkpoint_of(estimator, data, validation, resumed):
+def checkpoint_of(estimator, data, validation, resumed, items=()):
     """Return the `CheckpointMonitor` of a fit, or None without a `Checkpoint`.
 
     Parameters
     ----------
     estimator, data, validation, resumed
         See `fingerprint`.
+    items : dict of str to str, default=()
+        Additional items of the fingerprint.
     """
     checkpoint, _ = split_callbacks(estimator.callbacks)
     if checkpoint is None:
         return None
-    items = fingerprint(estimator, data, validation, resumed)
+    items = fingerprint(estimator, data, validation, resumed) | dict(items)
     earlier = getattr(estimator, "loss_curve_", []) if resumed else []
     return CheckpointMonitor(checkpoint, items, estimator.max_iter, earlier)
 

@@ -165,8 +165,10 @@ def monitors_of(estimator, inputs, state, callbacks, checkpoint=None):
         # They come before the others, because they may change the weights.
         monitors += skorch_monitors(of_skorch, inputs, state)
     monitors += callbacks
-    if estimator.verbose == "bar" and not inputs.incremental:
+    if inputs.incremental or (inputs.processes is not None and inputs.processes.rank):
+        return monitors  # process 0 shows the progress, and its clock decides
+    if estimator.verbose == "bar":
         monitors.append(ProgressBar(type(estimator).__name__))
-    if estimator.time_limit is not None and not inputs.incremental:
+    if estimator.time_limit is not None:
         monitors.append(TimeLimit(estimator.time_limit))
     return monitors

@@ -65,6 +65,8 @@ class Backprop:
         Maximum norm of the gradient, or of that of each network. None disables gradient clipping.
     on_grad_computed : list of callables () -> object, default=()
         Called after the gradient of a batch is computed, before gradient clipping.
+    processes : Processes or None, default=None
+        The processes over which the gradients are summed. The penalty is added after the sum.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Backprop:
         generators=(),
         max_grad_norm=None,
         on_grad_computed=(),
+        processes=None,
     ):
         self.weights = weights
         self.gradient = gradient
@@ -94,13 +97,21 @@ class Backprop:
         self._backward_calls: dict[TrainingWorkspace, list[Call]] = {}
         self._half_alpha = torch.as_tensor(alpha, dtype=layout.dtype, device=layout.device) / 2
         self._penalized = bool((self._half_alpha > 0).any())
+        self.processes = processes
+        if processes is not None and processes.rank:
+            self._half_alpha = torch.zeros_like(self._half_alpha)  # process 0 counts the penalty
         self._alphas: torch.Tensor | None = None  # alpha of each coefficient, see `_bind_decay`
         self._layers = self._operands.layers
         self._gradients = self._operands_gradient.layers
 
     def bind(self, batch):
         """Set the calls of a batch: outputs, then gradient and penalty."""
-        batch.calls = self._bind_outputs(batch) + self._bind_gradient(batch)
+        if len(batch):
+            calls = self._bind_outputs(batch) + self._bind_gradient(batch)
+        else:  # this process has no rows of it
+            masks = [layer.draw_mask(self.generators) for layer in batch.workspace.hidden]
+            calls = [*chain(*masks), self.gradient.flat.zero_]
+        batch.calls = calls + self._bind_sum_and_penalty(batch)
 
     def _bind_outputs(self, batch):
         workspace, mixed = batch.workspace, self.layout.mixed
@@ -134,10 +145,16 @@ class Backprop:
         )
         if self.layout.mixed:
             calls.append(partial(self.gradient.flat.copy_, self._operands_gradient.flat))
+        return calls
+
+    def _bind_sum_and_penalty(self, batch):
+        calls: list[Call] = []
+        if self.processes is not None:
+            calls.append(partial(self.processes.sum_, self.gradient.flat))
         if self._penalized:
-            calls += self.weights.bind_squared_norm(batch.penalty) + (
-                [] if fused else self._bind_decay(batch)
-            )
+            calls += self.weights.bind_squared_norm(batch.penalty)
+            if not self._decay_in_products(batch):
+                calls += self._bind_decay(batch)
         calls += self.on_grad_computed
         if self.max_grad_norm is not None:
             calls.append(self._clip_gradient)
@@ -183,7 +200,9 @@ class Backprop:
         tensor of shape (*stack,)
         """
         buffers, penalties = block.buffers, block.penalties
-        losses = self.loss.per_sample(block.outputs, buffers.y)
+        outputs = block.outputs
+        # A process may have no rows of a block, for which a user-defined loss may fail.
+        losses = self.loss.per_sample(outputs, buffers.y) if len(outputs) else outputs.sum(-1)
         if buffers.row_weights is not None:
             # A row of weight 0 does not count, even if its loss is infinite.
             losses = losses.masked_fill(buffers.loss_weights == 0, 0.0)

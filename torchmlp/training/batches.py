@@ -129,18 +129,24 @@ class Block:
         Transfers data from the host to the buffers.
     resident : Resident or None
         The data, if they are stored on the device.
+    parts : (int array, int array) or None
+        If `sizes` are those of one process: the number of rows of each batch over all processes,
+        and the number of rows of the processes before this one.
 
     Attributes
     ----------
     batches : list of Batch
     n_rows : int
+        Number of rows over all processes.
     n_weighted_rows : int
-        Number of rows in batches that are not skipped.
+        Number of rows in batches that are not skipped, over all processes.
     is_new : bool
         Whether the calls of its batches have not been bound yet.
     """
 
-    def __init__(self, sizes, source, layout, workspaces, buffers, staging, resident=None):
+    def __init__(
+        self, sizes, source, layout, workspaces, buffers, staging, resident=None, parts=None
+    ):
         self.source = source
         self.sizes = np.array(sizes)
         self.buffers = buffers
@@ -148,7 +154,9 @@ class Block:
         self.resident = resident
         self.stops = np.cumsum(sizes)
         self.starts = self.stops - sizes
-        self.n_rows = self.n_weighted_rows = sum(sizes)
+        self.parts = parts
+        self.totals = self.sizes if parts is None else parts[0]
+        self.n_rows = self.n_weighted_rows = int(self.totals.sum())
         self.is_new = True
         self.penalties = layout.empty(len(sizes)).zero_()
         self.batches = [
@@ -166,7 +174,10 @@ class Block:
         n_rows, buffers = rows.stop - rows.start, self.buffers
         weighted = buffers.row_weights is not None
         # Sample weights are already divided by their sum over the batch.
-        workspace = workspaces.get(n_rows, 1.0 if weighted else 1.0 / n_rows)
+        whole = None
+        if self.parts is not None and any(layout.dropout):
+            whole = tuple(int(numbers[i]) for numbers in self.parts)
+        workspace = workspaces.get(n_rows, 1.0 if weighted else 1.0 / n_rows, whole)
         return Batch(
             inputs=self._inputs(rows),
             y=buffers.y[rows],
@@ -193,7 +204,7 @@ class Block:
             return torch.cat([batch.outputs for batch in self.batches])
         return torch.cat(self._transposed_outputs, 1).t()
 
-    def load(self, rows, positions):
+    def load(self, rows, positions, sums=None):
         """Load rows into the buffers.
 
         Parameters
@@ -202,6 +213,8 @@ class Block:
             Indices of the samples of this block.
         positions : slice
             Positions of these samples in the epoch.
+        sums : ndarray of shape (n_batches,) or None
+            Sum of the weights of each batch over all processes. None means one process.
         """
         host = self.staging.acquire()
         if self.resident is not None:
@@ -213,11 +226,12 @@ class Block:
             else:
                 self._use_in_place(self.source.X[rows])
         if host.row_weights is not None:
-            weights = self.source.sample_weight[rows]
-            has_weight = load_weights(weights, self.sizes, host)
+            known = self.source.sample_weight
+            weights = np.ones(self.sizes.sum()) if known is None else known[rows]
+            has_weight = load_weights(weights, self.sizes, host, sums, self.totals)
             for batch, has in zip(self.batches, has_weight.tolist(), strict=True):
                 batch.skipped = not has
-            self.n_weighted_rows = int(self.sizes[has_weight].sum())
+            self.n_weighted_rows = int(self.totals[has_weight].sum())
         self.staging.send()
 
     def _use_in_place(self, X):
@@ -225,7 +239,7 @@ class Block:
             batch.inputs.replace(X[start:stop])
 
 
-def load_weights(weights, sizes, buffers):
+def load_weights(weights, sizes, buffers, sums=None, totals=None):
     """Divide the sample weights of each batch by their sum, and write them to the buffers.
 
     Parameters
@@ -236,27 +250,33 @@ def load_weights(weights, sizes, buffers):
         Number of rows of each batch.
     buffers : Buffers
         All attributes but X and y are written. Dimensions may be split or added, in the same order.
+    sums : ndarray of shape (n_batches,), default=None
+        Sum of the weights of each batch over all processes. None means one process.
+    totals : int array of shape (n_batches,), default=None
+        Number of rows of each batch over all processes. None means one process.
 
     Returns
     -------
     bool array of shape (n_batches,)
         Whether any row of the batch has a weight.
     """
-    sums = np.add.reduceat(weights, np.cumsum(sizes) - sizes)
+    if sums is None:
+        sums = np.add.reduceat(weights, np.cumsum(sizes) - sizes)
+    totals = sizes if totals is None else totals
     has_weight = sums > 0
     # Zeros instead of 0 / 0 in a batch without any weight, which is skipped. The inverse of a tiny
     # sum overflows.
     largest = torch.finfo(buffers.row_weights.dtype).max
     with np.errstate(over="ignore"):
         inverse = np.divide(1.0, sums, out=np.zeros_like(sums), where=has_weight)
-    inverse = np.minimum(inverse, largest / max(sizes))
-    totals = np.repeat(sums, sizes)
-    shares = np.divide(weights, totals, out=np.zeros_like(weights), where=totals > 0)
+    inverse = np.minimum(inverse, largest / max(totals))
+    divisors = np.repeat(sums, sizes)
+    shares = np.divide(weights, divisors, out=np.zeros_like(weights), where=divisors > 0)
     for buffer, values in (
         (buffers.row_weights, shares),
-        (buffers.loss_weights, shares * np.repeat(sizes, sizes)),
+        (buffers.loss_weights, shares * np.repeat(totals, sizes)),
         (buffers.inverse_weights, inverse),
-        (buffers.penalty_weights, inverse * sizes),
+        (buffers.penalty_weights, inverse * totals),
     ):
         buffer.copy_(torch.from_numpy(values).view(buffer.shape))
     return has_weight

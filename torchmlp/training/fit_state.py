@@ -106,6 +106,9 @@ class FitInputs:
         The scale of the targets with ``normalize_y=True``.
     signs : tensor of shape (n_members, n_features, 1) or None
         For a stack of networks that share weights, see `torchmlp.training.weight_sharing`.
+    processes : Processes or None
+        The processes that share the fit. With rows of their own, `data` and the X of `validation`
+        are those of this process, and the targets and weights of `validation` are those of all.
     """
 
     settings: Settings
@@ -121,6 +124,14 @@ class FitInputs:
     resumable: bool
     target_scale: TargetScale | None
     signs: torch.Tensor | None = None
+    processes: Any = None
+
+    @property
+    def n_rows(self):
+        """Number of training samples, over all processes."""
+        n_rows = len(self.data)
+        has_parts = self.processes is not None and self.processes.own_rows
+        return int(self.processes.sum([n_rows])[0]) if has_parts else n_rows
 
     def weights_of(self, state):
         """Return (coefs, intercepts) of a state, for predictions in the original units."""

@@ -114,7 +114,7 @@ def _forward_in_blocks(X, layers, activations, handle_block):
     if n_rows >= MIN_ROWS_FOR_COPY:
         layers = _in_memory_order(layers, sparse_input=not isinstance(X, np.ndarray))
     n_workers = _n_workers(n_rows, layout)
-    n_block = min(_block_rows(layout), -(-n_rows // n_workers))
+    n_block = min(_block_rows(layout), max(1, -(-n_rows // n_workers)))
     starts = range(0, n_rows, n_block)
 
     def work(starts):
@@ -190,7 +190,7 @@ def _n_workers(n_rows, layout):
     if layout.device.type != "cpu":
         return 1
     work = n_rows * layout.n_coefficients
-    return min(n_threads_for(work, layout.dtype), n_rows)
+    return min(n_threads_for(work, layout.dtype), max(1, n_rows))
 
 
 def _in_memory_order(layers, sparse_input):

@@ -1,5 +1,7 @@
 """Training with SciPy's L-BFGS-B, with the forward and backward pass of `Backprop`."""
 
+from functools import partial
+
 import numpy as np
 import scipy.optimize
 import torch
@@ -31,18 +33,25 @@ class Objective:
         settings, data, layout = inputs.settings, inputs.data, inputs.layout
         self.state = state
         self.on_block_end = on_block_end
-        self.n_rows = len(data)
+        self.processes = inputs.processes
+        self.n_rows = inputs.n_rows
         self.n_evaluations = 0
         self.backprop = Backprop(
-            state.weights, state.gradient, layout, settings.loss, settings.alpha
+            state.weights,
+            state.gradient,
+            layout,
+            settings.loss,
+            settings.alpha,
+            processes=inputs.processes,
         )
-        (self.block,) = loader_for(data, self.n_rows, layout, shuffle=False).blocks()
+        loader = loader_for(data, self.n_rows, layout, shuffle=False, processes=inputs.processes)
+        (self.block,) = loader.blocks()
         (self.batch,) = self.block.batches
         if settings.loss.averages_outputs:
             # `Loss.gradient` is that of the sum over the outputs, as scikit-learn uses it for the
             # stochastic solvers. The line search of L-BFGS needs the gradient of their mean.
             scale = self.batch.workspace.scale / layout.layer_units[-1]
-            self.batch.workspace = TrainingWorkspace(self.n_rows, layout, scale)
+            self.batch.workspace = TrainingWorkspace(len(self.batch), layout, scale)
         self.backprop.bind(self.batch)
 
     @torch.inference_mode()  # faster, as in `EpochTrainer`
@@ -52,7 +61,10 @@ class Objective:
         self.state.weights.flat.copy_(torch.from_numpy(flat))
         for call in self.batch.calls:
             call()
-        loss = float(self.backprop.loss_of(self.block)) / self.n_rows
+        loss = self.backprop.loss_of(self.block)
+        if self.processes is not None:
+            self.processes.sum_(loss)
+        loss = float(loss) / self.n_rows
         if not self.n_evaluations:  # these weights are kept if no iteration is completed
             self.state.progress.loss = loss
         self.n_evaluations += 1
@@ -76,29 +88,81 @@ def minimize(inputs, state, iteration_ends, on_block_end=None):
     scipy.optimize.OptimizeResult or None
         None if `iteration_ends` or `on_block_end` stopped the minimization.
     """
-    settings, weights = inputs.settings, state.weights
+    weights = state.weights
     accepted = weights.flat.cpu().numpy().astype(np.float64)
 
-    def callback(intermediate_result):
+    def callback(x, loss):
         nonlocal accepted
-        accepted = intermediate_result.x.copy()
+        accepted = x.copy()
         weights.flat.copy_(torch.from_numpy(accepted))
-        if iteration_ends(float(intermediate_result.fun)):
-            raise StopIteration
+        return iteration_ends(loss)
 
-    options = {"maxfun": settings.max_fun, "maxiter": settings.max_iter, "gtol": settings.tol}
+    run = _minimize if inputs.processes is None else partial(_minimize_together, inputs.processes)
     try:
         with one_blas_thread():
-            result = scipy.optimize.minimize(
-                Objective(inputs, state, on_block_end),
-                accepted,
-                method="L-BFGS-B",
-                jac=True,
-                callback=callback,
-                options=options,
-            )
+            objective = Objective(inputs, state, on_block_end)
+            result = run(inputs.settings, objective, accepted, callback)
     except _StopMinimization:
         return None
     finally:  # undo the last evaluation, if it was rejected
         weights.flat.copy_(torch.from_numpy(accepted))
     return None if result.status == STOPPED_BY_CALLBACK else result
+
+
+def _minimize(settings, objective, start, callback):
+    """Call SciPy. `callback` takes the weights and the loss, and returns whether to stop."""
+
+    def stop_if_true(intermediate_result):
+        if callback(intermediate_result.x, float(intermediate_result.fun)):
+            raise StopIteration
+
+    return scipy.optimize.minimize(
+        objective,
+        start,
+        method="L-BFGS-B",
+        jac=True,
+        callback=stop_if_true,
+        options={"maxfun": settings.max_fun, "maxiter": settings.max_iter, "gtol": settings.tol},
+    )
+
+
+_EVALUATION, _ITERATION, _END = range(3)
+
+
+def _minimize_together(processes, settings, objective, start, callback):
+    """Call SciPy in process 0. The other processes follow it.
+
+    SciPy does not run in all of them, because rounding errors that depend on the processor could
+    lead to different decisions.
+    """
+    # What happens, the loss or the status, and the weights or the number of iterations.
+    message = torch.empty(2 + len(start), dtype=torch.float64)
+
+    def send(*values):
+        message.copy_(torch.from_numpy(np.concatenate([np.ravel(value) for value in values])))
+        processes.broadcast_(message)
+
+    def evaluate(x):
+        send(_EVALUATION, 0, x)
+        return objective(x)
+
+    def iteration_ends(x, loss):
+        send(_ITERATION, loss, x)
+        return callback(x, loss)
+
+    if processes.rank == 0:
+        result = _minimize(settings, evaluate, start, iteration_ends)
+        if result.status != STOPPED_BY_CALLBACK:
+            send(_END, result.status, np.full_like(start, result.nit))
+            processes.broadcast(str(result.message).encode())
+        return result
+    while True:
+        kind, number, *_ = processes.broadcast_(message).tolist()[:2]
+        x = message[2:].numpy()
+        if kind == _END:
+            text = processes.broadcast(b"").decode()
+            return scipy.optimize.OptimizeResult(status=int(number), nit=int(x[0]), message=text)
+        if kind == _EVALUATION:
+            objective(x)
+        elif callback(x, number):
+            return scipy.optimize.OptimizeResult(status=STOPPED_BY_CALLBACK)

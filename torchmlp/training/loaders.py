@@ -13,6 +13,7 @@ from torchmlp.training.device.transfer import (
     staging_for,
 )
 from torchmlp.training.products import as_tensor
+from torchmlp.training.shares import shares_of_batches, shares_of_parts
 from torchmlp.training.stack_batches import SharedLoader
 from torchmlp.training.workspace import WorkspaceCache
 
@@ -51,8 +52,8 @@ class BatchLoader:
         Whether all epochs have the order of the data.
     gathers : bool
         Whether rows of X are copied to buffers. Otherwise, the matrix products read them in place.
-    block_rows : int
-        Number of rows of a block.
+    batches_per_block, block_rows : int
+        Number of batches and of rows of a block.
     single_block : bool
         Whether one block contains the same data in all epochs, so that it is loaded once.
     source : Source
@@ -72,10 +73,11 @@ class BatchLoader:
         self.layout = layout
         self.n_rows = len(data)
         # With a single batch, the order does not matter.
-        self.ordered = not shuffle or batch_size >= self.n_rows
+        self.ordered = not shuffle or self._n_batches() == 1
         self.gathers = not self._usable_in_place()
-        self.block_rows = batch_size * self._batches_per_block()
-        self.single_block = self.ordered and self.block_rows >= self.n_rows
+        self.batches_per_block = self._batches_per_block()
+        self.block_rows = batch_size * self.batches_per_block
+        self.single_block = self.ordered and self.batches_per_block >= self._n_batches()
         self.staging = staging_for(layout.device)
         self._workspaces = WorkspaceCache(layout)
         self._blocks = {}
@@ -100,6 +102,9 @@ class BatchLoader:
             block.load(self._rows(positions, order), positions)
             yield block
             block.staging.release()
+
+    def _n_batches(self):
+        return -(-self.n_rows // self.batch_size)
 
     def _usable_in_place(self):
         """Return whether matrix products can use slices of X, or rows of a CSR matrix, in place."""
@@ -139,23 +144,27 @@ class BatchLoader:
         key = n_rows, buffer_set
         if key not in self._blocks:
             full, rest = divmod(n_rows, self.batch_size)
-            sizes = [self.batch_size] * full + [rest] * (rest > 0)
-            buffers = self._buffers(n_rows, len(sizes))
-            written = buffers if self.resident is None else buffers._replace(X=None, y=None)
-            self._blocks[key] = Block(
-                sizes,
-                self.source,
-                self.layout,
-                self._workspaces,
-                buffers,
-                self.staging(written),
-                self.resident,
-            )
+            self._blocks[key] = self._new_block([self.batch_size] * full + [rest] * (rest > 0))
         return self._blocks[key]
 
-    def _buffers(self, n_rows, n_batches):
+    def _new_block(self, sizes, parts=None):
+        weighted = self.data.sample_weight is not None or parts is not None
+        buffers = self._buffers(sum(sizes), len(sizes), weighted)
+        written = buffers if self.resident is None else buffers._replace(X=None, y=None)
+        return Block(
+            sizes,
+            self.source,
+            self.layout,
+            self._workspaces,
+            buffers,
+            self.staging(written),
+            self.resident,
+            parts,
+        )
+
+    def _buffers(self, n_rows, n_batches, weighted):
         X, y = self._sample_buffers(n_rows)
-        if self.data.sample_weight is None:
+        if not weighted:
             return Buffers(X=X, y=y)
         return Buffers(
             X=X,
@@ -203,11 +212,14 @@ class DeviceLoader(BatchLoader):
 
     def __init__(self, data, batch_size, layout, shuffle):
         super().__init__(data, batch_size, layout, shuffle)
-        if self.single_block or Resident.fits(data, layout):
+        if self._keeps_data_on_device():
             self.resident = Resident(data, layout)
         self.source = self._source(copy=not self.ordered and self.resident is None)
         if self.resident is None or data.sample_weight is not None:
             self.n_buffer_sets = 2  # the host writes the next block during training
+
+    def _keeps_data_on_device(self):
+        return self.single_block or Resident.fits(self.data, self.layout)
 
     def _usable_in_place(self):
         return False
@@ -221,9 +233,87 @@ class DeviceLoader(BatchLoader):
         return super()._sample_buffers(n_rows)
 
 
-def loader_for(data, batch_size, layout, shuffle):
+class ProcessLoader(BatchLoader):
+    """Loader of the rows of one process in the batches of all processes.
+
+    The rows are always weighted: the weight of a batch is that of its rows in all processes.
+
+    Parameters
+    ----------
+    data, batch_size, layout, shuffle
+        See `BatchLoader`. `batch_size` is the number of rows over all processes.
+    processes : Processes
+    """
+
+    def __init__(self, data, batch_size, layout, shuffle, processes):
+        self.processes = processes
+        if processes.own_rows:
+            self.shares = shares_of_parts(processes.counts(len(data)), batch_size, processes.rank)
+        else:
+            size = processes.world_size
+            self.shares = shares_of_batches(len(data), batch_size, processes.rank, size)
+        super().__init__(data, batch_size, layout, shuffle)
+
+    def blocks(self, order=None):
+        if self.single_block and self._blocks:
+            yield from self._blocks.values()
+            return
+        order, step = None if self.ordered else order, self.batches_per_block
+        for i, start in enumerate(range(0, len(self.shares), step)):
+            batches = slice(start, min(start + step, len(self.shares)))
+            positions = self.shares.positions(batches)
+            block = self._block(batches, i % self.n_buffer_sets)
+            sums = self._sums_of_weights(batches, order, self._rows(positions, order))
+            block.load(self._rows(positions, order), positions, sums)
+            yield block
+            block.staging.release()
+
+    def _n_batches(self):
+        return len(self.shares)
+
+    def _keeps_data_on_device(self):
+        return False
+
+    def _batches_per_block(self):
+        return int(self.processes.of_first([super()._batches_per_block()])[0])
+
+    def _block(self, batches, buffer_set):
+        shares = self.shares
+        sizes, totals, offsets = (
+            numbers[batches] for numbers in (shares.sizes, shares.totals, shares.offsets)
+        )
+        key = sizes.tobytes(), totals.tobytes(), buffer_set
+        if key not in self._blocks:
+            self._blocks[key] = self._new_block(sizes.tolist(), (totals, offsets))
+        return self._blocks[key]
+
+    def _sums_of_weights(self, batches, order, rows):
+        """Return the sum of the weights of each batch, over all processes."""
+        weights, totals = self.data.sample_weight, self.shares.totals[batches]
+        if weights is None:
+            return totals.astype(np.float64)
+        if self.processes.own_rows:
+            index = np.repeat(np.arange(len(totals)), self.shares.sizes[batches])
+            return self.processes.sum(np.bincount(index, weights[rows], minlength=len(totals)))
+        start = batches.start * self.batch_size
+        rows = self._rows(slice(start, start + int(totals.sum())), order)
+        return np.add.reduceat(weights[rows].astype(np.float64), np.cumsum(totals) - totals)
+
+
+class HostProcessLoader(ProcessLoader, HostLoader):
+    """Loader of one of several processes, for the CPU."""
+
+
+class DeviceProcessLoader(ProcessLoader, DeviceLoader):
+    """Loader of one of several processes, for other devices. Each block is transferred."""
+
+
+def loader_for(data, batch_size, layout, shuffle, processes=None):
     """Return the loader for a network, or for networks that share weights. See `BatchLoader`."""
     if layout.stack:
         return SharedLoader(data, batch_size, layout)
-    kind = HostLoader if shares_memory(layout.device) else DeviceLoader
-    return kind(data, batch_size, layout, shuffle)
+    on_host = shares_memory(layout.device)
+    if processes is not None:
+        kind = HostProcessLoader if on_host else DeviceProcessLoader
+        return kind(data, batch_size, layout, shuffle, processes)
+    return (HostLoader if on_host else DeviceLoader)(data, batch_size, layout, shuffle)

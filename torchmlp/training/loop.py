@@ -114,6 +114,8 @@ def train(inputs, state, monitors=()):
                 run = loop.run_lbfgs if inputs.settings.uses_lbfgs else loop.run_epochs
                 result = run()
         except KeyboardInterrupt:
+            if inputs.processes is not None:
+                raise  # the other processes have to know
             loop.stop_reason = "Training interrupted by user."
             state.pending_warnings.append((loop.stop_reason, UserWarning))
         loop.end()
@@ -127,7 +129,9 @@ class Loop:
         self.inputs = inputs
         self.state = state
         self.hooks = _hooks(monitors, inputs, state)
-        self.write_line = line_writer(inputs.settings.verbose)
+        self.processes = inputs.processes
+        is_first = self.processes is None or self.processes.rank == 0
+        self.write_line = line_writer(inputs.settings.verbose) if is_first else None
         self.stop_reason = ""
 
     @property
@@ -137,7 +141,10 @@ class Loop:
         With None, the device is not synchronized after each block.
         """
         # Not an attribute: the reference cycle would keep the data after the fit.
-        return partial(self._call_hooks, "on_block_end") if self.hooks["on_block_end"] else None
+        n_hooks = len(self.hooks["on_block_end"])
+        if self.processes is not None:  # all of them take part if one of them has a hook
+            n_hooks = self.processes.sum([n_hooks])[0]
+        return partial(self._decide, "on_block_end") if n_hooks else None
 
     def _call_hooks(self, name):
         """Call a hook of all monitors. Return whether one of them stops training."""
@@ -145,6 +152,18 @@ class Loop:
         if stopping:
             self.stop_reason = f"Stopped by {', '.join(map(_monitor_name, stopping))}."
         return bool(stopping)
+
+    def _decide(self, name):
+        """Call a hook that may stop training. Return whether it stops in any of the processes."""
+        stop, state = self._call_hooks(name), self.state
+        if self.processes is None:
+            return stop
+        rate = 0.0 if self.processes.rank else state.schedule.rate
+        n_stop, n_interrupted, rate = self.processes.sum([float(stop), state.interrupted, rate])
+        state.interrupted, state.schedule.rate = bool(n_interrupted), float(rate)
+        if n_stop and not stop:
+            self.stop_reason = "Stopped by another process."
+        return bool(n_stop)
 
     def begin(self):
         """Score the weights of a warm start, and call the monitors."""
@@ -213,11 +232,13 @@ class Loop:
     def after_epoch(self, loss, n_rows):
         """Record and validate an epoch, and call the monitors. Return whether to stop training."""
         state, progress = self.state, self.state.progress
+        if self.processes is not None:  # rounding errors may depend on the processor
+            self.processes.broadcast_(state.weights.flat)
         progress.record_epoch(loss, n_rows)
         if self.write_line is not None:
             self.write_line(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
         is_best = self._compare_with_best()
-        stop = self._call_hooks("on_epoch_end")
+        stop = self._decide("on_epoch_end")
         if is_best:
             self.keep_best()  # after the monitors, which may change the weights
         state.schedule.epoch_ends(progress.n_iter, progress.t)
@@ -327,13 +348,27 @@ def evaluate(inputs, state):
 
     Those of networks that share weights are the loss and the score of their mean prediction.
     """
-    validation = inputs.validation
+    validation, processes = inputs.validation, inputs.processes
+    X = validation.X
+    if processes is not None and not processes.own_rows:
+        X = X[processes.share(X.shape[0])]
     with n_threads(1):  # `raw_outputs` uses Python threads instead
         raw = [
-            raw_outputs(validation.X, layers, inputs.layout.activations)
-            for layers in state.weights.networks
+            raw_outputs(X, layers, inputs.layout.activations) for layers in state.weights.networks
         ]
         raw = mean_outputs(raw, inputs.settings.loss.out_activation)
+    if processes is None:
+        return _evaluate_outputs(inputs, state, raw)
+    raw, result = processes.concatenated(raw), (0.0, 0.0)
+    if processes.rank == 0:
+        result = _evaluate_outputs(inputs, state, raw)
+    loss, score = processes.of_first([math.nan if value is None else value for value in result])
+    return float(loss), float(score) if inputs.monitors_score else None
+
+
+def _evaluate_outputs(inputs, state, raw):
+    """Return the validation loss and the validation score for the raw outputs."""
+    validation = inputs.validation
     losses = row_losses(inputs.settings.loss, raw, validation.y)
     loss = float(np.average(losses, weights=validation.sample_weight))
     if not inputs.monitors_score:

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 
 from torchmlp.training.backprop import Backprop
@@ -44,11 +45,17 @@ class EpochTrainer:
             # The mean over the networks of the squared norm is that of the vector / n_networks.
             max_grad_norm=max_grad_norm and max_grad_norm * math.sqrt(n_networks),
             on_grad_computed=[*_shared_gradient(inputs, state), *hooks["on_grad_computed"]],
+            processes=inputs.processes,
         )
-        self.loader = loader_for(inputs.data, inputs.batch_size, layout, settings.shuffle)
+        self.processes = inputs.processes
+        self.loader = loader_for(
+            inputs.data, inputs.batch_size, layout, settings.shuffle, inputs.processes
+        )
         self._total = layout.empty()
         self.graphs = None
-        if not hooks["on_grad_computed"] and not hooks["on_batch_end"]:  # they run on the host
+        # These run on the host.
+        on_host = hooks["on_grad_computed"] or hooks["on_batch_end"] or inputs.processes
+        if not on_host:
             self.graphs = graphs_for(inputs, solver, generators, state.pending_warnings)
 
     def __enter__(self):
@@ -72,11 +79,9 @@ class EpochTrainer:
             Number of samples seen. Fewer than all if `on_block_end` ended the epoch.
         """
         state = self.state
-        if self.shuffles:
-            state.shuffle()
         n_rows = n_weighted_rows = 0
         self._total.zero_()
-        for block in self.loader.blocks(state.order):
+        for block in self.loader.blocks(self._order()):
             if block.is_new:
                 self._bind(block)
             if self.graphs is None:
@@ -87,8 +92,22 @@ class EpochTrainer:
             n_weighted_rows += block.n_weighted_rows
             if self.on_block_end is not None and n_weighted_rows and self._block_stops():
                 break
+        if self.processes is not None:
+            self.processes.sum_(self._total)
         total = self._total.mean() if self._total.ndim else self._total
         return float(total) / n_weighted_rows, n_rows  # `float` makes the host wait for the device
+
+    def _order(self):
+        """Return the order of the samples in the next epoch, or None for that of the data."""
+        state, processes = self.state, self.processes
+        if not self.shuffles:
+            return None
+        if processes is None or not processes.own_rows:
+            state.shuffle()
+            return state.order
+        # Every process draws the same number, so that their generators stay in the same state.
+        seeds = state.random_state.randint(np.iinfo(np.int32).max), processes.rank
+        return np.random.RandomState(seeds).permutation(self.loader.n_rows)
 
     def _bind(self, block):
         for batch in block.batches:

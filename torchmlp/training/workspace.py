@@ -90,18 +90,25 @@ class HiddenLayer:
     mask : tensor of shape (*stack, n_rows, n_units) or None
         Dropout mask: 0 for a dropped unit and 1 / (1 - dropout) for the others (inverted dropout;
         Srivastava et al., Journal of Machine Learning Research 15, 2014). None without dropout.
+    drawn_mask : tensor of shape (*stack, n_batch_rows, n_units) or None
+        The mask of the whole batch, if this process has a part of its rows. Otherwise, `mask`.
     output : DenseInput
         Values after dropout, as the input of the next layer.
     """
 
-    __slots__ = ("activation", "dropout", "mask", "output", "values", "z")
+    __slots__ = ("activation", "drawn_mask", "dropout", "mask", "output", "values", "z")
 
-    def __init__(self, n_rows, n_units, activation, layout, dropout=0.0):
+    def __init__(self, n_rows, n_units, activation, layout, dropout=0.0, whole=None):
         self.activation = activation
         self.dropout = dropout
         self.values = layout.empty_product(n_rows, n_units)
         self.z = torch.empty_like(self.values) if activation.needs_input else self.values
         self.mask: Any = torch.empty_like(self.values) if dropout else None
+        self.drawn_mask: Any = self.mask
+        if dropout and whole is not None:
+            n_batch_rows, start = whole
+            self.drawn_mask = torch.empty_like(layout.empty_product(n_batch_rows, n_units))
+            self.mask = self.drawn_mask[start : start + n_rows]
         self.output = DenseInput(torch.empty_like(self.values) if dropout else self.values)
 
     def draw_mask(self, generators):
@@ -115,13 +122,14 @@ class HiddenLayer:
         if not self.dropout:
             return []
         keep = 1.0 - self.dropout
-        members = self.mask if self.mask.ndim == 3 else [self.mask]
+        drawn = self.drawn_mask
+        members = drawn if drawn.ndim == 3 else [drawn]
         return [
             *(
                 partial(mask.bernoulli_, keep, generator=generator)
                 for mask, generator in zip(members, generators, strict=True)
             ),
-            partial(self.mask.div_, keep),
+            partial(drawn.div_, keep),
         ]
 
     def activate(self):
@@ -145,9 +153,9 @@ class Workspace:
     hidden : list of HiddenLayer
     """
 
-    def __init__(self, n_rows, layout):
+    def __init__(self, n_rows, layout, whole=None):
         self.hidden = [
-            HiddenLayer(n_rows, n_units, activation, layout, dropout)
+            HiddenLayer(n_rows, n_units, activation, layout, dropout, whole)
             for n_units, activation, dropout in zip(
                 layout.layer_units[1:-1], layout.activations, layout.dropout, strict=True
             )
@@ -171,8 +179,8 @@ class TrainingWorkspace(Workspace):
         The raw outputs in `product_dtype`. None if that is the same as `dtype`.
     """
 
-    def __init__(self, n_rows, layout, scale):
-        super().__init__(n_rows, layout)
+    def __init__(self, n_rows, layout, scale, whole=None):
+        super().__init__(n_rows, layout, whole)
         self.deltas = [layout.empty_product(n_rows, n) for n in layout.layer_units[1:]]
         self.scale = scale
         self.row_scales = layout.empty_operand(n_rows).fill_(scale)
@@ -192,9 +200,17 @@ class WorkspaceCache:
         self._layout = layout
         self._workspaces = {}
 
-    def get(self, n_rows, scale):
-        """Return the `TrainingWorkspace` for a batch size and a scale."""
-        key = n_rows, scale
+    def get(self, n_rows, scale, whole=None):
+        """Return the `TrainingWorkspace` for a batch size, a scale, and a part of a batch.
+
+        Parameters
+        ----------
+        n_rows : int
+        scale : float
+        whole : (int, int) or None
+            Number of rows of the batch and first row of this process, if it has a part of the rows.
+        """
+        key = n_rows, scale, whole
         if key not in self._workspaces:
-            self._workspaces[key] = TrainingWorkspace(n_rows, self._layout, scale)
+            self._workspaces[key] = TrainingWorkspace(n_rows, self._layout, scale, whole)
         return self._workspaces[key]

@@ -1,0 +1,160 @@
+"""Fits that give the same model with one process as with several. Also run by `worker.py`."""
+
+import tempfile
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import EpochScoring
+
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+
+N_ROWS = 103
+EPOCHS = 4
+
+
+def data(n_rows=N_ROWS):
+    """Return X, class labels, targets of a regression, and sample weights."""
+    random = np.random.RandomState(0)
+    X = random.randn(n_rows, 6)
+    labels = np.array(["a", "b", "c"])[(X[:, 0] + random.randn(n_rows) > 0.2) + (X[:, 1] > 1)]
+    targets = X[:, :2] @ [[2.0, 1.0], [0.0, -1.0]] + random.randn(n_rows, 2)
+    weights = random.rand(n_rows) * (random.rand(n_rows) > 0.1)
+    return X, labels, targets, weights
+
+
+def _classifier(**parameters):
+    defaults = dict(batch_size=32, max_iter=EPOCHS, random_state=0, alpha=0.1)
+    return TorchMLPClassifier((8, 5), **defaults | parameters)
+
+
+def _regressor(**parameters):
+    defaults = dict(batch_size=32, max_iter=EPOCHS, random_state=0, alpha=0.1)
+    return TorchMLPRegressor(hidden_layer_sizes=(8, 5), **defaults | parameters)
+
+
+def _fit(sample_weight=None, validation=False, sparse=False, mapped=False, n_rows=N_ROWS, **options):
+    X, labels, _, weights = data(n_rows)
+    X = sp.csr_array(X * (X > 0)) if sparse else X
+    more = {}
+    if validation:
+        more = dict(X_val=X[:31], y_val=labels[:31], sample_weight_val=weights[:31])
+    if mapped:
+        with tempfile.TemporaryDirectory() as folder:
+            np.save(Path(folder) / "X.npy", X)
+            X = np.load(Path(folder) / "X.npy", mmap_mode="r")
+            return _classifier(**options).fit(X, labels)
+    return _classifier(**options).fit(X, labels, weights if sample_weight else None, **more)
+
+
+def _fit_regressor(sample_weight=None, n_targets=2, positive=False, validation=False, **options):
+    X, _, y, weights = data()
+    y = np.abs(y) + 0.1 if positive else 10 + 5 * y
+    y = y if n_targets == 2 else y[:, 0]
+    more = dict(X_val=X[:31], y_val=y[:31]) if validation else {}
+    return _regressor(**options).fit(X, y, weights if sample_weight else None, **more)
+
+
+def _two_classes():
+    X, labels, _, _ = data()
+    return _classifier().fit(X, labels == "a")
+
+
+def _multilabel():
+    X, _, targets, _ = data()
+    return _classifier(class_weight="balanced").fit(X, targets > 0)
+
+
+def _partial_fits():
+    X, labels, _, weights = data()
+    model = _classifier(dropout=0.2)
+    for part in (slice(0, 50), slice(50, 103), slice(0, 50)):
+        model.partial_fit(X[part], labels[part], weights[part], classes=["a", "b", "c"])
+    return model
+
+
+def _warm_start(**options):
+    X, labels, _, _ = data()
+    model = _classifier(warm_start=True, **options).fit(X, labels)
+    return model.fit(X[:80], labels[:80])
+
+
+def _search():
+    X, labels, _, _ = data()
+    model = make_pipeline(StandardScaler(), _classifier(max_iter=2))
+    search = GridSearchCV(model, {"torchmlpclassifier__alpha": [0.1, 10.0]}, cv=2)
+    return search.fit(X, labels).best_estimator_[-1]
+
+
+def _no_random_state():
+    np.random.seed(3)
+    return _fit(random_state=None)
+
+
+def _absolute_error(outputs, y):
+    return (outputs - y).abs().sum(1)
+
+
+CASES = {
+    "adam": _fit,
+    "one_row_per_batch": partial(_fit, batch_size=1, n_rows=20),
+    "two_rows_per_batch": partial(_fit, batch_size=2, n_rows=21, sample_weight=True, dropout=0.2),
+    "one_batch": partial(_fit, batch_size=200),
+    "ordered": partial(_fit, shuffle=False),
+    "sample_weight": partial(_fit, sample_weight=True),
+    "class_weight": partial(_fit, class_weight="balanced", sample_weight=True),
+    "two_classes": _two_classes,
+    "multilabel": _multilabel,
+    "dropout": partial(_fit, dropout=[0.5, 0.1]),
+    "early_stopping": partial(_fit, early_stopping=True, sample_weight=True, dropout=0.1),
+    "early_stopping_stops": partial(
+        _fit, early_stopping=True, scoring="loss", n_iter_no_change=1, tol=1.0, max_iter=50
+    ),
+    "scorer": partial(_fit, early_stopping=True, scoring="neg_log_loss"),
+    "validation": partial(_fit, validation=True),
+    "validation_early_stopping": partial(_fit, validation=True, early_stopping=True),
+    "sgd": partial(_fit, solver="sgd", learning_rate="adaptive", tol=0.5, max_iter=8),
+    "adamw": partial(_fit, solver="adamw", learning_rate="one_cycle"),
+    "rmsprop": partial(_fit, solver=torch.optim.RMSprop, sample_weight=True),
+    "gradient_clipping": partial(_fit, max_grad_norm=0.1, learning_rate="cosine"),
+    "lbfgs": partial(_fit, solver="lbfgs", max_iter=20),
+    "lbfgs_converges": partial(_fit, solver="lbfgs", max_iter=500, n_rows=30),
+    "lbfgs_weights": partial(_fit, solver="lbfgs", sample_weight=True, validation=True),
+    "lbfgs_early_stopping": partial(
+        _fit, solver="lbfgs", early_stopping=True, n_iter_no_change=2, max_iter=50
+    ),
+    "lbfgs_three_rows": partial(_fit_regressor, solver="lbfgs", n_targets=1, max_iter=5),
+    "sparse": partial(_fit, sparse=True),
+    "sparse_ordered": partial(_fit, sparse=True, shuffle=False, early_stopping=True),
+    "memory_mapped": partial(_fit, mapped=True),
+    "float32": partial(_fit, dtype="float32"),
+    "callback": partial(_fit, callbacks=[EpochScoring("accuracy", on_train=True)]),
+    "time_limit": partial(_fit, time_limit=1e3),
+    "random_state_none": _no_random_state,
+    "partial_fit": _partial_fits,
+    "warm_start": _warm_start,
+    "warm_start_early_stopping": partial(_warm_start, early_stopping=True),
+    "search": _search,
+    "regressor": _fit_regressor,
+    "regressor_lbfgs": partial(_fit_regressor, solver="lbfgs", sample_weight=True),
+    "normalize_y": partial(_fit_regressor, normalize_y=True, sample_weight=True),
+    "r2": partial(_fit_regressor, normalize_y=True, early_stopping=True, validation=True),
+    "gaussian": partial(_fit_regressor, loss="gaussian"),
+    "poisson": partial(_fit_regressor, loss="poisson", positive=True, normalize_y=True),
+    "callable_loss": partial(_fit_regressor, loss=_absolute_error, batch_size=3),
+}
+# A part of each process, of different sizes. Rows of the class "c" are in the last part only.
+PARTS = {"labels": ["c" in name for name in CASES]}
+
+
+def run(name):
+    """Return the fitted model of a case."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return CASES[name]()
