@@ -23,7 +23,7 @@ def data(n_rows=N_ROWS):
     """Return X, class labels, targets of a regression, and sample weights."""
     random = np.random.RandomState(0)
     X = random.randn(n_rows, 6)
-    labels = np.array(["a", "b", "c"])[(X[:, 0] + random.randn(n_rows) > 0.2) + (X[:, 1] > 1)]
+    labels = np.array(["a", "b", "c"])[np.digitize(X[:, 0] + random.randn(n_rows), [0, 1])]
     targets = X[:, :2] @ [[2.0, 1.0], [0.0, -1.0]] + random.randn(n_rows, 2)
     weights = random.rand(n_rows) * (random.rand(n_rows) > 0.1)
     return X, labels, targets, weights
@@ -124,7 +124,7 @@ CASES = {
     "rmsprop": partial(_fit, solver=torch.optim.RMSprop, sample_weight=True),
     "gradient_clipping": partial(_fit, max_grad_norm=0.1, learning_rate="cosine"),
     "lbfgs": partial(_fit, solver="lbfgs", max_iter=20),
-    "lbfgs_converges": partial(_fit, solver="lbfgs", max_iter=500, n_rows=30),
+    "lbfgs_converges": partial(_fit, solver="lbfgs", activation="tanh", alpha=5.0, tol=1e-3),
     "lbfgs_weights": partial(_fit, solver="lbfgs", sample_weight=True, validation=True),
     "lbfgs_early_stopping": partial(
         _fit, solver="lbfgs", early_stopping=True, n_iter_no_change=2, max_iter=50
@@ -149,9 +149,6 @@ CASES = {
     "poisson": partial(_fit_regressor, loss="poisson", positive=True, normalize_y=True),
     "callable_loss": partial(_fit_regressor, loss=_absolute_error, batch_size=3),
 }
-# A part of each process, of different sizes. Rows of the class "c" are in the last part only.
-PARTS = {"labels": ["c" in name for name in CASES]}
-
 
 def run(name):
     """Return the fitted model of a case."""

@@ -173,7 +173,7 @@ class Processes:
             )
         )
         failed = [
-            f"Process {rank} failed: {text}"
+            f"Process {rank} failed: {text.rstrip('.')}."
             for rank, (kind, text) in sorted(reports.items())
             if kind == "failed"
         ]

@@ -184,7 +184,7 @@ class TrainingWorkspace(Workspace):
         self.deltas = [layout.empty_product(n_rows, n) for n in layout.layer_units[1:]]
         self.scale = scale
         self.row_scales = layout.empty_operand(n_rows).fill_(scale)
-        self.inverse_n_rows = layout.empty().fill_(1.0 / n_rows)
+        self.inverse_n_rows = layout.empty().fill_(1.0 / max(n_rows, 1))
         self.raw = layout.empty_product(n_rows, layout.layer_units[-1]) if layout.mixed else None
 
 
