@@ -149,6 +149,94 @@ CASES = {
     "poisson": partial(_fit_regressor, loss="poisson", positive=True, normalize_y=True),
     "callable_loss": partial(_fit_regressor, loss=_absolute_error, batch_size=3),
 }
+# With one and four processes: cases that depend on the number of rows of a process.
+SOME = [
+    "two_rows_per_batch",
+    "dropout",
+    "early_stopping",
+    "lbfgs_weights",
+    "sparse",
+    "partial_fit",
+    "normalize_y",
+    "callable_loss",
+]
+
+PART_SIZES = 40, 20, 10  # rows of each process with rows of its own
+OWN_CASES = {
+    "one_batch": {},
+    "lbfgs": dict(solver="lbfgs"),
+    "adamw": dict(solver="adamw", max_grad_norm=0.1),
+    "sample_weight": dict(sample_weight=True),
+    "balanced": dict(class_weight="balanced", sample_weight=True),
+    "class_weight": dict(class_weight={"b": 3.0}),
+    "validation": dict(validation=True, early_stopping=True, sample_weight=True),
+    "negative_loss": dict(validation=True, early_stopping=True, scoring="loss"),
+    "sparse": dict(sparse=True),
+    "partial_fit": dict(partial=True),
+    "normalize_y": dict(regressor=True, normalize_y=True, sample_weight=True),
+    "gaussian": dict(regressor=True, loss="gaussian", sample_weight=True, normalize_y=True),
+    "poisson": dict(regressor=True, loss="poisson", normalize_y=True),
+    "r2": dict(regressor=True, normalize_y=True, validation=True, early_stopping=True),
+    "batches": dict(batch_size=14, shuffle=False),
+    "batches_weights": dict(batch_size=14, shuffle=False, sample_weight=True),
+}
+
+
+def run_own(name, rank=None):
+    """Return the model of a case with rows of its own in each process.
+
+    Parameters
+    ----------
+    name : str
+    rank : int or None
+        None fits all rows in one process, in an order in which the batches are the same.
+    """
+    options = OWN_CASES[name]
+    options = dict(batch_size=200) | options
+    size = sum(PART_SIZES)
+    stops = np.cumsum(PART_SIZES)
+    parts = [np.arange(stop - n, stop) for stop, n in zip(stops, PART_SIZES, strict=True)]
+    n_batches = -(-size // options["batch_size"])
+    batches = zip(*(np.split(part, n_batches) for part in parts), strict=True)
+    rows = np.concatenate([*map(np.concatenate, batches)]) if rank is None else parts[rank]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _fit_rows(rows, **options)
+
+
+def _fit_rows(
+    rows, sample_weight=False, validation=False, sparse=False, partial=False, regressor=False, **own
+):
+    X, y, targets, weights = data(sum(PART_SIZES))
+    y[-2:] = "d"  # a class that only the last process has
+    y = np.abs(targets) if regressor else y
+    X = sp.csr_array(X * (X > 0)) if sparse else X
+    X, y, weights = X[rows], y[rows], weights[rows] if sample_weight else None
+    model = (_regressor if regressor else _classifier)(**own)
+    if partial:
+        model.partial_fit(X, y, classes=["a", "b", "c", "d"])
+        return model.partial_fit(X, y)
+    more = dict(X_val=X[::2], y_val=y[::2]) if validation else {}
+    return model.fit(X, y, weights, **more)
+
+
+def run_unequal(rank):
+    """Return a model of parts of very different sizes, with shuffled batches and dropout."""
+    X, y, _, weights = data(100)
+    part = [slice(0, 93), slice(93, 95), slice(95, 100)][rank]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _classifier(dropout=0.2, batch_size=16).fit(X[part], y[part], weights[part])
+
+
+def run_split(rank):
+    """Return a model for which each process splits its own rows for early stopping."""
+    X, _, y, weights = data(100)
+    part = [slice(0, 50), slice(50, 80), slice(80, 100)][rank]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _regressor(early_stopping=True, normalize_y=True).fit(X[part], y[part], weights[part])
+
 
 def run(name):
     """Return the fitted model of a case."""
