@@ -1,5 +1,6 @@
 """One fit on many processes, on one machine or on many."""
 
+import atexit
 import contextlib
 import os
 from collections.abc import Iterator
@@ -75,9 +76,9 @@ def data_parallel(*, rows: str = "shared", timeout: float = 600.0) -> Iterator[P
 
     Notes
     -----
-    - A process group of `torch.distributed` is used if there is one, as in Ray Train, and remains.
-      Otherwise it is created from the variables of the launcher, RANK, WORLD_SIZE, MASTER_ADDR and
-      MASTER_PORT, and destroyed at the end of the block. CPUs use the backend gloo and GPUs nccl.
+    - A process group of `torch.distributed` is used if there is one, as in Ray Train. Otherwise it
+      is created from the variables of the launcher, RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT,
+      and destroyed when the process exits. CPUs use the backend gloo and GPUs nccl.
       With ``device="cuda"``, a process uses the GPU with the index LOCAL_RANK. Not yet tested on a
       GPU.
     - `batch_size` is the number of rows of a batch over all processes.
@@ -107,7 +108,7 @@ def data_parallel(*, rows: str = "shared", timeout: float = 600.0) -> Iterator[P
     """
     _check(rows, timeout)
     with contextlib.ExitStack() as stack:
-        if not dist.is_available() or not _joins_group(stack, timeout):
+        if not dist.is_available() or not _joins_group(timeout):
             yield ProcessInfo(0, 1)
             return
         processes = connect(rows == "own", float(timeout))
@@ -129,7 +130,7 @@ def _check(rows, timeout):
         raise ValueError(f"timeout={timeout!r} must be a positive number of seconds.")
 
 
-def _joins_group(stack, timeout):
+def _joins_group(timeout):
     """Return whether this is one of several processes. Initialize torch.distributed if needed."""
     if dist.is_initialized():
         return True
@@ -144,10 +145,11 @@ def _joins_group(stack, timeout):
     if torch.cuda.is_available() and dist.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=timedelta(seconds=float(timeout)))
-    stack.callback(_leave_group)
+    # Not at the end of the block: a process could connect to the old group in the next block.
+    atexit.register(_leave_group)
     return True
 
 
 def _leave_group():
-    with contextlib.suppress(Exception):  # after a failure of another process
+    with contextlib.suppress(Exception):  # if it does not exist anymore
         dist.destroy_process_group()

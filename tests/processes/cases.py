@@ -39,7 +39,9 @@ def _regressor(**parameters):
     return TorchMLPRegressor(hidden_layer_sizes=(8, 5), **defaults | parameters)
 
 
-def _fit(sample_weight=None, validation=False, sparse=False, mapped=False, n_rows=N_ROWS, **options):
+def _fit(
+    sample_weight=None, validation=False, sparse=False, mapped=False, n_rows=N_ROWS, **options
+):
     X, labels, _, weights = data(n_rows)
     X = sp.csr_array(X * (X > 0)) if sparse else X
     more = {}
@@ -235,7 +237,9 @@ def run_split(rank):
     part = [slice(0, 50), slice(50, 80), slice(80, 100)][rank]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _regressor(early_stopping=True, normalize_y=True).fit(X[part], y[part], weights[part])
+        return _regressor(early_stopping=True, normalize_y=True).fit(
+            X[part], y[part], weights[part]
+        )
 
 
 def run(name):

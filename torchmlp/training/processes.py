@@ -136,11 +136,12 @@ class Processes:
                 "An earlier call failed in this data_parallel block, which cannot continue. Leave "
                 "the block, and start all processes again."
             )
+        begin = time.monotonic()
         try:
             group = self._groups.get(tensor.device.type, self._groups["cpu"])
             collective(tensor, group=group, **options)
         except RuntimeError as error:
-            raise self._explanation(error) from error
+            raise self._explanation(time.monotonic() - begin) from error
 
     def fail(self, error):
         """Report an error of this process to the others, which are waiting for it.
@@ -162,9 +163,9 @@ class Processes:
                 dist.destroy_process_group(group)
         self._groups = {}
 
-    def _explanation(self, error):
-        """Return the error for a connection that was lost: which process failed, and why."""
-        self._write("lost", str(error))
+    def _explanation(self, seconds):
+        """Return the error for a connection that was lost after some seconds of waiting."""
+        self._write("lost", seconds)
         self.close()  # the others also wait for this process
         reports = self._wait(
             lambda reports: (
@@ -177,22 +178,24 @@ class Processes:
             for rank, (kind, text) in sorted(reports.items())
             if kind == "failed"
         ]
-        missing = [rank for rank in range(self.world_size) if rank not in reports]
         if failed:
-            return RuntimeError(
-                f"{' '.join(failed)} The other processes cannot continue without it. (This is "
-                f"process {self.rank}.)"
+            text = f"{' '.join(failed)} The other processes cannot continue without it."
+        elif missing := [rank for rank in range(self.world_size) if rank not in reports]:
+            text = (
+                f"{_processes(missing).capitalize()} did not answer: killed, out of memory, or "
+                "slower than the timeout. See its output."
             )
-        if missing:
-            return RuntimeError(
-                f"{_processes(missing)} did not answer: killed, out of memory, or slower than the "
-                f"timeout. See the output of that process. (This is process {self.rank}; its "
-                f"connection ended with: {error})"
+        elif late := _late(reports):
+            text = (
+                f"{_processes(late).capitalize()} did not answer within the timeout. Increase the "
+                "timeout of data_parallel if it does more work than the others."
             )
-        return RuntimeError(
-            f"The connection between the processes was lost, but all of them are running: {error}. "
-            "Check the network, or increase the timeout of data_parallel."
-        )
+        else:
+            text = (
+                "The connection between the processes was lost, although all are running. Check "
+                "the network."
+            )
+        return RuntimeError(f"{text} (This is process {self.rank}.)")
 
     def _write(self, kind, text):
         with contextlib.suppress(Exception):  # the store is gone with process 0
@@ -200,7 +203,7 @@ class Processes:
 
     def _wait(self, is_done):
         """Return the reports, a dict of rank to (kind, text), when they are done or time is up."""
-        reports: dict[int, tuple[str, str]] = {}
+        reports: dict[int, tuple[str, Any]] = {}
         end = time.monotonic() + MAX_WAIT
         while not is_done(reports) and time.monotonic() < end:
             try:
@@ -211,8 +214,14 @@ class Processes:
             except Exception:
                 break  # the store is gone with process 0
             time.sleep(_POLL)
-        reports.setdefault(self.rank, ("lost", ""))
+        reports.setdefault(self.rank, ("lost", 0.0))
         return reports
+
+
+def _late(reports):
+    """Return the processes that began to wait when the others had waited for long."""
+    waited = {rank: seconds for rank, (_, seconds) in reports.items()}
+    return [rank for rank, seconds in waited.items() if seconds < max(waited.values()) / 2]
 
 
 def _processes(ranks):
