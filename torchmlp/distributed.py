@@ -144,10 +144,32 @@ def _joins_group(timeout):
     backend = "gloo"
     if torch.cuda.is_available() and dist.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
-    dist.init_process_group(backend, timeout=timedelta(seconds=float(timeout)))
+    limit = timedelta(seconds=float(timeout))
+    dist.init_process_group(backend, timeout=limit, **_rendezvous(limit))
     # Not at the end of the block: a process could connect to the old group in the next block.
     atexit.register(_leave_group)
     return True
+
+
+def _rendezvous(limit):
+    """Return arguments of `init_process_group` for a restart by torchrun on one machine, or none.
+
+    torchrun keeps the store, with the addresses of processes that do not exist anymore (issue
+    135712 of PyTorch). On many machines the numbers of restarts may differ, see the documentation.
+    """
+    environment = os.environ
+    keeps_store = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    rank, size = (int(environment[name]) for name in _LAUNCHED)
+    if not keeps_store or environment.get("LOCAL_WORLD_SIZE") != str(size):
+        return {}
+    address, port = (environment[name] for name in _ADDRESS)
+    store = dist.TCPStore(address, int(port), size, is_master=False, timeout=limit)
+    attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return {
+        "store": dist.PrefixStore(f"attempt {attempt}", store),
+        "rank": rank,
+        "world_size": size,
+    }
 
 
 def _leave_group():
