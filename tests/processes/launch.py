@@ -29,6 +29,19 @@ def torchrun(n_processes, *command, options=()):
     )
 
 
+def run(script):
+    """Run a script of this folder, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, HERE / script],
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=MAX_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def start(n_processes, *command):
     """Run a script without a launcher that ends all processes if one fails.
 
