@@ -15,6 +15,7 @@ from benchmarks import (
     memory,
     picture,
     predictions,
+    processes,
     products,
     quality,
     report,
@@ -35,6 +36,7 @@ SECTIONS = {
     "searches": searches,
     "deployment": deployment,
     "quality": quality,
+    "processes": processes,
     "devices": devices,
 }
 # Section -> page with its table, and columns of the table.
@@ -50,7 +52,7 @@ PICTURES = {
     "searches": partial(picture.draw, reference="the joblib backend"),
     "quality": dot_plot.draw,
 }
-NOT_ON_GPU = {"memory", "imports", "deployment", "searches", "quality"}
+NOT_ON_GPU = {"memory", "imports", "deployment", "searches", "quality", "processes"}
 NOT_ON_CPU = {"devices"}
 BUSY = 0.5  # load average above which a warning is printed
 
