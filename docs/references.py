@@ -13,6 +13,7 @@ PUBLIC_MODULES = (
     "torchmlp.preprocessing",
     "torchmlp.tabular",
     "torchmlp.joblib_backend",
+    "torchmlp.distributed",
 )
 
 

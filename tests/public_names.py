@@ -3,6 +3,7 @@
 import torchmlp
 from torchmlp import (
     callbacks,
+    distributed,
     ensemble,
     export,
     inspection,
@@ -21,6 +22,7 @@ PUBLIC = {
         ensemble,
         export,
         joblib_backend,
+        distributed,
         preprocessing,
         tabular,
     )

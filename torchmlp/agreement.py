@@ -1,6 +1,7 @@
 """What the processes of a fit agree on before it begins: parameters, classes, random numbers."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -134,6 +135,31 @@ def same_random_state(processes, random_state):
         random_state = np.random.RandomState()  # NumPy's global generator belongs to the caller
     random_state.set_state(state)
     return random_state
+
+
+def agreed_targets(processes, data, validation):
+    """Return what a fit needs to know about the targets of all processes.
+
+    Parameters
+    ----------
+    processes : Processes or None
+    data : Dataset
+    validation : Dataset or None
+
+    Returns
+    -------
+    validation : Dataset or None
+        If the processes have rows of their own, with the targets of all of them.
+    summarized : callable (Dataset) -> Dataset
+        Returns training data for the statistics of the targets.
+    n_rows : int
+        Number of training samples.
+    """
+    if processes is None or not processes.own_rows:
+        return validation, lambda data: data, len(data)
+    if validation is not None:
+        validation = with_all_targets(processes, validation)
+    return validation, partial(targets_of_all, processes), int(processes.sum([len(data)])[0])
 
 
 def targets_of_all(processes, data):

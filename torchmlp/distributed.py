@@ -81,7 +81,8 @@ def data_parallel(*, rows: str = "shared", timeout: float = 600.0) -> Iterator[P
       and destroyed when the process exits. CPUs use the backend gloo and GPUs nccl.
       With ``device="cuda"``, a process uses the GPU with the index LOCAL_RANK. Not yet tested on a
       GPU.
-    - `batch_size` is the number of rows of a batch over all processes.
+    - `batch_size` is the number of rows of a batch over all processes. With ``rows='own'``, batches
+      have ``n_rows / ceil(n_rows / batch_size)`` rows, with a difference of one row per process.
     - With ``random_state=None``, or an instance, the random numbers are those of process 0.
     - All methods that train must be called by all processes, in the same order, in the thread that
       entered the block. A search or a cross-validation with ``n_jobs=None`` does that. Predictions

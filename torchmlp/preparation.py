@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 
-from torchmlp.agreement import targets_of_all, with_all_targets
+from torchmlp.agreement import agreed_targets
 from torchmlp.early_stopping import split
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.device.placement import resolve_device, resolve_dtype
@@ -84,10 +83,8 @@ def prepare(
         data, validation = split(
             data, stratify, settings.validation_fraction, random_state, inverse_transform
         )
-    has_parts = processes is not None and processes.own_rows
-    if has_parts and validation is not None:
-        validation = with_all_targets(processes, validation)
-    scale, summarized = None, partial(targets_of_all, processes) if has_parts else _unchanged
+    validation, summarized, n_rows = agreed_targets(processes, data, validation)
+    scale = None
     if normalize_y:
         scale = _scale(settings.loss, summarized(data), saved.target_scale)
         data = scale.scaled(data)
@@ -95,9 +92,7 @@ def prepare(
         initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
     if scale is not saved.target_scale:
         saved = replace(saved, solver_name=None)  # the solver has updated weights for another scale
-    if settings.loss.adapted is not None:
-        settings = replace(settings, loss=settings.loss.for_data(summarized(data)))
-    n_rows = int(processes.sum([len(data)])[0]) if has_parts else len(data)
+    settings = replace(settings, loss=settings.loss.for_data(summarized(data)))
     batch_size, clipped = _batch_size(settings, n_rows)
     layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(
@@ -123,10 +118,6 @@ def prepare(
 def _initial_weights(settings, layer_units, random_state, dtype):
     activations = per_layer(settings.activation, max(len(layer_units) - 2, 1))
     return initial_weights(settings.init, layer_units, activations, random_state, dtype)
-
-
-def _unchanged(data):
-    return data
 
 
 def _scale(loss, data, known):
