@@ -87,18 +87,14 @@ def prepare(
     scale = None
     if normalize_y:
         scale = _scale(settings.loss, summarized(data), saved.target_scale)
-        data = scale.scaled(data)
-        validation = None if validation is None else scale.scaled(validation)
+        data, validation = _scaled(scale, data), _scaled(scale, validation)
         initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
-    if scale is not saved.target_scale:
-        saved = replace(saved, solver_name=None)  # the solver has updated weights for another scale
     settings = replace(settings, loss=settings.loss.for_data(summarized(data)))
     batch_size, clipped = _batch_size(settings, n_rows)
-    layout = _network_layout(settings, layer_units, batch_size, data.X.dtype)
     inputs = FitInputs(
         settings=settings,
         data=data,
-        layout=layout,
+        layout=_network_layout(settings, layer_units, batch_size, data.X.dtype),
         batch_size=batch_size,
         patience=_patience(settings, batch_size, n_rows),
         validation=validation,
@@ -124,6 +120,10 @@ def _scale(loss, data, known):
     """Return the scale of the fit that is continued, or that of the data if there is none."""
     reusable = known is not None and known.raw_outputs == loss.raw_outputs
     return known if reusable else TargetScale.of(data, loss.raw_outputs)
+
+
+def _scaled(scale, data):
+    return None if data is None else scale.scaled(data)
 
 
 def _batch_size(settings, n_rows):
@@ -167,8 +167,9 @@ def _initial_state(inputs, initial, progress, random_state, saved):
         return FitState(weights, gradient, progress, random_state, schedule)
     kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
     solver = kind(settings, weights, gradient)
-    # The state of a different solver cannot be restored.
-    continues = saved.solver_name == solver.name
+    # The state of a different solver, or for targets of another scale, cannot be restored.
+    same_scale = inputs.target_scale is saved.target_scale
+    continues = saved.solver_name == solver.name and same_scale
     if continues:
         solver.load_state_dict(saved.solver)
     schedule = make_schedule(settings, saved.rate if continues else None)
