@@ -19,6 +19,7 @@ from benchmarks import (
     picture,
     predictions,
     probe,
+    processes,
     products,
     report,
     searches,
@@ -371,3 +372,12 @@ def test_invalid_arguments_raise(arguments, message, capsys):
     with pytest.raises(SystemExit):
         __main__.main(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_processes_are_compared_with_one_process(monkeypatch):
+    taken = {(1, 1): (4.0, 0.0), (1, 2): (3.0, 0.0), (2, 1): (2.0, 0.25)}
+    monkeypatch.setattr(processes, "run", lambda n, threads, *_: taken[n, threads])
+    row = processes.row(n_rows=10, batch_size=5, rounds=2)
+    assert [ratio.median for ratio in row.ratios.values()] == [2.0, 1.5]
+    assert row.figures[processes.SHARE] == 0.25
+    assert {*row.ratios, *row.figures} == set(processes.columns(ONCE))

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import EpochScoring
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.callbacks import Checkpoint
 
 N_ROWS = 103
 EPOCHS = 4
@@ -229,6 +230,19 @@ def run_unequal(rank):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _classifier(dropout=0.2, batch_size=16).fit(X[part], y[part], weights[part])
+
+
+def run_continued(rank, path, epochs):
+    """Return models after some numbers of epochs, each of which continues from a file."""
+    X, y, _, _ = data(100)
+    part = [slice(0, 50), slice(50, 80), slice(80, 100)][rank]
+    callbacks = None if path is None else [Checkpoint(path, every_seconds=0)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for n_epochs in epochs:
+            model = _classifier(dropout=0.2, max_iter=n_epochs, callbacks=callbacks)
+            model.fit(X[part], y[part])
+    return model.set_params(callbacks=None)
 
 
 def run_split(rank):

@@ -83,6 +83,7 @@ def test_own_rows_give_the_model_of_all_rows(models):
             _assert_equal(of_rank[name], cases.run_own(name))
         for name, model in of_rank.items():
             _assert_same_bits(model, models[job, 0][name])
+        _assert_same_bits(of_rank["continued"], of_rank["uninterrupted"])
         assert of_rank["unequal"].t_ == 100 * cases.EPOCHS  # all rows, once per epoch
         assert list(of_rank["lbfgs"].classes_) == ["a", "b", "c", "d"]
         assert len(of_rank["split"].validation_scores_) == of_rank["split"].n_iter_

@@ -24,7 +24,10 @@ def own():
     """Return the models of the cases in which each process has rows of its own."""
     with data_parallel(rows="own", timeout=60):
         models = {name: cases.run_own(name, rank) for name in cases.OWN_CASES}
-        return models | {"unequal": cases.run_unequal(rank), "split": cases.run_split(rank)}
+        models |= {"unequal": cases.run_unequal(rank), "split": cases.run_split(rank)}
+        models["uninterrupted"] = cases.run_continued(rank, None, [4])
+        models["continued"] = cases.run_continued(rank, f"{folder}/own.ckpt", [2, 4])
+        return models
 
 
 JOBS = {
