@@ -38,12 +38,14 @@ def check_same_fit(processes, estimator, call, data, validation):
     """
     items = fingerprint(estimator, data, validation, call.resumed)
     checkpoint, others = split_callbacks(estimator.callbacks)
-    items |= {"max_iter": str(estimator.max_iter), "Checkpoint": str(checkpoint is not None)}
+    # Not in the name, because a checkpoint may be continued with a larger `max_iter`.
+    more = {"max_iter": str(estimator.max_iter), "Checkpoint": str(checkpoint is not None)}
     if processes.own_rows:
         _check_supports_own_rows(estimator, others)
     method = "partial_fit" if call.incremental else "fit"
-    fits = processes.exchange(f"called {type(estimator).__name__}.{method}", items)
-    name = digest({str(rank): digest(fit) for rank, fit in enumerate(fits)})
+    parts = processes.exchange(f"called {type(estimator).__name__}.{method}", [items, more])
+    name = digest({str(rank): digest(items) for rank, (items, _) in enumerate(parts)})
+    fits = [items | more for items, more in parts]
     if processes.own_rows:
         fits = [_without_rows(fit) for fit in fits]
     for rank, fit in enumerate(fits):
