@@ -69,8 +69,8 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         The solver for weight optimization.
 
         - 'lbfgs', SciPy's L-BFGS-B on all samples at once; suited to small data. It does not
-          support `callbacks`, and ignores `dropout`, `max_grad_norm`, 'cosine' and 'one_cycle' with
-          a warning
+          support `callbacks`, and ignores `dropout`, `max_grad_norm`, `average`, 'cosine' and
+          'one_cycle' with a warning
         - 'sgd', stochastic gradient descent with momentum
         - 'adam', the stochastic optimizer of Kingma and Ba [1]_
         - 'adamw', Adam with decoupled weight decay [2]_: each step multiplies `coefs_`, but not
@@ -197,6 +197,12 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
     max_grad_norm : float or None, default=None
         Maximum Euclidean norm of the gradient of a batch. Larger gradients are clipped.
 
+    average : bool, default=False
+        Whether the model has an average of the weights after each step of a stochastic solver
+        instead of the last weights. It is nearly that of the last ninth of the steps: after step t,
+        the average moves towards the weights by the share 9 / (t + 8) of the difference [6]_. Early
+        stopping scores and keeps the average. The training losses are those of the weights.
+
     scoring : str, callable or None, default=None
         Validation score for early stopping; ignored with a warning if that is off. None uses the
         metric of `score`, 'loss' the negative validation loss. Otherwise the name of a scorer or a
@@ -308,6 +314,8 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
        Crossing", Econometrica 78, 2010. :arxiv:`0704.3649`
     .. [5] Nix and Weigend, "Estimating the Mean and Variance of the Target Probability
        Distribution", IEEE International Conference on Neural Networks, 1994.
+    .. [6] Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", ICML 2013.
+       :arxiv:`1212.1824`
 
     Examples
     --------
@@ -420,6 +428,7 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         dropout: t.Dropout = 0.0,
         init: str = "glorot",
         max_grad_norm: t.Float | None = None,
+        average: bool = False,
         scoring: t.Scoring = None,
         time_limit: t.Float | None = None,
         callbacks: t.Callbacks = None,

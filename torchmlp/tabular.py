@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "scoring": "loss",
     "n_iter_no_change": "auto",
     "dropout": 0.1,
+    "average": True,
 }
 
 
@@ -58,7 +59,7 @@ def tabular_pipeline(
         The last step. An object is a classifier or a regressor, for example an ensemble from
         `torchmlp.ensemble`. The strings stand for estimators of torchmlp with
         ``hidden_layer_sizes=(256, 256)``, ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``,
-        ``max_iter=2000`` and early stopping by the validation loss, with
+        ``average=True``, ``max_iter=2000`` and early stopping by the validation loss, with
         ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
 
     Returns

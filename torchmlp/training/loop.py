@@ -280,9 +280,9 @@ class Loop:
         return stop
 
     def end(self):
-        """Restore the best weights, call the monitors, check the weights, and log the end."""
+        """Set the weights of the model, call the monitors, check the weights, and log the end."""
         state, progress = self.state, self.state.progress
-        state.restore_best()
+        state.set_model_weights()
         progress.discard_unfinished_epoch()
         self._call_hooks("on_train_end")
         if message := self._divergence_message():
@@ -331,7 +331,7 @@ def evaluate(inputs, state):
     with n_threads(1):  # `raw_outputs` uses Python threads instead
         raw = [
             raw_outputs(validation.X, layers, inputs.layout.activations)
-            for layers in state.weights.networks
+            for layers in state.model_weights.networks
         ]
         raw = mean_outputs(raw, inputs.settings.loss.out_activation)
     losses = row_losses(inputs.settings.loss, raw, validation.y)
