@@ -150,7 +150,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         true class of more:
 
         - 'log_loss', the cross-entropy
-        - 'hinge', max(0, 1 - s z), or max(0, 1 + max_{j != t} z_j - z_t) [3]_
+        - 'hinge', max(0, 1 - s z), or max(0, 1 + max_{j != t} z_j - z_t) [4]_
         - 'perceptron', max(0, -s z), or max(0, max_{j != t} z_j - z_t); ties count as errors
         - a callable that takes two tensors, the raw outputs of shape (n_samples, n_outputs) and y,
           and returns a tensor of shape (n_samples,). It is differentiated by autograd, and its
@@ -181,7 +181,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     average : bool, default=False
         Whether the model has an average of the weights after each step of a stochastic solver
         instead of the last weights. It is nearly that of the last ninth of the steps: after step t,
-        the average moves towards the weights by the share 9 / (t + 8) of the difference [5]_. Early
+        the average moves towards the weights by the share 9 / (t + 8) of the difference [3]_. Early
         stopping scores and keeps the average. The training losses are those of the weights.
 
     scoring : str, callable or None, default=None
@@ -273,12 +273,12 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
        :arxiv:`1412.6980`
     .. [2] Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
        :arxiv:`1711.05101`
-    .. [3] Crammer and Singer, "On the Algorithmic Implementation of Multiclass Kernel-based
-       Vector Machines", Journal of Machine Learning Research 2, 2001.
-    .. [4] Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", ICCV 2017.
-       :arxiv:`1708.02002`
-    .. [5] Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", ICML 2013.
+    .. [3] Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", ICML 2013.
        :arxiv:`1212.1824`
+    .. [4] Crammer and Singer, "On the Algorithmic Implementation of Multiclass Kernel-based
+       Vector Machines", Journal of Machine Learning Research 2, 2001.
+    .. [5] Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", ICCV 2017.
+       :arxiv:`1708.02002`
 
     Examples
     --------
@@ -300,7 +300,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     >>> clf = TorchMLPClassifier(
     ...     (50, 20), activation=["gelu", "tanh"], solver="adamw", learning_rate="one_cycle",
     ...     learning_rate_init=0.01, max_iter=40, class_weight="balanced", dropout=[0.2, 0.0],
-    ...     max_grad_norm=1.0, dtype="float32", device="cpu", random_state=1,
+    ...     max_grad_norm=1.0, average=True, dtype="float32", device="cpu",
+    ...     random_state=1,
     ... ).fit(X_train, y_train)
     >>> clf.score(X_test, y_test)
     0.88
@@ -335,7 +336,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     >>> rule.fit(X_train, y_train).score(X_test, y_test)
     0.92
 
-    A user-defined loss, here the focal loss of Lin et al. [4]_ for two classes:
+    A user-defined loss, here the focal loss of Lin et al. [5]_ for two classes:
 
     >>> from torch.nn.functional import binary_cross_entropy_with_logits
     >>> def focal_loss(raw, y):
