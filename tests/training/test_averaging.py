@@ -76,13 +76,35 @@ def test_early_stopping_scores_and_keeps_the_average(solver):
     np.testing.assert_array_equal(_weights(fit_quietly(shorter, X[::2], Y[::2])), _weights(mlp))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("X_dtype", [np.float64, np.float32])
+def test_partial_fit_continues_exactly_in_every_dtype(dtype, X_dtype):
+    mlp = _one_step_per_epoch(average=True, dtype=dtype)
+    whole = fit_quietly(clone(mlp), X.astype(X_dtype), Y)
+    for _ in range(N_STEPS):
+        mlp.partial_fit(X.astype(X_dtype), Y, classes=[0, 1, 2])
+    np.testing.assert_array_equal(_weights(mlp), _weights(whole))
+
+
 def test_partial_fit_continues_from_weights_that_were_set():
-    mlp = fit_quietly(_one_step_per_epoch(average=True), X, Y)
-    for coef in mlp.coefs_:
-        coef *= 0
-    mlp.partial_fit(X, Y)
-    plain = fit_quietly(_one_step_per_epoch(average=True), X, Y).partial_fit(X, Y)
-    assert np.abs(_weights(mlp)).max() < np.abs(_weights(plain)).max()
+    averaged, plain = _one_step_per_epoch(average=True), _one_step_per_epoch()
+    for mlp in averaged, plain:
+        for _ in range(N_STEPS):
+            mlp.partial_fit(X, Y, classes=[0, 1, 2])
+    averaged.coefs_ = plain.coefs_ = [coef / 2 for coef in plain.coefs_]
+    averaged.intercepts_ = plain.intercepts_
+    start = _weights(plain)
+    step = _weights(plain.partial_fit(X, Y)) - start
+    share = 9 / (N_STEPS + 1 + 8)
+    np.testing.assert_allclose(_weights(averaged.partial_fit(X, Y)), start + share * step)
+
+
+def test_partial_fit_continues_from_the_best_weights_of_early_stopping():
+    mlp = _one_step_per_epoch(average=True, early_stopping=True, learning_rate_init=0.2)
+    fit_quietly(mlp, X[::2], Y[::2], X_val=X[1::2], y_val=Y[1::2])
+    best = _weights(mlp)
+    mlp.set_params(early_stopping=False, learning_rate_init=1e-9).partial_fit(X[::2], Y[::2])
+    np.testing.assert_allclose(_weights(mlp), best, atol=1e-6)
 
 
 def test_warm_start_begins_a_new_average():

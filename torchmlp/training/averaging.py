@@ -89,10 +89,13 @@ class AveragingSolver(Solver):
     def load_state_dict(self, state_dict):
         self.solver.load_state_dict(state_dict["solver"])
         self._t = state_dict["t"]
-        self.average.flat.copy_(self.weights.from_row_major(state_dict["average"]))
-        # If other weights were set after the fit, training continues from these.
-        if torch.equal(self.weights.flat, self.average.flat):
-            self.weights.flat.copy_(self.weights.from_row_major(state_dict["last_weights"]))
+        weights, average = self.weights.flat, self.average.flat
+        average.copy_(self.weights.from_row_major(state_dict["average"]))
+        last = self.weights.from_row_major(state_dict["last_weights"]).to(weights.device)
+        if torch.equal(weights, average):
+            weights.copy_(last)
+        elif not torch.equal(weights, last):  # other weights were set: training continues from them
+            average.copy_(weights)
 
 
 def make_solver(settings, weights, gradient):

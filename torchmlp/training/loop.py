@@ -10,8 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from torchmlp.training import lbfgs
 from torchmlp.training.divergence import (
     divergence_advice,
-    is_worse_than_mean,
     large_target_advice,
+    unlearned_advice,
 )
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
@@ -178,17 +178,15 @@ class Loop:
         self.stop_reason = f"Maximum iterations ({settings.max_iter}) reached."
         if self.inputs.incremental:
             return
-        advice = large_target_advice(self.inputs)
+        message = unlearned_advice(self.state.progress.loss, self.inputs)
         if not self.state.schedule.planned:
-            reached = (
+            message = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
-                "reached and the optimization hasn't converged yet."
+                "reached and the optimization hasn't converged yet. "
+                f"{message or large_target_advice(self.inputs)}"
             )
-        elif advice and is_worse_than_mean(self.state.progress.loss, self.inputs):
-            reached = "The training loss is larger than that of predicting the mean of y."
-        else:
-            return
-        self.state.pending_warnings.append((f"{reached} {advice}".rstrip(), ConvergenceWarning))
+        if message:
+            self.state.pending_warnings.append((message.rstrip(), ConvergenceWarning))
 
     def run_lbfgs(self):
         """Train with L-BFGS. Each iteration is recorded as an epoch."""
