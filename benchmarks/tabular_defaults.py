@@ -28,6 +28,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "add_scaled=False": ({"add_scaled": False}, {}),
     "min_samples_leaf=16": ({"min_samples_leaf": 16}, {}),
     "min_impurity_fraction=0": ({"min_impurity_fraction": 0.0}, {}),
+    "average=False": ({}, {"average": False}),
     "dropout=0": ({}, {"dropout": 0.0}),
     "dropout=0.2": ({}, {"dropout": 0.2}),
     "alpha=3e-3": ({}, {"alpha": 3e-3}),
@@ -38,7 +39,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "(128, 128)": ({}, {"hidden_layer_sizes": (128, 128)}),
     "(256, 256, 256)": ({}, {"hidden_layer_sizes": (256, 256, 256)}),
     "n_iter_no_change=16": ({}, {"n_iter_no_change": 16}),
-    "tol=0": ({}, {"tol": 0.0}),
+    "tol=1e-4": ({}, {"tol": 1e-4}),
 }
 REFERENCES = "TorchMLP", "HistGradientBoosting", "RandomForest"
 

@@ -68,6 +68,7 @@ def test_invalid_parameters_raise(estimator, parameters, message):
         ({"init": "ones"}, "'init' parameter of Torch.* Got 'ones' instead"),
         ({"init": "zeros"}, r"init='zeros' requires a linear model, hidden_layer_sizes=\(\)"),
         ({"max_grad_norm": 0.0}, "'max_grad_norm' parameter of Torch.* Got 0.0 instead"),
+        ({"average": 10}, "'average' parameter of Torch.* Got 10 instead"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )
@@ -92,6 +93,7 @@ def _fit(estimator, **parameters):
         ({"dropout": 0.3}, LBFGS, "dropout=0.3 with solver='lbfgs'"),
         ({"dropout": [0.3, 0.0]}, LBFGS, "dropout=[0.3, 0.0] with solver='lbfgs'"),
         ({"max_grad_norm": 0.1}, LBFGS, "max_grad_norm=0.1 with solver='lbfgs'"),
+        ({"average": True}, LBFGS, "average=True with solver='lbfgs'"),
         ({"learning_rate": "cosine"}, LBFGS, "learning_rate='cosine' with solver='lbfgs'"),
         ({"learning_rate": "one_cycle"}, LBFGS, "learning_rate='one_cycle' with solver='lbfgs'"),
         ({"scoring": "r2"}, {}, "scoring='r2' with early_stopping=False"),

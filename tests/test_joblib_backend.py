@@ -196,6 +196,8 @@ SEPARATE = {
     "scorer": {"early_stopping": True, "scoring": "f1_macro"},
     "loss": {"early_stopping": True, "scoring": "loss"},
     "clipping": {"max_grad_norm": 0.1},
+    "average": {"average": True},
+    "average, early stopping": {"average": True, "solver": "sgd", "early_stopping": True},
     "float32": {"dtype": "float32"},
 }
 

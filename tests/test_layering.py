@@ -25,7 +25,7 @@ LEVELS = [
     {"training.distribution_losses"},
     {"training.output_activations", "training.schedules", "training.solvers", "training.workspace"},
     {"training.device.transfer", "training.forward", "training.losses", "training.torch_solver"},
-    {"training.batches", "training.device.cuda_graphs", "training.inference"},
+    {"training.averaging", "training.batches", "training.device.cuda_graphs", "training.inference"},
     {"training.stack_batches", "training.weight_sharing"},
     {"training.loaders"},
     {"training.backprop", "training.divergence", "training.fit_state"},

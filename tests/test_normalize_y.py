@@ -60,6 +60,7 @@ def test_several_quantiles_are_in_the_units_of_y():
         {"solver": "adam", "batch_size": 33, "dropout": 0.2},
         {"solver": "adamw", "alpha": 0.5, "max_grad_norm": 0.5},
         {"solver": "sgd", "learning_rate": "invscaling"},
+        {"solver": "adam", "average": True},
         {"solver": "lbfgs", "alpha": 1.0},
         {"solver": "adam", "learning_rate": "one_cycle", "hidden_layer_sizes": ()},
     ],

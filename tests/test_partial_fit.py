@@ -28,6 +28,8 @@ _, X_REG, Y_REG, _ = TASKS["regression"]
         {"shuffle": False},
         {"dropout": 0.3},
         {"max_grad_norm": 0.1},
+        {"average": True, "solver": "sgd"},
+        {"average": True, "solver": "adamw"},
     ],
     ids=str,
 )

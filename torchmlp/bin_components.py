@@ -1,27 +1,8 @@
 """Columns of a `PiecewiseLinearEncoder`: clipped linear functions of a feature."""
 
-from typing import NamedTuple
-
 import numpy as np
 
-from torchmlp import _typing as t
-
 MAX_SCALED = 3.0  # bound of the absolute value of scaled features
-
-
-class Components(NamedTuple):
-    """Parameters of each column of the output, as arrays of shape (n_features_out,).
-
-    A column is ``clip((x - lower) * scale, smallest, largest)``, or `missing` if x is missing. For
-    a feature that had no missing values during fit, `missing` is NaN.
-    """
-
-    feature: t.Array
-    lower: t.Array
-    scale: t.Array
-    smallest: t.Array
-    largest: t.Array
-    missing: t.Array
 
 
 def components_of(bin_edges, has_missing, scaled):
@@ -39,7 +20,10 @@ def components_of(bin_edges, has_missing, scaled):
 
     Returns
     -------
-    Components
+    components : ndarray of shape (6, n_features_out)
+        For each column: the index of the feature, lower, scale, smallest, largest, missing. The
+        column is ``clip((x - lower) * scale, smallest, largest)``, or `missing` if x is missing.
+        For a feature that had no missing values during fit, `missing` is NaN.
     """
     columns = []
     for j, edges in enumerate(bin_edges):
@@ -49,14 +33,13 @@ def components_of(bin_edges, has_missing, scaled):
         if has_missing[j]:
             columns.append([[j, 0, 0, 0, 0, True]])
     feature, lower, width, smallest, largest, is_missing = np.concatenate(columns).T
-    feature = feature.astype(np.intp)
     # Always 0: columns of missing values and constant features. The inverse would overflow for a
     # subnormal width.
     varies = width >= np.finfo(np.float64).tiny
     smallest[~varies] = largest[~varies] = 0
     scale = np.divide(1, width, out=np.ones_like(width), where=varies)
-    missing = np.where(np.asarray(has_missing)[feature], is_missing, np.nan)
-    return Components(feature, lower, scale, smallest, largest, missing)
+    missing = np.where(np.asarray(has_missing)[feature.astype(np.intp)], is_missing, np.nan)
+    return np.stack([feature, lower, scale, smallest, largest, missing])
 
 
 def _bins(feature, edges):
@@ -73,7 +56,8 @@ def encode(X, components, dtype, out=None):
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-    components : Components
+    components : ndarray of shape (6, n_features_out)
+        See `components_of`.
     dtype : type
     out : ndarray of shape (n_samples, n_features_out), default=None
         Memory for the result.
@@ -83,6 +67,7 @@ def encode(X, components, dtype, out=None):
     ndarray of shape (n_samples, n_features_out)
     """
     feature, lower, scale, smallest, largest, missing = components
+    feature = feature.astype(np.intp)
     encoded = np.empty((len(X), len(feature)), dtype) if out is None else out
     # The position is computed in float64, because a bin can be narrow and far from 0.
     with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Bin edges of a `PiecewiseLinearEncoder` (thresholds of trees, or quantiles), and moments."""
+"""Bin edges of a `PiecewiseLinearEncoder`: thresholds of trees, or quantiles."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -91,20 +91,6 @@ def quantile_edges(x, weights, n_bins):
 def median(x, weights):
     """Return the weighted median of a feature without its missing values, or NaN."""
     return next(iter(quantile_edges(x, weights, 2)), np.nan)
-
-
-def mean_and_deviation(x, weights):
-    """Return the weighted mean and standard deviation of a feature without its missing values."""
-    present = ~np.isnan(x) if weights is None else ~np.isnan(x) & (weights > 0)
-    x, weights = x[present].astype(np.float64), None if weights is None else weights[present]
-    if not len(x):
-        return 0.0, 0.0
-    # Between 0 and 1, so that the squares do not overflow.
-    low, width = x.min(), np.ptp(x)
-    unit = (x - low) / (width or 1.0)
-    mean = np.average(unit, weights=weights)
-    deviation = np.sqrt(np.average((unit - mean) ** 2, weights=weights))
-    return low + mean * width, deviation * width
 
 
 def all_edges(x, inner):

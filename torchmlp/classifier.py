@@ -47,8 +47,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         The solver for weight optimization.
 
         - 'lbfgs', SciPy's L-BFGS-B on all samples at once; suited to small data. It does not
-          support `callbacks`, and ignores `dropout`, `max_grad_norm`, 'cosine' and 'one_cycle' with
-          a warning
+          support `callbacks`, and ignores `dropout`, `max_grad_norm`, `average`, 'cosine' and
+          'one_cycle' with a warning
         - 'sgd', stochastic gradient descent with momentum
         - 'adam', the stochastic optimizer of Kingma and Ba [1]_
         - 'adamw', Adam with decoupled weight decay [2]_: each step multiplies `coefs_`, but not
@@ -151,7 +151,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         true class of more:
 
         - 'log_loss', the cross-entropy
-        - 'hinge', max(0, 1 - s z), or max(0, 1 + max_{j != t} z_j - z_t) [3]_
+        - 'hinge', max(0, 1 - s z), or max(0, 1 + max_{j != t} z_j - z_t) [4]_
         - 'perceptron', max(0, -s z), or max(0, max_{j != t} z_j - z_t); ties count as errors
         - a callable that takes two tensors, the raw outputs of shape (n_samples, n_outputs) and y,
           and returns a tensor of shape (n_samples,). It is differentiated by autograd, and its
@@ -178,6 +178,12 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     max_grad_norm : float or None, default=None
         Maximum Euclidean norm of the gradient of a batch. Larger gradients are clipped.
+
+    average : bool, default=False
+        Whether the model has an average of the weights after each step of a stochastic solver
+        instead of the last weights. It is nearly that of the last ninth of the steps: after step t,
+        the average moves towards the weights by the share 9 / (t + 8) of the difference [3]_. Early
+        stopping scores and keeps the average. The training losses are those of the weights.
 
     scoring : str, callable or None, default=None
         Validation score for early stopping; ignored with a warning if that is off. None uses the
@@ -268,9 +274,11 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
        :arxiv:`1412.6980`
     .. [2] Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
        :arxiv:`1711.05101`
-    .. [3] Crammer and Singer, "On the Algorithmic Implementation of Multiclass Kernel-based
+    .. [3] Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", ICML 2013.
+       :arxiv:`1212.1824`
+    .. [4] Crammer and Singer, "On the Algorithmic Implementation of Multiclass Kernel-based
        Vector Machines", Journal of Machine Learning Research 2, 2001.
-    .. [4] Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", ICCV 2017.
+    .. [5] Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", ICCV 2017.
        :arxiv:`1708.02002`
 
     Examples
@@ -293,7 +301,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     >>> clf = TorchMLPClassifier(
     ...     (50, 20), activation=["gelu", "tanh"], solver="adamw", learning_rate="one_cycle",
     ...     learning_rate_init=0.01, max_iter=40, class_weight="balanced", dropout=[0.2, 0.0],
-    ...     max_grad_norm=1.0, dtype="float32", device="cpu", random_state=1,
+    ...     max_grad_norm=1.0, average=True, dtype="float32", device="cpu",
+    ...     random_state=1,
     ... ).fit(X_train, y_train)
     >>> clf.score(X_test, y_test)
     0.88
@@ -328,7 +337,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     >>> rule.fit(X_train, y_train).score(X_test, y_test)
     0.92
 
-    A user-defined loss, here the focal loss of Lin et al. [4]_ for two classes:
+    A user-defined loss, here the focal loss of Lin et al. [5]_ for two classes:
 
     >>> from torch.nn.functional import binary_cross_entropy_with_logits
     >>> def focal_loss(raw, y):
@@ -374,6 +383,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         dropout: t.Dropout = 0.0,
         init: str = "glorot",
         max_grad_norm: t.Float | None = None,
+        average: bool = False,
         scoring: t.Scoring = None,
         time_limit: t.Float | None = None,
         callbacks: t.Callbacks = None,

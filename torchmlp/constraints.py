@@ -29,6 +29,7 @@ _OWN_CONSTRAINTS = {
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "init": [StrOptions(INITS.keys())],
     "max_grad_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "average": ["boolean"],
     "scoring": [str, callable, None],
     "verbose": [*_sklearn_compat.CLASSIFIER_CONSTRAINTS["verbose"], StrOptions({"bar"})],
     "time_limit": [Interval(Real, 0, None, closed="neither"), None],
@@ -187,6 +188,7 @@ def describe_ignored(estimator):
     rules = [
         ("dropout", "solver", lbfgs and np.any(estimator.dropout)),
         ("max_grad_norm", "solver", lbfgs and estimator.max_grad_norm is not None),
+        ("average", "solver", lbfgs and estimator.average),
         ("learning_rate", "solver", lbfgs and SCHEDULES[estimator.learning_rate].planned),
         ("quantile", "loss", has_quantile and estimator.loss != "quantile"),
         ("scoring", "early_stopping", scored and not estimator.early_stopping),

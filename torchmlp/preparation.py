@@ -11,13 +11,12 @@ import torch
 from torchmlp.agreement import agreed_targets
 from torchmlp.early_stopping import split
 from torchmlp.training.activations import per_layer, resolve_activations
+from torchmlp.training.averaging import make_solver
 from torchmlp.training.device.placement import resolve_device, resolve_dtype
 from torchmlp.training.fit_state import FitInputs, FitState, Progress
 from torchmlp.training.parameters import Parameters, initial_weights
 from torchmlp.training.schedules import Constant, make_schedule
-from torchmlp.training.solvers import SOLVERS
 from torchmlp.training.target_scale import TargetScale
-from torchmlp.training.torch_solver import TorchSolver
 from torchmlp.training.workspace import Layout
 
 # n_iter_no_change="auto" means at least this many epochs, and at least this many steps.
@@ -165,8 +164,7 @@ def _initial_state(inputs, initial, progress, random_state, saved):
     if settings.uses_lbfgs:
         schedule = Constant(settings.learning_rate_init)
         return FitState(weights, gradient, progress, random_state, schedule)
-    kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
-    solver = kind(settings, weights, gradient)
+    solver = make_solver(settings, weights, gradient)
     # The state of a different solver, or for targets of another scale, cannot be restored.
     same_scale = inputs.target_scale is saved.target_scale
     continues = saved.solver_name == solver.name and same_scale

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -20,14 +21,7 @@ from torchmlp._sklearn_compat import (
     fit_context,
 )
 from torchmlp.bin_components import components_of, encode
-from torchmlp.bin_edges import (
-    TargetEdges,
-    all_edges,
-    checked_target,
-    mean_and_deviation,
-    median,
-    quantile_edges,
-)
+from torchmlp.bin_edges import TargetEdges, all_edges, checked_target, median, quantile_edges
 from torchmlp.validation import check_weights, naming
 
 __all__ = ["PiecewiseLinearEncoder"]
@@ -104,7 +98,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         feature clipped to the interval [-3, 3]: :math:`(x - \mu) / \sigma` with the mean and the
         standard deviation of the training data. With few rows, bins are wide. In a bin with an
         outlier, the component is nearly equal for all other values, and the standardized column
-        distinguishes them better. For a missing value, it is 0.
+        distinguishes them better. For a missing value, it is 0. A constant feature has none.
 
     subsample : int or None, default=100_000
         Maximum number of samples, drawn without replacement, from which the inner edges and the
@@ -135,8 +129,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         Whether each feature had missing values during fit.
 
     mean_, scale_ : ndarray of shape (n_features,)
-        Mean and standard deviation of each feature without its missing values. 0 if all values are
-        missing. Only with ``add_scaled=True``.
+        Mean and standard deviation of each feature with a standardized column, without its missing
+        values. NaN for other features.
 
     has_scaled_ : ndarray of bool of shape (n_features,)
         Whether each feature has a standardized column.
@@ -273,10 +267,11 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
         self.median_ = np.array([median(X[rows, j], weights_of_rows) for j in features])
         self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
-        self.has_scaled_ = np.logical_and(self.add_scaled, self.n_bins_ < FEW_BINS)
-        if self.add_scaled:
-            moments = [mean_and_deviation(X[:, j], weights) for j in features]
-            self.mean_, self.scale_ = np.transpose(moments)
+        varies = np.array([len(np.unique(edges)) > 1 for edges in self.bin_edges_])
+        self.has_scaled_ = np.logical_and(self.add_scaled, varies & (self.n_bins_ < FEW_BINS))
+        self.mean_, self.scale_ = _mean_and_deviation(X, weights, self.has_scaled_)
+        scaled = {j: (self.mean_[j], self.scale_[j]) for j in np.flatnonzero(self.has_scaled_)}
+        self._components = components_of(self.bin_edges_, self.has_missing_, scaled)
         return self
 
     def transform(self, X: t.Matrix) -> Any:
@@ -310,8 +305,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         check_is_fitted(self)
         X = self._checked(X, reset=False)
         X = self._without_new_missing(X)
-        components = components_of_encoder(self)
-        n_components = len(components.feature)
+        components, n_components = self._components, self._components.shape[1]
         batches = list(gen_batches(len(X), max(1, BLOCK_SIZE // n_components)))
         if self.sparse_output:
             blocks = (encode(X[rows], components, self.dtype) for rows in batches)
@@ -405,8 +399,12 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         )
 
 
-def components_of_encoder(encoder):
-    """Return the `Components` of a fitted encoder."""
-    features = np.flatnonzero(encoder.has_scaled_)
-    scaled = {j: (encoder.mean_[j], encoder.scale_[j]) for j in features}
-    return components_of(encoder.bin_edges_, encoder.has_missing_, scaled)
+def _mean_and_deviation(X, weights, of_features):
+    """Return the means and the standard deviations of some features, and NaN for the others."""
+    result = np.full((2, X.shape[1]), np.nan)
+    if of_features.any():
+        X = X[:, of_features].astype(np.float64)
+        largest = np.nanmax(np.abs(X), axis=0)  # so that the squares do not overflow
+        scaler = StandardScaler().fit(X / largest, sample_weight=weights)
+        result[:, of_features] = scaler.mean_ * largest, scaler.scale_ * largest
+    return result

@@ -33,10 +33,10 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         - 'huber', (y - p)² / 2 where abs(y - p) < 1, else abs(y - p) - 1/2. With
           ``normalize_y=True``, the threshold is one standard deviation of y
         - 'quantile', the pinball loss: q (y - p) where y > p, else (1 - q) (p - y), with q =
-          `quantile` [3]_. It is averaged over the quantiles if `quantile` is a list
+          `quantile` [4]_. It is averaged over the quantiles if `quantile` is a list
         - 'gaussian', the negative log-likelihood of a normal distribution, (log(2 π) + log(v) +
           (y - m)² / v) / 2, for two outputs per target: the mean m and log(v), the logarithm of
-          the variance [5]_. ``predict(X, return_std=True)`` also returns the standard deviations.
+          the variance [6]_. ``predict(X, return_std=True)`` also returns the standard deviations.
           See Notes
         - 'poisson', half the deviance y log(y / p) - y + p, for y >= 0; the output activation is
           exp
@@ -69,8 +69,8 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         The solver for weight optimization.
 
         - 'lbfgs', SciPy's L-BFGS-B on all samples at once; suited to small data. It does not
-          support `callbacks`, and ignores `dropout`, `max_grad_norm`, 'cosine' and 'one_cycle' with
-          a warning
+          support `callbacks`, and ignores `dropout`, `max_grad_norm`, `average`, 'cosine' and
+          'one_cycle' with a warning
         - 'sgd', stochastic gradient descent with momentum
         - 'adam', the stochastic optimizer of Kingma and Ba [1]_
         - 'adamw', Adam with decoupled weight decay [2]_: each step multiplies `coefs_`, but not
@@ -171,7 +171,7 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         The quantile to predict with ``loss='quantile'``, in (0, 1). With a list or an array of
         different quantiles, the network has one output per quantile of a single target, and
         predictions have one column per quantile, in the same order. The raw outputs of each sample
-        are sorted, so that quantiles never cross [4]_. Other losses ignore it, with a warning if it
+        are sorted, so that quantiles never cross [5]_. Other losses ignore it, with a warning if it
         is not 0.5.
 
     normalize_y : bool, default=False
@@ -196,6 +196,12 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
 
     max_grad_norm : float or None, default=None
         Maximum Euclidean norm of the gradient of a batch. Larger gradients are clipped.
+
+    average : bool, default=False
+        Whether the model has an average of the weights after each step of a stochastic solver
+        instead of the last weights. It is nearly that of the last ninth of the steps: after step t,
+        the average moves towards the weights by the share 9 / (t + 8) of the difference [3]_. Early
+        stopping scores and keeps the average. The training losses are those of the weights.
 
     scoring : str, callable or None, default=None
         Validation score for early stopping; ignored with a warning if that is off. None uses the
@@ -303,10 +309,12 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
        :arxiv:`1412.6980`
     .. [2] Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
        :arxiv:`1711.05101`
-    .. [3] Koenker and Bassett, "Regression Quantiles", Econometrica 46, 1978.
-    .. [4] Chernozhukov, Fernandez-Val and Galichon, "Quantile and Probability Curves Without
+    .. [3] Shamir and Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", ICML 2013.
+       :arxiv:`1212.1824`
+    .. [4] Koenker and Bassett, "Regression Quantiles", Econometrica 46, 1978.
+    .. [5] Chernozhukov, Fernandez-Val and Galichon, "Quantile and Probability Curves Without
        Crossing", Econometrica 78, 2010. :arxiv:`0704.3649`
-    .. [5] Nix and Weigend, "Estimating the Mean and Variance of the Target Probability
+    .. [6] Nix and Weigend, "Estimating the Mean and Variance of the Target Probability
        Distribution", IEEE International Conference on Neural Networks, 1994.
 
     Examples
@@ -359,7 +367,7 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
     >>> def log_cosh(raw, y):
     ...     return torch.log(torch.cosh((raw - y) / 100)).sum(dim=1)
     >>> regressor = TorchMLPRegressor(
-    ...     log_cosh, solver=torch.optim.RMSprop, init="torch", max_grad_norm=10.0,
+    ...     log_cosh, solver=torch.optim.RMSprop, init="torch", max_grad_norm=10.0, average=True,
     ...     learning_rate_init=0.05, learning_rate="cosine", dtype="float64", random_state=1,
     ... ).fit(X_train, y_train)
     >>> round(regressor.score(X_test, y_test), 1)
@@ -420,6 +428,7 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         dropout: t.Dropout = 0.0,
         init: str = "glorot",
         max_grad_norm: t.Float | None = None,
+        average: bool = False,
         scoring: t.Scoring = None,
         time_limit: t.Float | None = None,
         callbacks: t.Callbacks = None,

@@ -32,6 +32,8 @@ DEFAULTS: dict[str, Any] = {
     "scoring": "loss",
     "n_iter_no_change": "auto",
     "dropout": 0.1,
+    "average": True,
+    "tol": 1e-5,
 }
 
 
@@ -58,8 +60,8 @@ def tabular_pipeline(
         The last step. An object is a classifier or a regressor, for example an ensemble from
         `torchmlp.ensemble`. The strings stand for estimators of torchmlp with
         ``hidden_layer_sizes=(256, 256)``, ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``,
-        ``max_iter=2000`` and early stopping by the validation loss, with
-        ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
+        ``average=True``, ``max_iter=2000`` and early stopping by the validation loss, with
+        ``n_iter_no_change='auto'`` and ``tol=1e-5``. The regressor has ``normalize_y=True``.
 
     Returns
     -------

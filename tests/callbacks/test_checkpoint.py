@@ -47,6 +47,8 @@ PARAMETERS = {
     "scorer": {"early_stopping": True, "scoring": "f1_macro", "learning_rate_init": 0.1},
     "negative loss": {"early_stopping": True, "scoring": "loss"},
     "clipping": {"max_grad_norm": 0.1},
+    "average": {"average": True, "early_stopping": True, "learning_rate_init": 0.1},
+    "average of sgd": {"average": True, "solver": "sgd"},
     "float32": {"dtype": "float32", "dropout": 0.1},
     "bfloat16": {"dtype": "bfloat16"},
     "class weights": {"class_weight": "balanced", "loss": "hinge"},

@@ -74,9 +74,9 @@ def _multilabel():
     return _classifier(class_weight="balanced").fit(X, targets > 0)
 
 
-def _partial_fits():
+def _partial_fits(**options):
     X, labels, _, weights = data()
-    model = _classifier(dropout=0.2)
+    model = _classifier(dropout=0.2, **options)
     for part in (slice(0, 50), slice(50, 103), slice(0, 50)):
         model.partial_fit(X[part], labels[part], weights[part], classes=["a", "b", "c"])
     return model
@@ -126,6 +126,8 @@ CASES = {
     "adamw": partial(_fit, solver="adamw", learning_rate="one_cycle"),
     "rmsprop": partial(_fit, solver=torch.optim.RMSprop, sample_weight=True),
     "gradient_clipping": partial(_fit, max_grad_norm=0.1, learning_rate="cosine"),
+    "average": partial(_fit, average=True, solver="adamw", early_stopping=True),
+    "average_partial_fit": partial(_partial_fits, average=True),
     "lbfgs": partial(_fit, solver="lbfgs", max_iter=20),
     "lbfgs_converges": partial(_fit, solver="lbfgs", activation="tanh", alpha=5.0, tol=1e-3),
     "lbfgs_weights": partial(_fit, solver="lbfgs", sample_weight=True, validation=True),

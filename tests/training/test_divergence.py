@@ -108,10 +108,43 @@ def test_planned_schedules_warn_of_large_targets_that_are_not_learned(loss, earl
     mlp = TorchMLPRegressor(
         loss, learning_rate="one_cycle", max_iter=3, early_stopping=early_stopping, random_state=0
     )
-    remedy = r"Set normalize_y=True\."
+    remedy = "Set normalize_y=True, or increase max_iter=3"
     with pytest.warns(ConvergenceWarning, match=f"predicting the mean of y.*{remedy}"):
         mlp.fit(X, 1e5 * (10 + Y))
-    mlp.set_params(normalize_y=True).fit(X, 1e5 * (10 + Y))  # without a warning
+    mlp.set_params(normalize_y=True, max_iter=30, learning_rate_init=0.01)
+    mlp.fit(X, 1e5 * (10 + Y))  # without a warning
+
+
+LOSSES = ["squared_error", "absolute_error", "huber", "quantile", "poisson", "gamma", "gaussian"]
+
+
+@pytest.mark.parametrize("rate", ["constant", "one_cycle"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_loss_above_that_of_the_mean_is_reported(loss, rate):
+    mlp = TorchMLPRegressor(loss, learning_rate=rate, max_iter=3, random_state=0)
+    y = 20 + np.exp(0.1 * Y)
+    with pytest.warns(ConvergenceWarning) as caught:
+        mlp.fit(X, y)
+    (message,) = {str(warning.message) for warning in caught}
+    assert message.startswith("Stochastic Optimizer") == (rate == "constant")
+    assert message.endswith(
+        "larger than that of predicting the mean of y. Set normalize_y=True, or increase "
+        "max_iter=3 or learning_rate_init=0.001."
+    )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_loss_above_that_of_the_class_frequencies_is_reported(n_classes):
+    y, counts = np.zeros(200, int), [180, 15, 5] if n_classes == 3 else [195, 5]
+    y = np.repeat(np.arange(n_classes), counts)
+    X = np.random.RandomState(0).normal(size=(200, 3))
+    clf = TorchMLPClassifier(learning_rate="one_cycle", max_iter=2, random_state=0)
+    message = "predicting the class frequencies. Increase max_iter=2 or learning_rate_init=0.001."
+    with pytest.warns(ConvergenceWarning, match=message):
+        clf.fit(X, y)
+    clf.set_params(max_iter=100, learning_rate_init=0.02).fit(X, y)  # without a warning
+    weight = np.bincount(y)[y] ** -1.0  # the weighted frequencies are equal
+    clf.set_params(max_iter=2, learning_rate_init=1e-5).fit(X, y, weight)  # without a warning
 
 
 def test_planned_schedules_do_not_warn_of_large_targets_that_are_learned():

@@ -5,7 +5,6 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
 from torchmlp.export.onnx_converters import Graph, rows_of
-from torchmlp.preprocessing import components_of_encoder
 
 
 def register_encoders(encoders):
@@ -22,7 +21,7 @@ def register_encoders(encoders):
 def _shapes(operator):
     shape = [
         operator.inputs[0].get_first_dimension(),
-        len(components_of_encoder(operator.raw_operator).feature),
+        operator.raw_operator._components.shape[1],
     ]
     in_double = operator.raw_operator.dtype == np.float64
     operator.outputs[0].set_type((DoubleTensorType if in_double else FloatTensorType)(shape))
@@ -30,13 +29,13 @@ def _shapes(operator):
 
 def _convert(scope, operator, container):
     encoder = operator.raw_operator
-    feature, lower, scale, smallest, largest, missing = components_of_encoder(encoder)
+    feature, lower, scale, smallest, largest, missing = encoder._components
     g = Graph(scope, container, np.float64)
     X = rows_of(g, operator)
     if encoder.handle_missing == "median":
         fill = np.where(encoder.has_missing_, np.nan, encoder.median_)
         X = g("Where", g("IsNaN", X), fill, X)
-    x = g("Gather", X, feature, axis=1)
+    x = g("Gather", X, feature.astype(np.int64), axis=1)
     position = g("Mul", g("Sub", x, lower), scale)
     clipped = g("Min", g("Max", position, smallest), largest)
     encoded = g("Where", g("IsNaN", x), missing, clipped)

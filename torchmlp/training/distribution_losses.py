@@ -53,7 +53,7 @@ def quantile_loss(quantiles):
         slope = above * (1 - q) - below * q
         out.copy_(slope / len(quantiles) if several else slope)
 
-    return Loss("identity", per_sample, as_call(gradient))
+    return Loss("identity", per_sample, as_call(gradient), constant_outputs=weighted_mean)
 
 
 @lru_cache  # see `quantile_loss`

@@ -15,6 +15,8 @@ TEST_SCALE = 3.0
 N_TEST_VALUES = 1 << 16
 # Limit of the root mean square of targets of a fit that did not converge.
 LARGE_TARGET_RMS = 100.0
+# A training loss that is this many times that of a constant prediction is reported.
+UNLEARNED_RATIO = 1.1
 
 
 def divergence_advice(inputs):
@@ -62,29 +64,46 @@ def large_target_advice(inputs):
     return _large_targets(inputs.data, LARGE_TARGET_RMS)
 
 
-def is_worse_than_mean(loss, inputs):
-    """Return whether predicting the mean of the targets has a smaller loss.
+def unlearned_advice(loss, inputs):
+    """Return advice for a fit whose loss exceeds that of a constant prediction, or an empty string.
 
     Parameters
     ----------
     loss : float
-        Training loss of a regressor.
+        Training loss of the last epoch.
     inputs : FitInputs
         The inputs of the fit.
 
     Returns
     -------
-    bool
-        False for a user-defined loss, whose raw outputs may not be predictions of y.
+    str
+        Empty for losses without `constant_outputs`, and if the loss is at most
+        `UNLEARNED_RATIO` times as large.
     """
-    loss_function = inputs.settings.loss
-    if loss_function.describe_not_finite is not None:
-        return False
+    constant = _constant_loss(inputs)
+    if constant is None or not loss > constant + (UNLEARNED_RATIO - 1) * abs(constant):
+        return ""
+    settings = inputs.settings
+    is_class = settings.loss.out_activation in ("softmax", "logistic")
+    prediction = "the class frequencies" if is_class else "the mean of y"
+    unscaled = not is_class and inputs.data.unscaled_y is None
+    return (
+        f"The training loss is larger than that of predicting {prediction}. "
+        f"{'Set normalize_y=True, or i' if unscaled else 'I'}ncrease max_iter={settings.max_iter} "
+        f"or learning_rate_init={settings.learning_rate_init}."
+    )
+
+
+def _constant_loss(inputs):
+    """Return the training loss of the best constant prediction, or None if it is not known."""
+    loss = inputs.settings.loss
+    if loss.constant_outputs is None:
+        return None
     y, weights = inputs.data.targets_and_weights()
-    y = y.astype(np.float64)
-    outputs = loss_function.constant_outputs(y, weights)
-    losses = loss_function.per_sample(outputs, torch.from_numpy(y))
-    return bool(loss > np.average(losses, weights=weights))
+    y = y if y.dtype.kind == "i" else y.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # huge targets
+        losses = loss.per_sample(loss.constant_outputs(y, weights), torch.from_numpy(y))
+        return np.average(losses, weights=weights)
 
 
 def _error_of_callable(inputs):

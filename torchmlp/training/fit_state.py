@@ -59,6 +59,7 @@ class Settings:
     dropout: Any
     init: str
     max_grad_norm: float | None
+    average: bool
     device: Any
     dtype: str
 
@@ -135,7 +136,7 @@ class FitInputs:
 
     def weights_of(self, state):
         """Return (coefs, intercepts) of a state, for predictions in the original units."""
-        weights = state.weights.to_numpy()
+        weights = state.model_weights.to_numpy()
         return weights if self.target_scale is None else self.target_scale.fold(*weights)
 
     @property
@@ -341,6 +342,8 @@ class FitState:
         Whether the time limit has stopped training.
     finished : bool
         Whether training with a stochastic solver has stopped before `max_iter` for another reason.
+    model_weights : Parameters
+        Weights of the model: `weights`, or during training their average if the solver computes it.
     """
 
     weights: Parameters
@@ -355,15 +358,23 @@ class FitState:
     pending_warnings: list = field(default_factory=list)
     interrupted: bool = False
     finished: bool = False
+    model_weights: Parameters = field(init=False)
+
+    def __post_init__(self):
+        average = None if self.solver is None else self.solver.average
+        self.model_weights = self.weights if average is None else average
 
     def keep_best(self):
-        """Save a copy of the weights as the best weights."""
-        self.best_weights = self.weights.flat.clone()
+        """Save a copy of the weights of the model as the best weights."""
+        self.best_weights = self.model_weights.flat.clone()
 
-    def restore_best(self):
-        """Restore the best weights, if they were saved."""
+    def set_model_weights(self):
+        """Set the weights to the best weights, if they were saved, or to their average."""
         if self.best_weights is not None:
             self.weights.flat.copy_(self.best_weights)
+        elif self.solver is not None:
+            self.solver.use_average()
+        self.model_weights = self.weights
 
     def shuffle(self):
         """Shuffle the order of the samples of the last epoch, as scikit-learn does."""

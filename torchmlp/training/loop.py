@@ -10,8 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from torchmlp.training import lbfgs
 from torchmlp.training.divergence import (
     divergence_advice,
-    is_worse_than_mean,
     large_target_advice,
+    unlearned_advice,
 )
 from torchmlp.training.inference import raw_outputs
 from torchmlp.training.losses import row_losses
@@ -197,17 +197,15 @@ class Loop:
         self.stop_reason = f"Maximum iterations ({settings.max_iter}) reached."
         if self.inputs.incremental:
             return
-        advice = large_target_advice(self.inputs)
+        message = unlearned_advice(self.state.progress.loss, self.inputs)
         if not self.state.schedule.planned:
-            reached = (
+            message = (
                 f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) "
-                "reached and the optimization hasn't converged yet."
+                "reached and the optimization hasn't converged yet. "
+                f"{message or large_target_advice(self.inputs)}"
             )
-        elif advice and is_worse_than_mean(self.state.progress.loss, self.inputs):
-            reached = "The training loss is larger than that of predicting the mean of y."
-        else:
-            return
-        self.state.pending_warnings.append((f"{reached} {advice}".rstrip(), ConvergenceWarning))
+        if message:
+            self.state.pending_warnings.append((message.rstrip(), ConvergenceWarning))
 
     def run_lbfgs(self):
         """Train with L-BFGS. Each iteration is recorded as an epoch."""
@@ -234,6 +232,8 @@ class Loop:
         state, progress = self.state, self.state.progress
         if self.processes is not None:  # rounding errors may depend on the processor
             self.processes.broadcast_(state.weights.flat)
+            if state.model_weights is not state.weights:
+                self.processes.broadcast_(state.model_weights.flat)
         progress.record_epoch(loss, n_rows)
         if self.write_line is not None:
             self.write_line(f"Iteration {progress.n_iter}, loss = {loss:.8f}")
@@ -301,9 +301,9 @@ class Loop:
         return stop
 
     def end(self):
-        """Restore the best weights, call the monitors, check the weights, and log the end."""
+        """Set the weights of the model, call the monitors, check the weights, and log the end."""
         state, progress = self.state, self.state.progress
-        state.restore_best()
+        state.set_model_weights()
         progress.discard_unfinished_epoch()
         self._call_hooks("on_train_end")
         if message := self._divergence_message():
@@ -354,7 +354,8 @@ def evaluate(inputs, state):
         X = X[processes.share(X.shape[0])]
     with n_threads(1):  # `raw_outputs` uses Python threads instead
         raw = [
-            raw_outputs(X, layers, inputs.layout.activations) for layers in state.weights.networks
+            raw_outputs(X, layers, inputs.layout.activations)
+            for layers in state.model_weights.networks
         ]
         raw = mean_outputs(raw, inputs.settings.loss.out_activation)
     if processes is None:

@@ -26,6 +26,12 @@ def weighted_mean(y, weights):
     return torch.from_numpy(np.average(y, axis=0, weights=weights)).expand(y.shape)
 
 
+def class_frequencies(codes, weights):
+    """Return the share of each class in the codes, repeated in each row, as a tensor."""
+    counts = np.bincount(codes[:, 0], weights)
+    return torch.from_numpy(counts / counts.sum()).expand(len(codes), -1)
+
+
 @dataclass(frozen=True)
 class Loss:
     """A loss function with its output activation.
@@ -62,9 +68,10 @@ class Loss:
     describe_not_finite : callable (raw_outputs, y) -> str, or None
         Describes the rows for which a user-defined loss or its gradient is not finite. Returns an
         empty string if there are none. None for the other losses.
-    constant_outputs : callable (y, weights) -> tensor of shape (n_rows, n_outputs)
-        Returns the outputs of a model that predicts the mean of the targets for every sample, given
-        all targets as an array and the sample weights or None.
+    constant_outputs : callable (y, weights) -> tensor of shape (n_rows, n_outputs), or None
+        Returns the outputs of a model that predicts the mean of the targets, or the frequencies of
+        the classes, for every sample, given all targets as an array and the sample weights or None.
+        None if no such prediction is known.
     adapted : callable (y, weights) -> Loss, or None
         Returns the loss for these training targets. None if it does not depend on them.
     """
@@ -81,7 +88,7 @@ class Loss:
     open_range: bool = False
     capturable: bool = True
     describe_not_finite: Callable[[torch.Tensor, torch.Tensor], str] | None = None
-    constant_outputs: Callable[[np.ndarray, Any], torch.Tensor] = weighted_mean
+    constant_outputs: Callable[[np.ndarray, Any], torch.Tensor] | None = None
     adapted: Callable[[np.ndarray, Any], "Loss"] | None = None
 
     @property

@@ -8,7 +8,7 @@ import torch
 
 from torchmlp.training.callable_loss import CallableLoss
 from torchmlp.training.distribution_losses import gaussian_loss, quantile_loss
-from torchmlp.training.loss_function import Loss, as_call
+from torchmlp.training.loss_function import Loss, as_call, class_frequencies, weighted_mean
 from torchmlp.training.output_activations import activate_outputs
 from torchmlp.training.products import as_tensor
 
@@ -155,12 +155,12 @@ def _multiclass_perceptron_gradient(outputs, codes, out):
 # Keys are values of the parameter `loss`. The binary losses are also used for each label of a
 # multilabel target. The binary and the multiclass losses must have the same keys.
 BINARY_LOSSES = {
-    "log_loss": Loss("logistic", _binary_log_loss),
+    "log_loss": Loss("logistic", _binary_log_loss, constant_outputs=weighted_mean),
     "hinge": Loss("identity", _hinge, as_call(_hinge_gradient)),
     "perceptron": Loss("identity", _perceptron, as_call(_perceptron_gradient)),
 }
 MULTICLASS_LOSSES = {
-    "log_loss": Loss("softmax", _log_loss, _log_loss_gradient),
+    "log_loss": Loss("softmax", _log_loss, _log_loss_gradient, constant_outputs=class_frequencies),
     # Crammer and Singer, Journal of Machine Learning Research 2, 2001.
     "hinge": Loss("identity", _multiclass_hinge, as_call(_multiclass_hinge_gradient)),
     "perceptron": Loss(
@@ -168,11 +168,21 @@ MULTICLASS_LOSSES = {
     ),
 }
 REGRESSOR_LOSSES = {
-    "squared_error": Loss("identity", _half_squared_error, averages_outputs=True),
-    "absolute_error": Loss("identity", _absolute_error, as_call(_absolute_gradient)),
-    "huber": Loss("identity", _huber, as_call(_huber_gradient)),
+    "squared_error": Loss(
+        "identity", _half_squared_error, averages_outputs=True, constant_outputs=weighted_mean
+    ),
+    "absolute_error": Loss(
+        "identity", _absolute_error, as_call(_absolute_gradient), constant_outputs=weighted_mean
+    ),
+    "huber": Loss("identity", _huber, as_call(_huber_gradient), constant_outputs=weighted_mean),
     "quantile": quantile_loss(0.5),
-    "poisson": Loss("exp", _half_poisson_deviance, raw_outputs="log_targets", lowest=0.0),
+    "poisson": Loss(
+        "exp",
+        _half_poisson_deviance,
+        raw_outputs="log_targets",
+        lowest=0.0,
+        constant_outputs=weighted_mean,
+    ),
     "gamma": Loss(
         "exp",
         _half_gamma_deviance,
@@ -180,6 +190,7 @@ REGRESSOR_LOSSES = {
         raw_outputs="log_targets",
         lowest=0.0,
         open_range=True,
+        constant_outputs=weighted_mean,
     ),
     "gaussian": gaussian_loss(0.0),
 }

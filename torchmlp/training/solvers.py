@@ -30,11 +30,14 @@ class Solver:
     ----------
     alpha : float, or array of shape (n_members,) for a stack of networks
         Strength of the L2 regularization, if `update` applies the penalty.
+    average : Parameters or None
+        Average of the weights, if the solver computes it. Its vector is the last of `vectors`.
     """
 
     name: str
     decoupled_weight_decay = False  # whether `update` applies the penalty, not the gradient
     capturable = True  # whether a CUDA graph may contain the update
+    average: Any = None
     # Number of steps, if the update depends on it: an int, or an array for the networks of a stack.
     t: Any = 0
 
@@ -55,6 +58,9 @@ class Solver:
     def update(self, *factors):
         """Update the weights with the gradient."""
         raise NotImplementedError
+
+    def use_average(self):
+        """Set the weights to their average, if the solver computes it."""
 
     def state_dict(self):
         """Return the state of the solver, without tensors, for a later `partial_fit`."""

@@ -13,7 +13,16 @@ from torchmlp.training.stack_batches import StackData
 from torchmlp.training.stack_network import StackNetwork, TrainingCanceled
 
 # Settings that all networks of a stack have in common. Other settings may differ.
-SHARED_SETTINGS = "loss", "solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"
+SHARED_SETTINGS = (
+    "loss",
+    "solver",
+    "momentum",
+    "nesterovs_momentum",
+    "beta_1",
+    "beta_2",
+    "epsilon",
+    "average",
+)
 
 # The network is rebuilt when the share of members that have ended exceeds this.
 MAX_DONE_SHARE = 1 / 8
@@ -144,7 +153,8 @@ class MemberLoop(Loop):
     def keep_best(self):
         super().keep_best()
         if self.network is not None:  # otherwise training has not begun
-            self._read(0, self.state.weights.views_of(self.state.best_weights))
+            i = 0 if self.state.solver.average is None else -1
+            self._read(i, self.state.weights.views_of(self.state.best_weights))
 
     def weights_are_finite(self):
         weights = self.network.vectors[0]

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
+from torchmlp.training.averaging import make_solver
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.device.cuda_graphs import graphs_for
 from torchmlp.training.parameters import Parameters
-from torchmlp.training.solvers import SOLVERS
 from torchmlp.training.stack_batches import StackLoader
 from torchmlp.training.stack_validation import StackValidation
 
@@ -35,7 +35,7 @@ class StackNetwork:
             layout.layer_units, layout.dtype, layout.device, stack=layout.stack
         )
         self.gradient = self.weights.like()
-        self.solver = SOLVERS[first.settings.solver](first.settings, self.weights, self.gradient)
+        self.solver = make_solver(first.settings, self.weights, self.gradient)
         self.solver.alpha = alpha = _common([s.alpha for s in settings])
         self.vectors = [
             self.weights.views_of(vector) for vector in (self.weights.flat, *self.solver.vectors)
@@ -63,7 +63,8 @@ class StackNetwork:
         self.loader = StackLoader(data, first.batch_size, layout)
         self.validation = None
         if first.validation is not None:
-            self.validation = StackValidation(members, self.weights, layout)
+            evaluated = self.solver.average or self.weights
+            self.validation = StackValidation(members, evaluated, layout)
         self.pending_warnings: list = []  # warnings of all members
         self.graphs = graphs_for(first, self.solver, self.generators, self.pending_warnings)
         self._orders = np.tile(np.arange(data.n_rows), (count, 1))

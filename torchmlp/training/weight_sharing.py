@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from torchmlp.training.activations import per_layer
+from torchmlp.training.averaging import make_solver
 from torchmlp.training.parameters import Parameters, initial_weights
-from torchmlp.training.solvers import SOLVERS
 
 
 def share_weights(inputs, state, n_members):
@@ -56,7 +56,7 @@ def share_weights(inputs, state, n_members):
             (coefs[-1],), (intercepts[-1],) = draw(random_state, coefs[0].dtype)
         weights.assign([signs[member] * coefs[0], *coefs[1:]], intercepts, member)
     gradient = weights.like()
-    solver = SOLVERS[settings.solver](settings, weights, gradient)
+    solver = make_solver(settings, weights, gradient)
     on_device = torch.from_numpy(signs).to(layout.device, layout.dtype)
     return (
         replace(inputs, layout=layout.stacked(n_members), signs=on_device),

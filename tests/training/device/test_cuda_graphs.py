@@ -23,6 +23,8 @@ FITS = {
     "adaptive": {"solver": "sgd", "learning_rate": "adaptive", "tol": 1, "n_iter_no_change": 1},
     "one_cycle": {"solver": "adamw", "learning_rate": "one_cycle"},
     "clipped": {"max_grad_norm": 0.1},
+    "averaged": {"average": True, "solver": "sgd"},
+    "averaged adamw": {"average": True, "solver": "adamw", "early_stopping": True},
     "dropout": {"dropout": 0.4},
     "two layers": {"hidden_layer_sizes": (8, 7), "activation": ["gelu", "tanh"]},
     "no layer": {"hidden_layer_sizes": ()},
