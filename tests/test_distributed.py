@@ -33,7 +33,9 @@ def active():
 
 
 def _classifier():
-    return TorchMLPClassifier((5,), learning_rate="one_cycle", max_iter=3, random_state=0)
+    return TorchMLPClassifier(
+        (5,), learning_rate="one_cycle", learning_rate_init=0.05, max_iter=3, random_state=0
+    )
 
 
 @pytest.mark.parametrize("rows", ["shared", "own"])

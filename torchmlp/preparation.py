@@ -170,6 +170,7 @@ def _initial_state(inputs, initial, progress, random_state, saved):
     continues = saved.solver_name == solver.name and same_scale
     if continues:
         solver.load_state_dict(saved.solver)
+        solver.resume()
     schedule = make_schedule(settings, saved.rate if continues else None)
     state = FitState(weights, gradient, progress, random_state, schedule, solver)
     if any(layout.dropout):

@@ -123,7 +123,7 @@ CASES = {
     "validation": partial(_fit, validation=True),
     "validation_early_stopping": partial(_fit, validation=True, early_stopping=True),
     "sgd": partial(_fit, solver="sgd", learning_rate="adaptive", tol=0.5, max_iter=8),
-    "adamw": partial(_fit, solver="adamw", learning_rate="one_cycle"),
+    "adamw": partial(_fit, solver="adamw", learning_rate="one_cycle", learning_rate_init=0.05),
     "rmsprop": partial(_fit, solver=torch.optim.RMSprop, sample_weight=True),
     "gradient_clipping": partial(_fit, max_grad_norm=0.1, learning_rate="cosine"),
     "average": partial(_fit, average=True, solver="adamw", early_stopping=True),

@@ -77,25 +77,31 @@ class AveragingSolver(Solver):
         self.last_weights = self.weights.flat.clone()
         self.weights.flat.copy_(self.average.flat)
 
+    def resume(self):
+        weights, average = self.weights.flat, self.average.flat
+        if self.last_weights is not None and torch.equal(weights, average):
+            weights.copy_(self.last_weights)
+        else:  # other weights were set after the fit
+            average.copy_(weights)
+        self.last_weights = None
+
     def state_dict(self):
-        last = self.weights.flat if self.last_weights is None else self.last_weights
+        last = self.last_weights
         return {
             "t": self._t,
             "solver": self.solver.state_dict(),
             "average": self.weights.to_row_major(self.average.flat),
-            "last_weights": self.weights.to_row_major(last),
+            "last_weights": None if last is None else self.weights.to_row_major(last),
         }
 
     def load_state_dict(self, state_dict):
         self.solver.load_state_dict(state_dict["solver"])
         self._t = state_dict["t"]
-        weights, average = self.weights.flat, self.average.flat
-        average.copy_(self.weights.from_row_major(state_dict["average"]))
-        last = self.weights.from_row_major(state_dict["last_weights"]).to(weights.device)
-        if torch.equal(weights, average):
-            weights.copy_(last)
-        elif not torch.equal(weights, last):  # other weights were set: training continues from them
-            average.copy_(weights)
+        self.average.flat.copy_(self.weights.from_row_major(state_dict["average"]))
+        last = state_dict["last_weights"]
+        if last is not None:
+            last = self.weights.from_row_major(last).to(self.weights.flat.device)
+        self.last_weights = last
 
 
 def make_solver(settings, weights, gradient):

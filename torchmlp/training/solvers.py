@@ -62,6 +62,9 @@ class Solver:
     def use_average(self):
         """Set the weights to their average, if the solver computes it."""
 
+    def resume(self):
+        """Set the weights to those before `use_average`, after `load_state_dict`."""
+
     def state_dict(self):
         """Return the state of the solver, without tensors, for a later `partial_fit`."""
         raise NotImplementedError
