@@ -16,10 +16,10 @@ COMMON = dict(
 
 # In the test suite: the same examples in every run.
 settings.register_profile(
-    "tests", max_examples=200, stateful_step_count=8, derandomize=True, **COMMON
+    "tests", max_examples=200, stateful_step_count=20, derandomize=True, **COMMON
 )
 # `make fuzz`: other examples in every round. See __main__.py.
 settings.register_profile(
-    "fuzz", max_examples=200, stateful_step_count=15, derandomize=False, **COMMON
+    "fuzz", max_examples=200, stateful_step_count=50, derandomize=False, **COMMON
 )
 settings.load_profile(os.environ.get("TORCHMLP_FUZZ_PROFILE", "tests"))
