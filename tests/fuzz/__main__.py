@@ -1,5 +1,7 @@
 """Run the tests of this folder with random examples: ``python tests/fuzz MINUTES``.
 
+Further arguments are those of pytest, such as ``-k configurations``.
+
 Each round runs all tests with another seed, until the time is over. Failures are printed with the
 example. The last lines have the number of examples of each test.
 """
@@ -54,14 +56,15 @@ class Examples:
             self.failures[report.nodeid] += 1
 
 
-def main(minutes):
+def main(minutes, *arguments):
     examples = Examples(minutes)
     options = ["-q", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short"]
     while not examples.is_over:
         seed = random.SystemRandom().randrange(2**32)
         examples.rounds += 1
         pytest.main(
-            [str(Path(__file__).parent), *options, f"--hypothesis-seed={seed}"], [examples]
+            [str(Path(__file__).parent), *options, f"--hypothesis-seed={seed}", *arguments],
+            [examples],
         )
         report(examples)
     return bool(examples.failures)
@@ -77,4 +80,4 @@ def report(examples):
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1])))
+    sys.exit(main(float(sys.argv[1]), *sys.argv[2:]))

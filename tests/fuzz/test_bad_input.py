@@ -77,8 +77,8 @@ class Call:
     arrays: dict = field(default_factory=dict)
     others: dict = field(default_factory=dict)
 
-    def __repr__(self):
-        return self.name
+    def _repr_pretty_(self, printer, cycle):
+        printer.text(self.name)  # hypothesis prints examples in this way
 
 
 @contextlib.contextmanager
@@ -245,7 +245,7 @@ def _check(call, changed):
         assert_names(error, changed)
         if has_state:
             assert_same_state(instance, state)
-        event(f"error in {call}")
+        event("error")
     else:
         if has_state and "fit" not in call.name:
             assert_same_state(instance, state)
