@@ -32,6 +32,7 @@ from torchmlp.validation import check_weights, naming
 
 __all__ = ["PiecewiseLinearEncoder"]
 
+MAX_BINS = 10**6
 FEW_BINS = 8  # a feature with fewer bins can have a standardized column
 # Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
 BLOCK_SIZE = 2**16
@@ -198,7 +199,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     """
 
     _parameter_constraints = {  # noqa: RUF012
-        "n_bins": [Interval(Integral, 2, None, closed="left")],
+        "n_bins": [Interval(Integral, 2, MAX_BINS, closed="both")],
         "bins": [StrOptions({"target", "quantile"})],
         "target_type": [StrOptions({"auto", "continuous", "multiclass"})],
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left")],
@@ -343,7 +344,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         array(['age_bin_0', 'age_bin_1'], dtype=object)
         """
         check_is_fitted(self)
-        names = check_feature_names_in(self, input_features)
+        with naming("input_features"):
+            names = check_feature_names_in(self, input_features)
         columns: list[str] = []
         flags = self.has_scaled_, self.n_bins_, self.has_missing_
         for name, scaled, n_bins, missing in zip(names, *flags, strict=True):
@@ -372,7 +374,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         if self.subsample is None or len(rows) <= self.subsample:
             return rows
         random_state = check_random_state(self.random_state)
-        return np.sort(random_state.choice(rows, self.subsample, replace=False))
+        return np.sort(random_state.choice(rows, int(self.subsample), replace=False))
 
     def _inner_edges(self, X, y, rows, weights):
         """Return a function from the values of a feature in the given rows to its inner edges."""

@@ -38,6 +38,9 @@ _UNUSABLE_VALUES = (
     "unknown label type: (",
 )
 _CONVERSION_REMEDIES = {
+    "classes": "Pass a list of all labels, which have the same type, such as str or int.",
+    "class_weight": "Pass a dict with one number per class.",
+    "input_features": "Pass a list of str.",
     "X": (
         "Pass numbers, with rows of equal length. Encode categories first, for example with "
         "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
@@ -285,16 +288,7 @@ def check_weights(sample_weight, X, name="sample_weight"):
     """
     if sample_weight is None:
         return None
-    with naming(name):
-        _check_values(sample_weight, numeric=True)
-        is_vector = hasattr(sample_weight, "__len__") and getattr(sample_weight, "ndim", 1) == 1
-        is_vector = is_vector and not isinstance(sample_weight, (str, bytes))
-        if is_vector and len(sample_weight) != X.shape[0]:
-            raise ValueError(
-                f"{name}.shape == ({len(sample_weight)},), expected ({X.shape[0]},). Pass one "
-                "weight per sample."
-            )
-        weights = check_sample_weight(sample_weight, X)
+    weights = weights_of_rows(sample_weight, X, name)
     if weights.min() < 0:
         raise ValueError(
             f"{name} must be non-negative, got {weights.min()}. A weight of 0 excludes a sample."
@@ -308,6 +302,26 @@ def check_weights(sample_weight, X, name="sample_weight"):
         )
     check_any_weight(weights, name)
     return weights
+
+
+def weights_of_rows(sample_weight, X, name="sample_weight"):
+    """Return sample weights as a float array with one weight per row of X.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a weight is not finite or not a number, or if the number of weights is wrong.
+    """
+    with naming(name):
+        _check_values(sample_weight, numeric=True)
+        is_vector = hasattr(sample_weight, "__len__") and getattr(sample_weight, "ndim", 1) == 1
+        is_vector = is_vector and not isinstance(sample_weight, (str, bytes, type))
+        if is_vector and len(sample_weight) != X.shape[0]:
+            raise ValueError(
+                f"{name}.shape == ({len(sample_weight)},), expected ({X.shape[0]},). Pass one "
+                "weight per sample."
+            )
+        return check_sample_weight(sample_weight, X)
 
 
 def check_class_weight(class_weight, classes):

@@ -25,7 +25,8 @@ def _random_state(kind, seed):
 def test_random_configurations_give_the_results_of_sklearn(data):
     problem = data.draw(problems())
     chosen = data.draw(parameters(problem))
-    kind, seed = data.draw(st.sampled_from(["int", "numpy", "RandomState", "None"])), data.draw(SEEDS)
+    kind = data.draw(st.sampled_from(["int", "numpy", "RandomState", "None"]))
+    seed = data.draw(SEEDS)
     continued = chosen.get("warm_start") and not chosen["early_stopping"]
 
     def fit(estimator, X):

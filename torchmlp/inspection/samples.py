@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
 from torchmlp.inspection.style import merge_style
+from torchmlp.validation import naming, to_numpy
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 
@@ -14,7 +15,7 @@ def class_indices(mlp, y):
     Parameters
     ----------
     mlp : TorchMLPClassifier
-    y : array-like of shape (n_samples,)
+    y : ndarray of shape (n_samples,)
 
     Returns
     -------
@@ -25,7 +26,6 @@ def class_indices(mlp, y):
     ValueError
         If y contains classes that are not among those of the classifier.
     """
-    y = np.asarray(y)
     unknown = np.setdiff1d(y, mlp.classes_)
     if len(unknown):
         raise ValueError(
@@ -39,8 +39,22 @@ def labeled_samples(mlp, X, y):
     """Return the samples to draw and the indices of their classes, or None for both without y."""
     if y is None:
         return None, None
-    check_consistent_length(X, y)
-    return check_array(X), class_indices(mlp, y)
+    y = checked_labels(X, y)
+    return check_array(*to_numpy(X=X)), class_indices(mlp, y)
+
+
+def checked_labels(X, y):
+    """Return y as an array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If y does not have a value or a row for each row of X.
+    """
+    with naming("y"):
+        y = check_array(*to_numpy(y=y), ensure_2d=False, dtype=None)
+        check_consistent_length(X, y)
+    return y
 
 
 def scatter_groups(ax, groups, names, colors, style, **defaults):
