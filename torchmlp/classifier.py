@@ -393,7 +393,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
             first = call.incremental and is_first_partial_fit(self, classes)  # sets `classes_`
         if first:
             multilabel = type_of_target(call.y).startswith("multilabel")
-            encoder = _new_encoder(call.y if multilabel else classes)
+            with naming("classes"):
+                encoder = _new_encoder(call.y if multilabel else classes)
         elif call.resumed:
             encoder = self._encoder
         else:

@@ -15,6 +15,7 @@ from torchmlp.training.losses import BINARY_LOSSES
 from torchmlp.training.output_activations import activate_outputs
 from torchmlp.training.threads import one_thread
 from torchmlp.validation import (
+    check_any_weight,
     check_input,
     in_namespace_of_X,
     naming,
@@ -402,5 +403,6 @@ class ScoreMixin:
             check_consistent_length(predictions, y)
         if sample_weight is not None:
             sample_weight = weights_of_rows(sample_weight, predictions)
+            check_any_weight(sample_weight)
         with naming("y"):
             return self._encoder.metric(y, predictions, sample_weight)

@@ -28,7 +28,7 @@ from torchmlp.bin_edges import (
     median,
     quantile_edges,
 )
-from torchmlp.validation import check_weights, naming
+from torchmlp.validation import check_weights, naming, unchanged_by_errors
 
 __all__ = ["PiecewiseLinearEncoder"]
 
@@ -263,21 +263,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         >>> PiecewiseLinearEncoder(n_bins=3, bins="quantile").fit(X).n_bins_
         array([3, 1, 3, 3, 3, 3, 3, 3, 3, 3])
         """
-        X = self._checked(X, reset=True)
-        weights = check_weights(sample_weight, X)
-        used = slice(None) if weights is None else weights > 0
-        rows = self._rows_for_inner_edges(len(X), weights)
-        weights_of_rows = None if weights is None else weights[rows]
-        inner_edges = self._inner_edges(X, y, rows, weights_of_rows)
-        features = range(X.shape[1])
-        self.has_missing_ = np.array([np.isnan(X[used, j]).any() for j in features])
-        self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
-        self.median_ = np.array([median(X[rows, j], weights_of_rows) for j in features])
-        self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
-        self.has_scaled_ = np.logical_and(self.add_scaled, self.n_bins_ < FEW_BINS)
-        if self.add_scaled:
-            moments = [mean_and_deviation(X[:, j], weights) for j in features]
-            self.mean_, self.scale_ = np.transpose(moments)
+        with unchanged_by_errors(self):
+            self._compute_edges(X, y, sample_weight)
         return self
 
     def transform(self, X: t.Matrix) -> Any:
@@ -361,6 +348,24 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _compute_edges(self, X, y, sample_weight):
+        """Set the fitted attributes."""
+        X = self._checked(X, reset=True)
+        weights = check_weights(sample_weight, X)
+        used = slice(None) if weights is None else weights > 0
+        rows = self._rows_for_inner_edges(len(X), weights)
+        weights_of_rows = None if weights is None else weights[rows]
+        inner_edges = self._inner_edges(X, y, rows, weights_of_rows)
+        features = range(X.shape[1])
+        self.has_missing_ = np.array([np.isnan(X[used, j]).any() for j in features])
+        self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
+        self.median_ = np.array([median(X[rows, j], weights_of_rows) for j in features])
+        self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
+        self.has_scaled_ = np.logical_and(self.add_scaled, self.n_bins_ < FEW_BINS)
+        if self.add_scaled:
+            moments = [mean_and_deviation(X[:, j], weights) for j in features]
+            self.mean_, self.scale_ = np.transpose(moments)
 
     def _checked(self, X, *, reset):
         with naming("X"):

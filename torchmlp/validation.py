@@ -79,6 +79,18 @@ def naming(argument, *others):
 
 
 @contextlib.contextmanager
+def unchanged_by_errors(estimator):
+    """Restore the attributes of an estimator if the `with` block raises an exception."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+@contextlib.contextmanager
 def _naming_columns(X):
     """Add the columns of a DataFrame that cannot be converted to errors in the `with` block."""
     try:
@@ -199,7 +211,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
         If a value or a shape is invalid.
     """
     with naming(*names), _naming_columns(X):
-        _check_values(X, numeric=True)
+        check_values(X, numeric=True)
         X = validate_data(
             estimator,
             X,
@@ -210,7 +222,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
         )
     with naming(names[1]):
         numeric = is_regressor(estimator)
-        _check_values(y, numeric)
+        check_values(y, numeric)
         y = check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -219,7 +231,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
     return X, y
 
 
-def _check_values(array, numeric):
+def check_values(array, numeric):
     """Raise an error for masked values and for dates, which NumPy would use as numbers."""
     if isinstance(array, np.ma.MaskedArray) and array.mask.any():
         raise ValueError(
@@ -252,7 +264,7 @@ def check_input(estimator, X):
     if _needs_no_validation(estimator, X):
         return X
     with naming("X"), _naming_columns(X):
-        _check_values(X, numeric=True)
+        check_values(X, numeric=True)
         # Numeric dtypes are kept, to avoid a copy. Others are converted to float64, as in `fit`.
         kind = getattr(getattr(X, "dtype", None), "kind", None)
         numeric = hasattr(X, "columns") or kind in ("b", "i", "u", "f")
@@ -313,7 +325,7 @@ def weights_of_rows(sample_weight, X, name="sample_weight"):
         If a weight is not finite or not a number, or if the number of weights is wrong.
     """
     with naming(name):
-        _check_values(sample_weight, numeric=True)
+        check_values(sample_weight, numeric=True)
         is_vector = hasattr(sample_weight, "__len__") and getattr(sample_weight, "ndim", 1) == 1
         is_vector = is_vector and not isinstance(sample_weight, (str, bytes, type))
         if is_vector and len(sample_weight) != X.shape[0]:

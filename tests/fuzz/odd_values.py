@@ -10,12 +10,13 @@ import polars as pl
 import scipy.sparse as sp
 import torch
 
+HUGE = 10**400  # not a float64
 # Values of a parameter. Numbers between a thousand and 2**62 are left out: they would be valid
 # sizes of large arrays.
 PARAMETERS = [
     None,
     *(True, False, np.True_, np.False_),
-    *(-1, 0, 1, 2, 3, 2**63, 10**400),
+    *(-1, 0, 1, 2, 3, 2**63, HUGE),
     *(1.0, 0.5, -0.5, 1e-300, 1e300, float("nan"), float("inf"), float("-inf")),
     *(np.int8(3), np.uint64(2), np.int64(0), np.float16(0.5), np.float32(0.25), np.longdouble(0.5)),
     *("", "auto", "relu", "adam", "constant", "quantile", "0.5", "log_loss", "cuda:99", "cpu"),

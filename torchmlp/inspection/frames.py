@@ -2,13 +2,11 @@
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_array
 
 from torchmlp.callbacks import find_snapshots
-from torchmlp.inspection.models import feature_axes, grid_points, on_grid
+from torchmlp.inspection.models import checked_samples, feature_axes, grid_points, on_grid
 from torchmlp.inspection.regions import check_class_probabilities
 from torchmlp.inspection.samples import checked_labels, class_indices
-from torchmlp.validation import to_numpy
 
 BAND_DEVIATIONS = 1.96  # half the width of a band that contains 95 % of a normal distribution
 
@@ -53,7 +51,7 @@ def training_frames(model, X, y, *, grid_resolution, margin):
         **(_classes(mlp, y) if is_classifier(mlp) else _targets(mlp, y, stacked, len(axes))),
         "epochs": np.array([snapshot.epoch for snapshot in snapshots]),
         "loss": np.array(mlp.loss_curve_),
-        "X": check_array(*to_numpy(X=X)),
+        "X": checked_samples(X),
     }
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.meta_estimators import unwrap
 from torchmlp.regressor import TorchMLPRegressor
-from torchmlp.validation import naming, to_numpy
+from torchmlp.validation import check_values, naming, to_numpy
 
 # The largest values of `grid_resolution` and `n_bins`, and of `margin`.
 _MAX_RESOLUTION = 100_000
@@ -219,6 +219,13 @@ def _check_number(parameter, value, kind, kind_name, least, most):
         raise ValueError(message)
 
 
+def checked_samples(X):
+    """Return X as a float array, after checking that its values are finite numbers."""
+    with naming("X"):
+        check_values(X, numeric=True)
+        return check_array(*to_numpy(X=X), dtype=(np.float64, np.float32))
+
+
 def feature_axes(X, allowed, resolution, margin):
     """Return evenly spaced values over the range of each feature.
 
@@ -246,8 +253,7 @@ def feature_axes(X, allowed, resolution, margin):
     """
     check_resolution("grid_resolution", resolution, least=2)
     check_margin(margin)
-    with naming("X"):
-        X = check_array(*to_numpy(X=X))
+    X = checked_samples(X)
     if X.shape[1] not in allowed:
         raise ValueError(
             f"X must have {' or '.join(map(str, allowed))} features to be drawn, got "

@@ -1,7 +1,6 @@
 """PiecewiseLinearEncodingDisplay: bins of an encoder over the data, and its components."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -86,7 +85,7 @@ def _index_and_name(encoder, feature):
     names = list(check_feature_names_in(encoder, None))
     if isinstance(feature, str) and feature in names:
         return names.index(feature), feature
-    if not isinstance(feature, Integral) or not -len(names) <= feature < len(names):
+    if not isinstance(feature, (int, np.integer)) or not -len(names) <= feature < len(names):
         raise ValueError(
             f"feature={feature!r} is not a feature of the encoder. Use one of the names {names}, "
             f"or an index below {len(names)}."

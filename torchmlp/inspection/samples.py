@@ -1,8 +1,9 @@
 """Samples of each class, which the displays draw over their predictions."""
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
+from torchmlp.inspection.models import checked_samples
 from torchmlp.inspection.style import merge_style
 from torchmlp.validation import naming, to_numpy
 
@@ -26,13 +27,15 @@ def class_indices(mlp, y):
     ValueError
         If y contains classes that are not among those of the classifier.
     """
-    unknown = np.setdiff1d(y, mlp.classes_)
+    with naming("y"):
+        y = column_or_1d(y)
+        unknown = np.setdiff1d(y, mlp.classes_)
     if len(unknown):
         raise ValueError(
             f"y has classes {unknown.tolist()} that were not seen during fit. Pass y with the "
             f"classes of the estimator: its classes are {mlp.classes_.tolist()}."
         )
-    return np.searchsorted(mlp.classes_, y.ravel())
+    return np.searchsorted(mlp.classes_, y)
 
 
 def labeled_samples(mlp, X, y):
@@ -40,7 +43,7 @@ def labeled_samples(mlp, X, y):
     if y is None:
         return None, None
     y = checked_labels(X, y)
-    return check_array(*to_numpy(X=X)), class_indices(mlp, y)
+    return checked_samples(X), class_indices(mlp, y)
 
 
 def checked_labels(X, y):
