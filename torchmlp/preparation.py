@@ -1,7 +1,7 @@
 """Preparation of a fit: initial weights, validation split, device, dtype and batch size."""
 
-import sys
 import math
+import sys
 from dataclasses import replace
 from itertools import pairwise
 

@@ -53,6 +53,15 @@ class Problem:
     sample_weight: Any = None
     values: np.ndarray = field(default_factory=lambda: np.empty(0), repr=False)  # X as an array
 
+    def _repr_pretty_(self, printer, cycle):
+        """Print the kind of data, for hypothesis. `reproduce_failure` restores the values."""
+        kinds = [f"{type(part).__name__} {np.shape(part)}" for part in (self.X, self.y)]
+        weighted = self.sample_weight is not None
+        printer.text(
+            f"Problem({self.target}, {kinds}, {self.values.dtype} {self.values.shape}, "
+            f"weighted={weighted})"
+        )
+
     @property
     def is_classification(self):
         return self.target in CLASSIFICATION

@@ -130,7 +130,9 @@ def to_onnx(
 
 def _check_rows(X):
     """Check that the inputs of the graph can have the types of the values in X."""
-    if not isinstance(X, (list, tuple)) and len(getattr(X, "shape", ())) != 2:
+    shape = getattr(X, "shape", None)
+    is_table = isinstance(shape, tuple) and len(shape) == 2
+    if not is_table and not isinstance(X, (list, tuple)):
         raise TypeError(f"X={X!r} must be a DataFrame, a 2D array or a list of rows.")
     dtype = None if hasattr(X, "columns") else np.asarray(X[:1]).dtype
     if dtype is not None and (dtype.kind in "SMmVc" or dtype in _UNSUPPORTED):
