@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import profiles  # noqa: F401
 import torch
 from comparison import assert_same_outcome, run
 from helpers import BEFORE_1_7

@@ -4,6 +4,7 @@
 """
 
 import numpy as np
+import profiles  # noqa: F401
 from comparison import assert_same_outcome, run
 from helpers import CLASSIFIERS, REGRESSORS, requires_sklearn
 from hypothesis import given, note

@@ -1,4 +1,7 @@
-"""Settings of hypothesis for the tests of this folder, and what they share."""
+"""Settings of hypothesis for the tests of this folder, which import this module.
+
+There is no conftest.py, because pytest cannot collect two subfolders with one at the same time.
+"""
 
 import os
 
