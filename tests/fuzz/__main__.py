@@ -17,7 +17,6 @@ os.environ["TORCHMLP_FUZZ_PROFILE"] = "fuzz"
 
 import pytest
 
-
 VALID = {"valid", "interesting"}  # hypothesis also counts examples that it could not complete
 
 
