@@ -19,7 +19,7 @@ COMMON = dict(
 
 # In the test suite: the same examples in every run.
 settings.register_profile(
-    "tests", max_examples=200, stateful_step_count=20, derandomize=True, **COMMON
+    "tests", max_examples=200, stateful_step_count=12, derandomize=True, **COMMON
 )
 # `make fuzz`: other examples in every round. See __main__.py.
 settings.register_profile(
