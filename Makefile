@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
+MINUTES ?= 10
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test kills lint format docs inventories bench gallery notebooks clean
+.PHONY: demo test kills fuzz lint format docs inventories bench gallery notebooks clean
 
 demo: $(INSTALLED)  ## compare with scikit-learn: print a table and draw demo.png
 	$(BIN)/python -m torchmlp --out demo.png
@@ -13,6 +14,9 @@ test: $(INSTALLED)  ## run the tests, the doctests and the code of the documenta
 
 kills: $(INSTALLED)  ## kill 200 fits with a Checkpoint at random moments, and continue them
 	TORCHMLP_N_KILLS=200 $(BIN)/python -m pytest -n 0 tests/callbacks/test_checkpoint_kills.py
+
+fuzz: $(INSTALLED)  ## run the tests of tests/fuzz with random examples, for MINUTES=10 minutes
+	$(BIN)/python tests/fuzz $(MINUTES)
 
 lint: $(INSTALLED)  ## check style and types
 	$(BIN)/ruff check .

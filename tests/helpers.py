@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import sklearn
 import torch
 from sklearn.compose import TransformedTargetRegressor
@@ -265,6 +266,8 @@ def assert_same_fit(theirs, ours, X, rtol=1e-9):
             with np.errstate(divide="ignore"):  # the logarithm of a probability of 0
                 expected, got = getattr(theirs, method)(X), getattr(ours, method)(X)
             assert got.dtype == expected.dtype
+            if sp.issparse(expected):
+                expected, got = expected.toarray(), got.toarray()
             if expected.dtype.kind == "f":
                 np.testing.assert_allclose(got, expected, rtol=rtol, atol=1e-13)
             else:

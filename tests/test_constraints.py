@@ -2,11 +2,12 @@
 
 import functools
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from helpers import OURS, assert_identical, iris
+from helpers import OURS, assert_identical, fit_quietly, iris
 from sklearn.model_selection import GridSearchCV
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
@@ -31,7 +32,10 @@ before_training = pytest.mark.usefixtures("no_training")
         ({"hidden_layer_sizes": (5.5,)}, r"hidden_layer_sizes must be integers.*\[5.5\]"),
         ({"activation": "rleu"}, r"'activation' parameter of Torch.* Got 'rleu' instead"),
         ({"solver": "newton"}, r"'solver' parameter of Torch.* Got 'newton' instead"),
+        ({"hidden_layer_sizes": 2**63}, r"hidden_layer_sizes must be at most 2147483647, got"),
         ({"alpha": -1}, r"'alpha' parameter of Torch.* Got -1 instead"),
+        ({"alpha": 10**400}, r"'alpha' parameter of Torch.* in the range of float64. Got 1000"),
+        ({"tol": Fraction(1, 2)}, r"'tol' parameter of Torch.* a number of Python or NumPy"),
         ({"max_iter": 0}, r"'max_iter' parameter of Torch.* Got 0 instead"),
         ({"learning_rate_init": 0}, r"'learning_rate_init' parameter of Torch"),
         ({"momentum": 1.5}, r"'momentum' parameter of Torch.* Got 1.5 instead"),
@@ -49,6 +53,21 @@ before_training = pytest.mark.usefixtures("no_training")
 def test_invalid_parameters_raise(estimator, parameters, message):
     with pytest.raises(ValueError, match=message):
         estimator(**parameters).fit(X, y)
+
+
+@pytest.mark.parametrize("estimator", OURS)
+def test_patience_can_be_any_int(estimator):
+    few, many = (
+        fit_quietly(estimator(max_iter=3, tol=9.0, n_iter_no_change=n, random_state=0), X, y)
+        for n in (1000, 10**400)
+    )
+    assert_identical(few, many)
+
+
+@pytest.mark.parametrize("weight", ["x", None])
+def test_class_weight_that_is_not_a_number_raises(weight):
+    with pytest.raises((TypeError, ValueError), match="class_weight"):
+        TorchMLPClassifier(class_weight={0: weight}).fit(X, y)
 
 
 @before_training

@@ -69,3 +69,10 @@ def test_invalid_arguments_raise():
         regressor().predict(X)
     with pytest.raises(NotFittedError):
         regressor().to_torch()
+
+
+@pytest.mark.parametrize("n_estimators", [0, 2**63, 2.5])
+def test_invalid_number_of_members_raises(n_estimators):
+    _, X, y, _ = TASKS["regression"]
+    with pytest.raises(ValueError, match=r"'n_estimators' .* \[1, 2147483647\]"):
+        regressor(n_estimators).fit(X, y)

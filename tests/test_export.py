@@ -144,5 +144,5 @@ def test_parameters_without_counterpart_in_scikit_learn():
     huber = fit_quietly(TorchMLPRegressor("huber", max_iter=2, random_state=0), X, y)
     with pytest.raises(ValueError, match="loss='huber' has no counterpart"):
         huber.to_sklearn()
-    with pytest.raises(TypeError, match="from_sklearn takes a fitted MLPClassifier, got MLPReg"):
+    with pytest.raises(TypeError, match="takes a fitted MLPClassifier, got model=MLPReg"):
         TorchMLPClassifier.from_sklearn(MLPRegressor())

@@ -291,3 +291,27 @@ def test_models_that_cannot_be_converted_raise(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match=r"pip install torchmlp\[onnx\]"):
         to_onnx(model, X)
+
+
+@pytest.mark.parametrize(
+    "change", [np.float16, np.uint64, np.longdouble, "datetime64[s]", complex, "S", dict, "0d"]
+)
+def test_X_that_a_graph_does_not_support_raises(change):
+    model = fit_quietly(TorchMLPClassifier((3,), max_iter=2, random_state=0), X, y)
+    rows = {dict: {}, "0d": np.array(1.0)}.get(change)
+    with pytest.raises(TypeError, match=r"\bX\b"):
+        to_onnx(model, X.astype(change) if rows is None else rows)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda X: torch.tensor(X, requires_grad=True),
+        lambda X: X.astype(">f8"),
+        sp.coo_array,
+    ],
+)
+def test_any_X_that_predict_accepts(convert):
+    model = fit_quietly(TorchMLPClassifier((3,), max_iter=2, random_state=0), X, y)
+    plain, converted = (to_onnx(model, rows).graph.input for rows in (X, convert(X)))
+    assert plain == converted

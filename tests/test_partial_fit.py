@@ -141,3 +141,9 @@ def test_other_parameter_groups_of_an_optimizer_make_a_fresh_solver():
     mlp = TorchMLPRegressor(solver=torch.optim.SGD, random_state=0).partial_fit(X, y)
     mlp.set_params(solver=two_groups).partial_fit(X, y)
     assert len(mlp.loss_curve_) == 2
+
+
+@pytest.mark.parametrize("classes", [[], "abc", [[0, 1]], [0, None], np.array([0.5, 1]), len])
+def test_invalid_classes_are_named(classes):
+    with pytest.raises((TypeError, ValueError), match="classes"):
+        TorchMLPClassifier().partial_fit(X, y, classes=classes)

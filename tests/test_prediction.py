@@ -142,3 +142,20 @@ def test_unfitted_estimator_raises(estimator):
         if hasattr(estimator(), method):
             with pytest.raises(NotFittedError, match="is not fitted yet"):
                 getattr(estimator(), method)(X)
+
+
+@pytest.mark.parametrize("estimator", OURS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((X, y[1:]), r"y: .*inconsistent numbers of samples: \[150, 149\]"),
+        ((X, None), r"\by\b"),
+        ((X, y, np.ones(149)), r"sample_weight.shape == \(149,\), expected \(150,\)"),
+        ((X, y, np.zeros(150)), "Got sample_weight with 150 zeros"),
+        ((X, y, np.array(["a"] * 150)), "sample_weight cannot be used"),
+    ],
+)
+def test_invalid_arguments_of_score_raise(estimator, arguments, message):
+    mlp = fit_quietly(estimator(random_state=0, max_iter=2), X, y)
+    with pytest.raises((TypeError, ValueError), match=message):
+        mlp.score(*arguments)

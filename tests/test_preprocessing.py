@@ -389,7 +389,7 @@ def test_counts_can_be_continuous():
     ("parameters", "arguments", "message"),
     [
         ({}, (X,), r"bins='target' requires y to be passed.* use bins='quantile'"),
-        ({}, (X, y[1:]), "inconsistent numbers of samples"),
+        ({}, (X, y[1:]), "y: .*inconsistent numbers of samples"),
         ({}, (X, np.where(y > 140, np.nan, y)), "y contains NaN"),
         ({}, (np.where(X > 0.1, np.inf, X), y), "X contains infinity"),
         ({}, (np.full(X.shape, "a"), y), "X cannot be used.* Encode categories first"),
@@ -398,6 +398,7 @@ def test_counts_can_be_continuous():
         ({}, (X, y, -WEIGHTS), "sample_weight must be non-negative"),
         ({}, (X, y, 0 * WEIGHTS), "at least one non-zero number"),
         ({"n_bins": 1}, (X, y), "'n_bins' parameter"),
+        ({"n_bins": 2**63}, (X, y), "'n_bins' parameter"),
         ({"bins": "uniform"}, (X, y), "'bins' parameter"),
         ({"target_type": "binary"}, (X, y), "'target_type' parameter"),
         ({"min_samples_leaf": 0}, (X, y), "'min_samples_leaf' parameter"),
@@ -407,8 +408,29 @@ def test_counts_can_be_continuous():
     ],
 )
 def test_invalid_arguments_raise(parameters, arguments, message):
+    encoder = Encoder(**parameters)
     with pytest.raises(ValueError, match=message):
-        Encoder(**parameters).fit(*arguments)
+        encoder.fit(*arguments)
+    assert vars(encoder) == vars(Encoder(**parameters))
+
+
+def test_failed_fit_leaves_the_encoder_unchanged():
+    encoder = Encoder().fit(X, y)
+    before = dict(vars(encoder))
+    with pytest.raises(ValueError, match="y contains NaN"):
+        encoder.fit(X[:, :2], np.full(len(y), np.nan))
+    assert vars(encoder) == before
+
+
+def test_leaves_can_be_larger_than_any_number_of_samples():
+    encoder = Encoder(min_samples_leaf=2**70).fit(X, y)
+    np.testing.assert_array_equal(encoder.n_bins_, 1)
+    assert Encoder(subsample=True).fit(X, y).n_bins_.max() == 1
+
+
+def test_invalid_input_features_raise():
+    with pytest.raises((TypeError, ValueError), match="input_features"):
+        Encoder().fit(X, y).get_feature_names_out(3)
 
 
 def test_unfitted_encoder_raises():

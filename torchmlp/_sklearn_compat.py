@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from importlib.metadata import metadata
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -97,10 +98,29 @@ class ParameterChecks:
         return ""
 
     def _validate_params(self):
+        for name, value in self.get_params(deep=False).items():
+            if isinstance(value, Real) and not self._can_compare(name, value):
+                raise ValueError(
+                    f"The {name!r} parameter of {type(self).__name__} must be a number of Python "
+                    f"or NumPy, in the range of float64. Got {value!r} instead."
+                )
         try:
             super()._validate_params()
         except ValueError as error:
             raise type(error)(f"{error}{self._suggestion()}") from None
+
+    def _can_compare(self, name, value):
+        """Return whether scikit-learn can check a number, which it converts with NumPy."""
+        if not isinstance(value, (int, float, np.number, np.bool_)):
+            return False  # for example a Fraction
+        constraints = self._parameter_constraints.get(name, [])
+        if not any(isinstance(c, Interval) and c.type is Real for c in constraints):
+            return True
+        try:
+            float(value)
+        except OverflowError:
+            return False
+        return True
 
 
 @functools.cache

@@ -55,6 +55,7 @@ from torchmlp.validation import (
     check_weights,
     naming,
     to_numpy,
+    unchanged_by_errors,
 )
 from torchmlp.validation_scale import scale_warnings
 
@@ -246,7 +247,7 @@ class BaseTorchMLP(
         X, y, sample_weight = call.X, call.y, call.sample_weight
         processes = active_processes()
         callbacks = [] if call.incremental else sklearn_callbacks_of(self, X, y, sample_weight)
-        with failures_reported(processes), _unchanged_by_errors(self), one_thread():
+        with failures_reported(processes), _restored_after_errors(self), one_thread():
             call = replace(call.to_numpy(), processes=processes)
             state, result = self._train(call, callbacks)
         for callback in callbacks:
@@ -461,17 +462,15 @@ def _attributes_of(inputs, state, encoder):
 
 
 @contextlib.contextmanager
-def _unchanged_by_errors(estimator):
-    """Restore the attributes of an estimator if the `with` block raises an exception."""
-    before = dict(vars(estimator))
-    saved = before.get("_saved_state")
+def _restored_after_errors(estimator):
+    """Restore the state of an estimator if the `with` block raises an exception."""
+    saved = getattr(estimator, "_saved_state", None)
     random_state = saved and saved.random_state
     drawn = random_state and random_state.get_state()  # `partial_fit` changes it in place
     try:
-        yield
+        with unchanged_by_errors(estimator):
+            yield
     except BaseException:
         if random_state:
             random_state.set_state(drawn)
-        vars(estimator).clear()
-        vars(estimator).update(before)
         raise

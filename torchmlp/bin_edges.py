@@ -42,7 +42,7 @@ class TargetEdges:
         impurity = _impurity(self._tree, self._y, weights)
         self._tree.set_params(
             max_leaf_nodes=n_bins,
-            min_samples_leaf=min_samples_leaf,
+            min_samples_leaf=min(min_samples_leaf, len(y)),  # the tree has integers of 64 bits
             min_impurity_decrease=min_impurity_fraction * impurity,
         )
 
@@ -111,7 +111,7 @@ def checked_target(X, y):
         )
     with naming("y"):
         y = check_y(y, multi_output=True)
-    check_consistent_length(X, y)
+        check_consistent_length(X, y)
     y = y.toarray() if sp.issparse(y) else y
     return y.reshape(len(y), -1)
 

@@ -4,6 +4,7 @@ from typing import Self
 
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 
@@ -15,7 +16,7 @@ from torchmlp.constraints import CLASSIFIER_CONSTRAINTS
 from torchmlp.encoding import ClassEncoder
 from torchmlp.prediction import ProbabilityMixin, ScoreMixin
 from torchmlp.training.inference import largest_outputs
-from torchmlp.validation import check_class_weight, check_weights
+from torchmlp.validation import check_class_weight, check_weights, naming
 
 
 class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorchMLP):
@@ -399,9 +400,13 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     def _class_encoder(self, call):
         """Return the encoder of an earlier fit after checking y, or a new encoder."""
         labels = all_labels(call.processes, call.y)
-        if call.incremental and is_first_partial_fit(self, call.classes):  # this sets `classes_`
+        with naming("classes"):
+            classes = None if call.classes is None else column_or_1d(call.classes)
+            first = call.incremental and is_first_partial_fit(self, classes)  # sets `classes_`
+        if first:
             multilabel = type_of_target(call.y).startswith("multilabel")
-            encoder = _new_encoder(call.y if multilabel else call.classes)
+            with naming("classes"):
+                encoder = _new_encoder(call.y if multilabel else classes)
         elif call.resumed:
             encoder = self._encoder
         else:
@@ -422,7 +427,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         class_weight = check_class_weight(self.class_weight, self.classes_)
         if class_weight == "balanced" and call.processes is not None:
             class_weight = balanced_class_weight(call.processes, call.y, self.classes_)
-        balance = compute_sample_weight(class_weight, call.y)
+        with naming("class_weight"):
+            balance = compute_sample_weight(class_weight, call.y)
         if call.sample_weight is not None:
             balance = balance * check_weights(call.sample_weight, call.X)
         return check_weights(balance, call.X, "class_weight")

@@ -17,6 +17,7 @@ from torchmlp.training.parameters import INITS
 from torchmlp.training.schedules import SCHEDULES, schedule_of
 from torchmlp.training.solvers import SOLVERS
 
+MAX_UNITS = 2**31 - 1
 # `keys()` is a view: a name that is added to one of these tables later is valid, too.
 _OWN_CONSTRAINTS = {
     "activation": [StrOptions(ACTIVATIONS.keys()), callable, list, tuple],
@@ -73,7 +74,7 @@ def check_layers(hidden_layer_sizes):
     Raises
     ------
     ValueError
-        If a size is not an integer, or is less than 1.
+        If a size is not an integer, is less than 1, or is larger than torch and NumPy support.
     """
     # A 0-dimensional array has `__iter__`, but is not iterable.
     iterable = hasattr(hidden_layer_sizes, "__iter__")
@@ -86,6 +87,8 @@ def check_layers(hidden_layer_sizes):
             f"hidden_layer_sizes must be > 0, got {sizes}. Use () for a linear model without "
             "hidden layers."
         )
+    if any(size > MAX_UNITS for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be at most {MAX_UNITS}, got {sizes}.")
     return [int(size) for size in sizes]
 
 

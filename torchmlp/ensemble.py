@@ -29,7 +29,7 @@ from torchmlp.agreement import refuse_processes
 from torchmlp.base import FitCall, train, validation_of
 from torchmlp.callbacks.monitors import monitors_of
 from torchmlp.classifier import TorchMLPClassifier
-from torchmlp.constraints import check_layers
+from torchmlp.constraints import MAX_UNITS, check_layers
 from torchmlp.export.forms import EnsembleExportMixin
 from torchmlp.prediction import ProbabilityMixin, ScoreMixin
 from torchmlp.regressor import TorchMLPRegressor
@@ -51,7 +51,7 @@ _OF_ONE_NETWORK = {"coefs_", "intercepts_", "n_layers_", "n_parameters_"}
 def _constraints(estimator):
     return {
         "estimator": [estimator, None],
-        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "n_estimators": [Interval(Integral, 1, MAX_UNITS, closed="both")],
     }
 
 

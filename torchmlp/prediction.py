@@ -3,6 +3,7 @@
 from typing import Any, Literal, overload
 
 import numpy as np
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from torchmlp import _typing as t
@@ -13,7 +14,14 @@ from torchmlp.training.inference import as_layers, hidden_values, raw_outputs
 from torchmlp.training.losses import BINARY_LOSSES
 from torchmlp.training.output_activations import activate_outputs
 from torchmlp.training.threads import one_thread
-from torchmlp.validation import check_input, in_namespace_of_X, to_numpy
+from torchmlp.validation import (
+    check_any_weight,
+    check_input,
+    in_namespace_of_X,
+    naming,
+    to_numpy,
+    weights_of_rows,
+)
 
 
 class PredictionMixin:
@@ -391,4 +399,10 @@ class ScoreMixin:
         """
         X, y, sample_weight = to_numpy(X=X, y=y, sample_weight=sample_weight)
         predictions = self.predict(X)
-        return self._encoder.metric(y, predictions, sample_weight)
+        with naming("y"):
+            check_consistent_length(predictions, y)
+        if sample_weight is not None:
+            sample_weight = weights_of_rows(sample_weight, predictions)
+            check_any_weight(sample_weight)
+        with naming("y"):
+            return self._encoder.metric(y, predictions, sample_weight)

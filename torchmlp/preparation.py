@@ -1,6 +1,7 @@
 """Preparation of a fit: initial weights, validation split, device, dtype and batch size."""
 
 import math
+import sys
 from dataclasses import replace
 from itertools import pairwise
 
@@ -138,7 +139,7 @@ def _batch_size(settings, n_rows):
 def _patience(settings, batch_size, n_rows):
     """Return `FitInputs.patience`, the maximum number of epochs without an improvement."""
     if settings.n_iter_no_change != "auto":
-        return float(settings.n_iter_no_change)
+        return float(min(settings.n_iter_no_change, sys.maxsize))  # an int may be larger
     if settings.uses_lbfgs:
         return MIN_EPOCHS
     return max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(n_rows / batch_size)))

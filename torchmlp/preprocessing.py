@@ -22,10 +22,11 @@ from torchmlp._sklearn_compat import (
 )
 from torchmlp.bin_components import components_of, encode
 from torchmlp.bin_edges import TargetEdges, all_edges, checked_target, median, quantile_edges
-from torchmlp.validation import check_weights, naming
+from torchmlp.validation import check_weights, naming, unchanged_by_errors
 
 __all__ = ["PiecewiseLinearEncoder"]
 
+MAX_BINS = 10**6
 FEW_BINS = 8  # a feature with fewer bins can have a standardized column
 # Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
 BLOCK_SIZE = 2**16
@@ -192,7 +193,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     """
 
     _parameter_constraints = {  # noqa: RUF012
-        "n_bins": [Interval(Integral, 2, None, closed="left")],
+        "n_bins": [Interval(Integral, 2, MAX_BINS, closed="both")],
         "bins": [StrOptions({"target", "quantile"})],
         "target_type": [StrOptions({"auto", "continuous", "multiclass"})],
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left")],
@@ -256,22 +257,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         >>> PiecewiseLinearEncoder(n_bins=3, bins="quantile").fit(X).n_bins_
         array([3, 1, 3, 3, 3, 3, 3, 3, 3, 3])
         """
-        X = self._checked(X, reset=True)
-        weights = check_weights(sample_weight, X)
-        used = slice(None) if weights is None else weights > 0
-        rows = self._rows_for_inner_edges(len(X), weights)
-        weights_of_rows = None if weights is None else weights[rows]
-        inner_edges = self._inner_edges(X, y, rows, weights_of_rows)
-        features = range(X.shape[1])
-        self.has_missing_ = np.array([np.isnan(X[used, j]).any() for j in features])
-        self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
-        self.median_ = np.array([median(X[rows, j], weights_of_rows) for j in features])
-        self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
-        varies = np.array([len(np.unique(edges)) > 1 for edges in self.bin_edges_])
-        self.has_scaled_ = np.logical_and(self.add_scaled, varies & (self.n_bins_ < FEW_BINS))
-        self.mean_, self.scale_ = _mean_and_deviation(X, weights, self.has_scaled_)
-        scaled = {j: (self.mean_[j], self.scale_[j]) for j in np.flatnonzero(self.has_scaled_)}
-        self._components = components_of(self.bin_edges_, self.has_missing_, scaled)
+        with unchanged_by_errors(self):
+            self._compute_edges(X, y, sample_weight)
         return self
 
     def transform(self, X: t.Matrix) -> Any:
@@ -337,7 +324,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         array(['age_bin_0', 'age_bin_1'], dtype=object)
         """
         check_is_fitted(self)
-        names = check_feature_names_in(self, input_features)
+        with naming("input_features"):
+            names = check_feature_names_in(self, input_features)
         columns: list[str] = []
         flags = self.has_scaled_, self.n_bins_, self.has_missing_
         for name, scaled, n_bins, missing in zip(names, *flags, strict=True):
@@ -354,6 +342,25 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         tags.transformer_tags.preserves_dtype = []
         return tags
 
+    def _compute_edges(self, X, y, sample_weight):
+        """Set the fitted attributes."""
+        X = self._checked(X, reset=True)
+        weights = check_weights(sample_weight, X)
+        used = slice(None) if weights is None else weights > 0
+        rows = self._rows_for_inner_edges(len(X), weights)
+        weights_of_rows = None if weights is None else weights[rows]
+        inner_edges = self._inner_edges(X, y, rows, weights_of_rows)
+        features = range(X.shape[1])
+        self.has_missing_ = np.array([np.isnan(X[used, j]).any() for j in features])
+        self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
+        self.median_ = np.array([median(X[rows, j], weights_of_rows) for j in features])
+        self.n_bins_ = np.array([max(len(edges) - 1, 0) for edges in self.bin_edges_])
+        varies = np.array([len(np.unique(edges)) > 1 for edges in self.bin_edges_])
+        self.has_scaled_ = np.logical_and(self.add_scaled, varies & (self.n_bins_ < FEW_BINS))
+        self.mean_, self.scale_ = _mean_and_deviation(X, weights, self.has_scaled_)
+        scaled = {j: (self.mean_[j], self.scale_[j]) for j in np.flatnonzero(self.has_scaled_)}
+        self._components = components_of(self.bin_edges_, self.has_missing_, scaled)
+
     def _checked(self, X, *, reset):
         with naming("X"):
             return validate_data(
@@ -366,7 +373,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         if self.subsample is None or len(rows) <= self.subsample:
             return rows
         random_state = check_random_state(self.random_state)
-        return np.sort(random_state.choice(rows, self.subsample, replace=False))
+        return np.sort(random_state.choice(rows, int(self.subsample), replace=False))
 
     def _inner_edges(self, X, y, rows, weights):
         """Return a function from the values of a feature in the given rows to its inner edges."""

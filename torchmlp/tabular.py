@@ -235,7 +235,7 @@ def _contains_numbers(X):
         return X.dtype.kind in "buif"
     try:  # ColumnTransformer converts lists of numbers to arrays of objects
         X.astype(float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True
 
@@ -246,9 +246,10 @@ def _estimator(estimator):
         is_classifier(estimator) or is_regressor(estimator)
     ):
         return estimator
-    if estimator == "classifier":
+    name = estimator if isinstance(estimator, str) else None
+    if name == "classifier":
         return TorchMLPClassifier(**DEFAULTS)
-    if estimator == "regressor":
+    if name == "regressor":
         return TorchMLPRegressor(**DEFAULTS, normalize_y=True)
     raise ValueError(
         "estimator must be 'classifier', 'regressor', or an instance of a classifier or regressor "

@@ -38,6 +38,9 @@ _UNUSABLE_VALUES = (
     "unknown label type: (",
 )
 _CONVERSION_REMEDIES = {
+    "classes": "Pass a list of all labels, which have the same type, such as str or int.",
+    "class_weight": "Pass a dict with one number per class.",
+    "input_features": "Pass a list of str.",
     "X": (
         "Pass numbers, with rows of equal length. Encode categories first, for example with "
         "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
@@ -73,6 +76,18 @@ def naming(argument, *others):
         else:
             text = f"{argument}: {text}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(text) from error
+
+
+@contextlib.contextmanager
+def unchanged_by_errors(estimator):
+    """Restore the attributes of an estimator if the `with` block raises an exception."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 @contextlib.contextmanager
@@ -196,7 +211,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
         If a value or a shape is invalid.
     """
     with naming(*names), _naming_columns(X):
-        _check_values(X, numeric=True)
+        check_values(X, numeric=True)
         X = validate_data(
             estimator,
             X,
@@ -207,7 +222,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
         )
     with naming(names[1]):
         numeric = is_regressor(estimator)
-        _check_values(y, numeric)
+        check_values(y, numeric)
         y = check_y(y, multi_output=True, y_numeric=numeric, estimator=estimator)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -216,7 +231,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
     return X, y
 
 
-def _check_values(array, numeric):
+def check_values(array, numeric):
     """Raise an error for masked values and for dates, which NumPy would use as numbers."""
     if isinstance(array, np.ma.MaskedArray) and array.mask.any():
         raise ValueError(
@@ -249,7 +264,7 @@ def check_input(estimator, X):
     if _needs_no_validation(estimator, X):
         return X
     with naming("X"), _naming_columns(X):
-        _check_values(X, numeric=True)
+        check_values(X, numeric=True)
         # Numeric dtypes are kept, to avoid a copy. Others are converted to float64, as in `fit`.
         kind = getattr(getattr(X, "dtype", None), "kind", None)
         numeric = hasattr(X, "columns") or kind in ("b", "i", "u", "f")
@@ -285,16 +300,7 @@ def check_weights(sample_weight, X, name="sample_weight"):
     """
     if sample_weight is None:
         return None
-    with naming(name):
-        _check_values(sample_weight, numeric=True)
-        is_vector = hasattr(sample_weight, "__len__") and getattr(sample_weight, "ndim", 1) == 1
-        is_vector = is_vector and not isinstance(sample_weight, (str, bytes))
-        if is_vector and len(sample_weight) != X.shape[0]:
-            raise ValueError(
-                f"{name}.shape == ({len(sample_weight)},), expected ({X.shape[0]},). Pass one "
-                "weight per sample."
-            )
-        weights = check_sample_weight(sample_weight, X)
+    weights = weights_of_rows(sample_weight, X, name)
     if weights.min() < 0:
         raise ValueError(
             f"{name} must be non-negative, got {weights.min()}. A weight of 0 excludes a sample."
@@ -308,6 +314,26 @@ def check_weights(sample_weight, X, name="sample_weight"):
         )
     check_any_weight(weights, name)
     return weights
+
+
+def weights_of_rows(sample_weight, X, name="sample_weight"):
+    """Return sample weights as a float array with one weight per row of X.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a weight is not finite or not a number, or if the number of weights is wrong.
+    """
+    with naming(name):
+        check_values(sample_weight, numeric=True)
+        is_vector = hasattr(sample_weight, "__len__") and getattr(sample_weight, "ndim", 1) == 1
+        is_vector = is_vector and not isinstance(sample_weight, (str, bytes, type))
+        if is_vector and len(sample_weight) != X.shape[0]:
+            raise ValueError(
+                f"{name}.shape == ({len(sample_weight)},), expected ({X.shape[0]},). Pass one "
+                "weight per sample."
+            )
+        return check_sample_weight(sample_weight, X)
 
 
 def check_class_weight(class_weight, classes):

@@ -303,6 +303,15 @@ def test_resume_false_begins_anew(path):
     assert fitted_values(fit_quietly(continued, X, y)) == fitted_values(expected)
 
 
+def test_any_number_of_files_can_be_kept(path):
+    model = TorchMLPClassifier(**SMALL, callbacks=[checkpoint(path, keep=2**70)])
+    with interrupted_after(5):
+        fit(model, X, y)
+    names = ["fit.ckpt", *(f"fit.ckpt.{i}" for i in range(1, 5))]
+    assert sorted(file.name for file in path.parent.iterdir()) == names
+    fit(model.set_params(callbacks=[checkpoint(path, keep=2**70, resume=False)]), X, y)
+
+
 @pytest.mark.parametrize("keep", [1, 2, 3])
 @pytest.mark.parametrize("links", [True, False])
 def test_last_files_are_kept(keep, links, path, monkeypatch):
@@ -367,9 +376,13 @@ def test_default_interval_is_200_times_the_duration_of_a_write(duration, interva
         ({"every_seconds": -1}, "every_seconds=-1 must be None or a number >= 0"),
         ({"every_seconds": float("nan")}, "every_seconds=nan must be None or a number >= 0"),
         ({"every_seconds": "1"}, "every_seconds='1' must be None or a number >= 0"),
+        ({"every_seconds": 10**400}, "every_seconds=1000.* must be None or a number >= 0"),
         ({"keep": 0}, "keep=0 must be an int >= 1"),
         ({"resume": "yes"}, "resume='yes' must be a bool"),
         ({"path": 3}, "path=3 must be a str or a path"),
+        ({"path": ""}, "path='' is a folder"),
+        ({"path": "a" * 300}, "path='aaa.*' cannot be used"),
+        ({"path": "\0"}, "path=.* cannot be used: embedded null"),
         ({"path": "no/folder/fit.ckpt"}, "the folder of path='no/folder/fit.ckpt' does not exist"),
     ],
 )

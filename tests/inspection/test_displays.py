@@ -152,3 +152,56 @@ def test_legends_and_labels_are_optional(clf):
     samples = DecisionRegionDisplay.from_estimator(clf, X2, y, legend=False)
     assert samples.legend_ is samples.ax_.get_legend() is None
     assert DecisionRegionDisplay.from_estimator(clf, X2).ax_.texts
+
+
+GRIDS = (HiddenFeaturesDisplay, DecisionRegionDisplay, TrainingAnimation)
+
+
+@pytest.mark.parametrize("Display", GRIDS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"grid_resolution": 1}, "grid_resolution=1 must be an int from 2 to"),
+        ({"grid_resolution": 2.5}, r"grid_resolution=2\.5 must be an int"),
+        ({"grid_resolution": 2**63}, "grid_resolution=.* must be an int from 2 to"),
+        ({"margin": -0.5}, r"margin=-0\.5 must be a number from 0 to"),
+        ({"margin": np.nan}, "margin=nan must be a number from 0 to"),
+        ({"margin": "wide"}, "margin='wide' must be a number"),
+        ({"feature_names": 3}, "feature_names=3 must be a list of 2 names"),
+    ],
+)
+def test_invalid_parameters_of_the_grid_raise(Display, parameters, message, clf):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Display.from_estimator(clf, *DISPLAYS[Display][0], **parameters)
+
+
+@pytest.mark.parametrize("Display", GRIDS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: np.full(X.shape, "red"),
+        lambda X: X.astype("datetime64[s]"),
+        lambda X: X[:, 0],
+        lambda X: X * np.nan,
+    ],
+    ids=["text", "dates", "1d", "nan"],
+)
+def test_invalid_X_is_named(Display, change, clf):
+    with pytest.raises((TypeError, ValueError), match=r"\bX\b"):
+        Display.from_estimator(clf, change(X2), *DISPLAYS[Display][0][1:])
+
+
+@pytest.mark.parametrize("Display", [DecisionRegionDisplay, TrainingAnimation])
+@pytest.mark.parametrize("labels", [y[1:], np.c_[y, y], "text", [None] * 150], ids=str)
+def test_invalid_y_is_named(Display, labels, clf):
+    with pytest.raises((TypeError, ValueError), match=r"\by\b"):
+        Display.from_estimator(clf, X2, labels)
+
+
+def test_invalid_numbers_raise(clf):
+    with pytest.raises(TypeError, match=r"layer=0\.5 must be an int"):
+        HiddenFeaturesDisplay.from_estimator(clf, X2, layer=0.5)
+    with pytest.raises(ValueError, match=r"image_shape=3 must be \(height, width\)"):
+        HiddenFeaturesDisplay.from_estimator(clf, image_shape=3)
+    with pytest.raises(ValueError, match="n_bins=-1 must be an int from 1 to"):
+        WeightsDisplay.from_estimator(clf, X2, n_bins=-1)

@@ -1,8 +1,8 @@
 """The callback `Checkpoint`, which saves the state of a fit to a file and continues from it."""
 
 import logging
-import math
 import os
+import sys
 import time
 from numbers import Integral, Real
 from pathlib import Path
@@ -130,11 +130,12 @@ def check_checkpoint(checkpoint, solver, incremental):
     """
     seconds = checkpoint.every_seconds
     is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
+    is_number = is_number and abs(seconds) <= sys.float_info.max
     rules = {
         "path": (isinstance(checkpoint.path, (str, os.PathLike)), "must be a str or a path"),
         "every": (_is_count(checkpoint.every), "must be an int >= 1"),
         "every_seconds": (
-            seconds is None or (is_number and 0 <= float(seconds) < math.inf),
+            seconds is None or (is_number and float(seconds) >= 0),
             "must be None or a number >= 0",
         ),
         "keep": (_is_count(checkpoint.keep), "must be an int >= 1"),
@@ -204,6 +205,25 @@ def checkpoint_of(estimator, data, validation, resumed, items=()):
     return CheckpointMonitor(checkpoint, items, estimator.max_iter, earlier)
 
 
+def check_is_file_name(parameter, path):
+    """Check that a path can be that of a file.
+
+    Raises
+    ------
+    ValueError
+        If it is that of a folder, or if its name is too long or has invalid characters.
+    """
+    try:
+        is_folder = path.is_dir()
+        path.stat()
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise ValueError(f"Checkpoint: path={parameter!r} cannot be used: {error}.") from error
+    if is_folder:
+        raise ValueError(f"Checkpoint: path={parameter!r} is a folder. Pass the path of a file.")
+
+
 class CheckpointMonitor(Monitor):
     """Writes the state of one fit to a file, and restores it.
 
@@ -228,6 +248,7 @@ class CheckpointMonitor(Monitor):
         self.earlier = earlier
         path = os.fspath(checkpoint.path).replace("{fit}", digest(fingerprint))
         self.path = Path(os.path.abspath(path))  # the working directory may change
+        check_is_file_name(checkpoint.path, self.path)
         if not self.path.parent.is_dir():
             raise ValueError(
                 f"Checkpoint: the folder of path={checkpoint.path!r} does not exist. Create it."

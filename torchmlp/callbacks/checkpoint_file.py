@@ -170,9 +170,8 @@ def older(path, i):
 
 def rotate(path, keep):
     """Rename the older files, so that `write` keeps the newest file as the first of them."""
-    for i in range(keep - 1, 1, -1):
-        if older(path, i - 1).exists():
-            os.replace(older(path, i - 1), older(path, i))
+    for i in reversed(_numbers_of_older(path, keep - 1)):
+        os.replace(older(path, i), older(path, i + 1))
     if keep > 1 and path.exists():
         previous = older(path, 1)
         previous.unlink(missing_ok=True)
@@ -184,5 +183,14 @@ def rotate(path, keep):
 
 def remove_older(path, keep):
     """Remove the older files of another fit."""
-    for i in range(1, keep):
+    for i in _numbers_of_older(path, keep):
         older(path, i).unlink(missing_ok=True)
+
+
+def _numbers_of_older(path, end):
+    """Return the numbers from 1 to end - 1 of the older files that exist, in increasing order."""
+    prefix = f"{path.name}."
+    names = (file.name for file in path.parent.iterdir() if file.name.startswith(prefix))
+    endings = (name.removeprefix(prefix) for name in names)
+    numbers = (int(ending) for ending in endings if ending.isascii() and ending.isdecimal())
+    return sorted(i for i in numbers if 1 <= i < end and older(path, i).exists())

@@ -81,7 +81,7 @@ class ExportMixin:
         >>> loss = torch.nn.CrossEntropyLoss()(network(torch.tensor(X)), torch.tensor(y))
         """
         check_is_fitted(self)
-        if output not in ("prediction", "logits"):
+        if not isinstance(output, str) or output not in ("prediction", "logits"):
             raise ValueError(f"output={output!r} is unknown. Use 'prediction' or 'logits'.")
         n_hidden = len(self.coefs_) - 1
         modules: list[nn.Module] = [_linear(self.coefs_[0], self.intercepts_[0])]
@@ -187,7 +187,8 @@ class ExportMixin:
         wanted = MLPClassifier if is_classifier(ours) else MLPRegressor
         if not isinstance(model, wanted):
             raise TypeError(
-                f"{cls.__name__}.from_sklearn takes a fitted {wanted.__name__}, got {model!r}."
+                f"{cls.__name__}.from_sklearn takes a fitted {wanted.__name__}, got "
+                f"model={model!r}."
             )
         check_is_fitted(model)
         ours.set_params(**model.get_params())

@@ -10,9 +10,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torchmlp import _typing as t
 from torchmlp.export.forms import EnsembleExportMixin, ExportMixin
 from torchmlp.preprocessing import PiecewiseLinearEncoder
+from torchmlp.validation import naming, to_numpy
 
 if TYPE_CHECKING:
     import onnx
+
+_UNSUPPORTED = (np.float16, np.longdouble, np.uint64)  # dtypes
 
 
 def to_onnx(
@@ -107,8 +110,11 @@ def to_onnx(
     except ModuleNotFoundError as error:
         raise ImportError("to_onnx needs skl2onnx: pip install torchmlp[onnx]") from error
     check_is_fitted(model)
+    (X,) = to_numpy(X=X)
+    X = X.tocsr() if sp.issparse(X) else X
     _check_rows(X)
-    validate_data(model, X=X, reset=False, skip_check_array=True)
+    with naming("X"):
+        validate_data(model, X=X, reset=False, skip_check_array=True)
     register(_subclasses(ExportMixin))
     register_ensembles(_subclasses(EnsembleExportMixin))
     register_encoders([PiecewiseLinearEncoder, *_subclasses(PiecewiseLinearEncoder)])
@@ -123,7 +129,17 @@ def to_onnx(
 
 
 def _check_rows(X):
-    """Check that the types of the graph's inputs can be read from the values in X."""
+    """Check that the inputs of the graph can have the types of the values in X."""
+    shape = getattr(X, "shape", None)
+    is_table = isinstance(shape, tuple) and len(shape) == 2
+    if not is_table and not isinstance(X, (list, tuple)):
+        raise TypeError(f"X={X!r} must be a DataFrame, a 2D array or a list of rows.")
+    dtype = None if hasattr(X, "columns") else np.asarray(X[:1]).dtype
+    if dtype is not None and (dtype.kind in "SMmVc" or dtype in _UNSUPPORTED):
+        raise TypeError(
+            f"X has dtype {dtype}, which the inputs of an ONNX graph do not support. Convert it, "
+            "for example with X.astype('float32')."
+        )
     types_are_read_from_values = hasattr(X, "iloc") or isinstance(X, (list, tuple))
     if types_are_read_from_values and not len(X):
         raise ValueError(
@@ -137,7 +153,8 @@ def _first_row(X):
     if sp.issparse(X):
         return X[:1].toarray()
     if not hasattr(X, "iloc"):
-        return np.asarray(X[:1])
+        row = np.asarray(X[:1])
+        return row.astype(row.dtype.newbyteorder("="), copy=False)
     names = [str(name) for name in X.columns]
     if "" in names:
         raise ValueError(

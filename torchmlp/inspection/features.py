@@ -1,8 +1,10 @@
 """Computation of HiddenFeaturesDisplay: activations and weights of hidden units."""
 
+from numbers import Integral
+
 import numpy as np
 
-from torchmlp.inspection.models import feature_axes, grid_points, on_grid
+from torchmlp.inspection.models import check_integer, feature_axes, grid_points, on_grid
 
 
 def features_of_inputs(model, X, *, layer, output, grid_resolution, margin):
@@ -61,9 +63,11 @@ def features_of_images(model, image_shape):
     """
     model.hidden_layer(0)
     coefs = model.mlp.coefs_[0]
-    if len(image_shape) != 2 or np.prod(image_shape) != len(coefs):
+    is_pair = isinstance(image_shape, (tuple, list)) and len(image_shape) == 2
+    is_shape = is_pair and all(isinstance(size, Integral) for size in image_shape)
+    if not is_shape or min(image_shape) < 1 or np.prod(image_shape) != len(coefs):
         raise ValueError(
-            f"image_shape={image_shape} must be (height, width) with height * width equal to the "
+            f"image_shape={image_shape!r} must be (height, width) with height * width equal to the "
             f"number of inputs of the network, {len(coefs)}."
         )
     images = coefs.T.reshape(-1, *image_shape)
@@ -97,6 +101,7 @@ def _strength(values, outgoing):
 
 
 def _checked_output(output, n_outputs):
+    check_integer("output", output)
     if not -n_outputs <= output < n_outputs:
         raise ValueError(
             f"output={output} is out of range: n_outputs_={n_outputs}. Use an index between "

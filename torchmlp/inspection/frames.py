@@ -2,12 +2,11 @@
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.utils import check_array, check_consistent_length
 
 from torchmlp.callbacks import find_snapshots
-from torchmlp.inspection.models import feature_axes, grid_points, on_grid
+from torchmlp.inspection.models import checked_samples, feature_axes, grid_points, on_grid
 from torchmlp.inspection.regions import check_class_probabilities
-from torchmlp.inspection.samples import class_indices
+from torchmlp.inspection.samples import checked_labels, class_indices
 
 BAND_DEVIATIONS = 1.96  # half the width of a band that contains 95 % of a normal distribution
 
@@ -37,7 +36,7 @@ def training_frames(model, X, y, *, grid_resolution, margin):
     """
     mlp, snapshots = model.mlp, find_snapshots(model.mlp)
     axes = feature_axes(X, (1, 2), grid_resolution, margin)
-    check_consistent_length(X, y)
+    y = checked_labels(X, y)
     inputs = model.inputs(grid_points(axes, X))
     networks = [model.with_weights(snapshot) for snapshot in snapshots]
     frames_of = _class_frames if is_classifier(mlp) else _target_frames
@@ -52,7 +51,7 @@ def training_frames(model, X, y, *, grid_resolution, margin):
         **(_classes(mlp, y) if is_classifier(mlp) else _targets(mlp, y, stacked, len(axes))),
         "epochs": np.array([snapshot.epoch for snapshot in snapshots]),
         "loss": np.array(mlp.loss_curve_),
-        "X": check_array(X),
+        "X": checked_samples(X),
     }
 
 
@@ -97,7 +96,6 @@ def _targets(mlp, y, stacked, n_features):
             f"estimator has {n_columns} outputs, but with two features only one output can be "
             "drawn. Fit one regressor per output, or fit on one feature."
         )
-    y = np.asarray(y)
     y = y.reshape(len(y), -1)
     n_targets = n_columns // mlp._encoder.columns_per_target
     if y.shape[1] != n_targets:

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import is_classifier
 
 from torchmlp.callbacks import Snapshot, recorded_snapshots
+from torchmlp.inspection.models import check_resolution
 from torchmlp.inspection.style import max_abs
 
 DECADES = 8  # maximum range of the gradient bins; smaller gradients go to the first bin
@@ -45,6 +46,7 @@ def training_histograms(model, X, *, n_bins):
     ValueError
         If the snapshots are from a different fit.
     """
+    check_resolution("n_bins", n_bins)
     inputs = model.inputs(X)
     snapshots = recorded_snapshots(model.mlp) or [_fitted_snapshot(model.mlp)]
     networks = [model.with_weights(snapshot) for snapshot in snapshots]

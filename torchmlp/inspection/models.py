@@ -1,8 +1,10 @@
 """The network inside a fitted estimator, and grids on which it is evaluated."""
 
 import copy
+import math
 from contextlib import suppress
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.meta_estimators import unwrap
 from torchmlp.regressor import TorchMLPRegressor
+from torchmlp.validation import check_values, naming, to_numpy
 
+# The largest values of `grid_resolution` and `n_bins`, and of `margin`.
+_MAX_RESOLUTION = 100_000
+_MAX_MARGIN = 1000
 _TORCHMLP_CLASSES: dict[type, Any] = {
     MLPClassifier: TorchMLPClassifier,
     MLPRegressor: TorchMLPRegressor,
@@ -80,9 +86,12 @@ class Model:
 
         Raises
         ------
+        TypeError
+            If `layer` is not an integer.
         ValueError
             If `layer` is out of range.
         """
+        check_integer("layer", layer)
         n_hidden = len(self.mlp.coefs_) - 1
         if not -n_hidden <= layer < n_hidden:
             raise ValueError(
@@ -169,17 +178,52 @@ def checked_names(parameter, names, n, default=None):
 
     Raises
     ------
+    TypeError
+        If `names` is not a sequence.
     ValueError
         If the number of names is not n.
     """
     if names is None:
         names = [f"x{i}" for i in range(n)] if default is None else default
+    if np.ndim(names) != 1:
+        raise TypeError(f"{parameter}={names!r} must be a list of {n} names, or None.")
     if len(names) != n:
         raise ValueError(
             f"{parameter} has {len(names)} names, {list(names)}, but {n} are required. Pass {n} "
             "names, or None for the default names."
         )
     return [str(name) for name in names]
+
+
+def check_integer(parameter, value, least=-math.inf, most=math.inf):
+    """Raise an error unless the value of a parameter is an integer between two limits."""
+    _check_number(parameter, value, Integral, "an int", least, most)
+
+
+def check_resolution(parameter, value, least=1):
+    """Raise an error unless the value of a parameter can be a number of points or bins."""
+    check_integer(parameter, value, least, _MAX_RESOLUTION)
+
+
+def check_margin(margin):
+    """Raise an error unless a margin is a number from 0 to 1000."""
+    _check_number("margin", margin, Real, "a number", 0, _MAX_MARGIN)
+
+
+def _check_number(parameter, value, kind, kind_name, least, most):
+    limits = "" if least == -math.inf else f" from {least} to {most}"
+    message = f"{parameter}={value!r} must be {kind_name}{limits}."
+    if not isinstance(value, kind):
+        raise TypeError(message)
+    if not least <= value <= most:  # or NaN
+        raise ValueError(message)
+
+
+def checked_samples(X):
+    """Return X as a float array, after checking that its values are finite numbers."""
+    with naming("X"):
+        check_values(X, numeric=True)
+        return check_array(*to_numpy(X=X), dtype=(np.float64, np.float32))
 
 
 def feature_axes(X, allowed, resolution, margin):
@@ -201,10 +245,15 @@ def feature_axes(X, allowed, resolution, margin):
 
     Raises
     ------
+    TypeError
+        If `resolution` or `margin` is not a number.
     ValueError
-        If the number of features of X is not supported.
+        If `resolution` or `margin` is out of range, or if X is not valid or has a number of
+        features that is not supported.
     """
-    X = check_array(X)
+    check_resolution("grid_resolution", resolution, least=2)
+    check_margin(margin)
+    X = checked_samples(X)
     if X.shape[1] not in allowed:
         raise ValueError(
             f"X must have {' or '.join(map(str, allowed))} features to be drawn, got "

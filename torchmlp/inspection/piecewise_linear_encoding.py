@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torchmlp import _typing as t
 from torchmlp._sklearn_compat import check_feature_names_in
 from torchmlp.bin_components import components_of, encode
+from torchmlp.inspection.models import check_margin, check_resolution
 from torchmlp.inspection.style import (
     NEUTRAL,
     OKABE_ITO,
@@ -17,6 +18,7 @@ from torchmlp.inspection.style import (
     merge_style,
 )
 from torchmlp.preprocessing import PiecewiseLinearEncoder
+from torchmlp.validation import naming
 
 
 def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin):
@@ -50,7 +52,11 @@ def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin)
             "of a Pipeline is pipeline.named_steps['piecewiselinearencoder']."
         )
     check_is_fitted(encoder)
-    X = validate_data(encoder, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
+    check_resolution("n_bins", n_bins)
+    check_resolution("grid_resolution", grid_resolution)
+    check_margin(margin)
+    with naming("X"):
+        X = validate_data(encoder, X, reset=False, dtype=np.float64, ensure_all_finite="allow-nan")
     index, name = _index_and_name(encoder, feature)
     values, edges = X[:, index], encoder.bin_edges_[index]
     values = values[~np.isnan(values)]
@@ -77,9 +83,9 @@ def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin)
 
 def _index_and_name(encoder, feature):
     names = list(check_feature_names_in(encoder, None))
-    if feature in names:
+    if isinstance(feature, str) and feature in names:
         return names.index(feature), feature
-    if isinstance(feature, str) or not -len(names) <= feature < len(names):
+    if not isinstance(feature, (int, np.integer)) or not -len(names) <= feature < len(names):
         raise ValueError(
             f"feature={feature!r} is not a feature of the encoder. Use one of the names {names}, "
             f"or an index below {len(names)}."

@@ -1,9 +1,11 @@
 """Samples of each class, which the displays draw over their predictions."""
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
+from torchmlp.inspection.models import checked_samples
 from torchmlp.inspection.style import merge_style
+from torchmlp.validation import naming, to_numpy
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 
@@ -14,7 +16,7 @@ def class_indices(mlp, y):
     Parameters
     ----------
     mlp : TorchMLPClassifier
-    y : array-like of shape (n_samples,)
+    y : ndarray of shape (n_samples,)
 
     Returns
     -------
@@ -25,22 +27,37 @@ def class_indices(mlp, y):
     ValueError
         If y contains classes that are not among those of the classifier.
     """
-    y = np.asarray(y)
-    unknown = np.setdiff1d(y, mlp.classes_)
+    with naming("y"):
+        y = column_or_1d(y)
+        unknown = np.setdiff1d(y, mlp.classes_)
     if len(unknown):
         raise ValueError(
             f"y has classes {unknown.tolist()} that were not seen during fit. Pass y with the "
             f"classes of the estimator: its classes are {mlp.classes_.tolist()}."
         )
-    return np.searchsorted(mlp.classes_, y.ravel())
+    return np.searchsorted(mlp.classes_, y)
 
 
 def labeled_samples(mlp, X, y):
     """Return the samples to draw and the indices of their classes, or None for both without y."""
     if y is None:
         return None, None
-    check_consistent_length(X, y)
-    return check_array(X), class_indices(mlp, y)
+    y = checked_labels(X, y)
+    return checked_samples(X), class_indices(mlp, y)
+
+
+def checked_labels(X, y):
+    """Return y as an array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If y does not have a value or a row for each row of X.
+    """
+    with naming("y"):
+        y = check_array(*to_numpy(y=y), ensure_2d=False, dtype=None)
+        check_consistent_length(X, y)
+    return y
 
 
 def scatter_groups(ax, groups, names, colors, style, **defaults):
