@@ -144,7 +144,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
 def _check_callbacks(estimator, incremental, resumed, validated):
     checkpoint, of_skorch = split_callbacks(estimator.callbacks)
     if checkpoint is not None:
-        check_checkpoint(checkpoint, estimator.solver, incremental)
+        check_checkpoint(checkpoint, estimator, incremental)
     if not of_skorch:
         return
     if uses_lbfgs(estimator):
