@@ -487,7 +487,7 @@ class _OddState(torch.optim.SGD):
 
 def test_state_of_a_solver_that_cannot_be_saved_raises(path):
     model = TorchMLPClassifier(**SMALL, solver=_OddState, callbacks=[checkpoint(path)])
-    with pytest.raises(ValueError, match="state of the solver, which contains <object .* of type"):
+    with pytest.raises(ValueError, match=r"state of the solver, which contains <object .* of type"):
         model.fit(X, y)
 
 
@@ -507,7 +507,7 @@ def test_estimator_keeps_no_state_of_the_callback(path):
 def test_files_of_their_own_require_a_seed(random_state, tmp_path):
     callbacks = [Checkpoint(tmp_path / "{fit}.ckpt")]
     model = TorchMLPClassifier(callbacks=callbacks, random_state=random_state)
-    with pytest.raises(ValueError, match="got random_state=.* Set random_state=0"):
+    with pytest.raises(ValueError, match=r"got random_state=.* Set random_state=0"):
         model.fit(X, y)
     assert not list(tmp_path.iterdir())
 
@@ -640,7 +640,7 @@ def test_other_optimizer_of_the_same_function_is_refused(path, monkeypatch):
     fit_quietly(model, X, y)
     before = path.read_bytes()
     monkeypatch.setitem(_KINDS, "kind", torch.optim.NAdam)
-    with pytest.raises(ValueError, match="This fit has solver=NAdam .* instead of Adam .*. Use"):
+    with pytest.raises(ValueError, match=r"This fit has solver=NAdam .* instead of Adam .*. Use"):
         model.fit(X, y)
     assert path.read_bytes() == before
 

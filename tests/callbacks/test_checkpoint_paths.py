@@ -57,7 +57,7 @@ def test_symbolic_link_remains_and_its_target_is_written(tmp_path):
 def test_cycle_of_links_is_refused(tmp_path):
     link = tmp_path / "link"
     link.symlink_to(link)
-    with pytest.raises(ValueError, match="cannot be used with keep=1: .* symbolic links"):
+    with pytest.raises(ValueError, match=r"cannot be used with keep=1: .* symbolic links"):
         _model(link).fit(X, y)
 
 
@@ -71,14 +71,14 @@ def test_home_folder_is_expanded(tmp_path, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
 def test_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="it is a folder, a pipe or a device. Use another path"):
+    with pytest.raises(ValueError, match=r"it is a folder, a pipe or a device. Use another path"):
         _model(tmp_path / "pipe").fit(X, y)
 
 
 def test_names_of_older_files_must_not_be_too_long(tmp_path):
     length = 255 - len(f"..{HEX}.tmp")  # of the longest name for which the temporary file fits
     fit_quietly(_model(tmp_path / ("x" * length)), X, y)
-    with pytest.raises(ValueError, match="cannot be used with keep=1: .*too long"):
+    with pytest.raises(ValueError, match=r"cannot be used with keep=1: .*too long"):
         _model(tmp_path / ("x" * (length + 1))).fit(X, y)
 
 

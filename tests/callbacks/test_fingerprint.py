@@ -91,7 +91,7 @@ def _default(scale):
 
 
 def _nested(scale):
-    return lambda raw, y: [scale * _squared_error(raw, y) for _ in range(1)][0]
+    return lambda raw, y: next(scale * _squared_error(raw, y) for _ in range(1))
 
 
 def _wrapped(scale):
