@@ -18,8 +18,8 @@ PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
     {"_sklearn_compat", "_typing", "training", "training.device", "training.progress_log"},
-    {"training.callable_loss", "training.state_checks", "training.target_scale", "training.threads"},
-    {"training.activations", "training.parameters", "training.products"},
+    {"training.callable_loss", "training.target_scale", "training.threads"},
+    {"training.activations", "training.parameters", "training.products", "training.state_checks"},
     {"training.device.placement", "training.loss_function"},
     {"training.distribution_losses"},
     {"training.output_activations", "training.schedules", "training.solvers", "training.workspace"},

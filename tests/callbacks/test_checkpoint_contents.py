@@ -243,7 +243,7 @@ def test_file_that_cannot_be_read_is_refused(path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(path), "read_bytes", refuse)
-    with pytest.raises(ValueError, match="cannot be loaded: .*Permission denied. Delete it"):
+    with pytest.raises(ValueError, match=r"cannot be loaded: .*Permission denied. Delete it"):
         _model(path).fit(X, y)
 
 

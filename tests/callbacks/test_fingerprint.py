@@ -31,6 +31,7 @@ def _of(data=None, validation=None, **parameters):
         ({"alpha": 1}, {"alpha": np.float32(1.0)}),
         ({"random_state": 3}, {"random_state": np.int64(3)}),
         ({"hidden_layer_sizes": (3, 4)}, {"hidden_layer_sizes": np.array([3, 4])}),
+        ({"hidden_layer_sizes": [7] * 500}, {"hidden_layer_sizes": (7,) * 500}),
         ({"shuffle": True}, {"shuffle": np.True_}),
         ({"activation": torch.sin}, {"activation": torch.sin}),
         ({"max_iter": 3}, {"max_iter": 5}),

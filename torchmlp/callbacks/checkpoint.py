@@ -1,5 +1,6 @@
 """The callback `Checkpoint`, which saves the state of a fit to a file and continues from it."""
 
+import itertools
 import logging
 import math
 import os
@@ -245,6 +246,14 @@ def _file_of(checkpoint, name):
     return path
 
 
+def _check_content(saved):
+    """Check the parts of a file that are read before the state is restored."""
+    check_like({"fingerprint": {}, "initial_random_state": {}, "state": {}}, saved)
+    for text in [*itertools.chain(*saved["fingerprint"].items()), saved["state"]["solver_name"]]:
+        check_like("", text)
+    check_progress(vars(Progress()), saved["state"]["progress"])
+
+
 def _storable(row, pending):
     """Return a row of the history that can be saved. Add a warning for each other value."""
     storable = {}
@@ -388,9 +397,7 @@ class CheckpointMonitor(Monitor):
         saved = checkpoint_file.read(self.path)
         if saved is not None:
             with checkpoint_file.loading(self.path):
-                check_like({"fingerprint": {}, "initial_random_state": {}, "state": {}}, saved)
-                check_progress(vars(Progress()), saved["state"]["progress"])
-                check_like(dict.fromkeys(saved["fingerprint"], ""), saved["fingerprint"])
+                _check_content(saved)
         return saved
 
     def _check_owner(self, saved):
@@ -399,7 +406,7 @@ class CheckpointMonitor(Monitor):
 
     def _check_solver(self, saved, name):
         """Raise a ValueError if a callable that was passed as `solver` has made another one."""
-        theirs = saved.get("solver_name")
+        theirs = saved["solver_name"]
         self._refuse([] if theirs == name else [f"solver={name} instead of {theirs}"])
 
     def _refuse(self, differences):

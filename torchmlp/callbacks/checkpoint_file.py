@@ -94,8 +94,8 @@ def _read_array(data):
     n_bytes = len(data) - file.tell()
     if dtype.hasobject or not dtype.itemsize or math.prod(shape) * dtype.itemsize != n_bytes:
         raise ValueError("the data do not match the header")
-    order = "F" if fortran_order else "C"
-    return np.ndarray(shape, dtype, data, file.tell(), order=order).copy("K")
+    array = np.ndarray(shape, dtype, data, file.tell(), order="F" if fortran_order else "C")
+    return array.copy("K")
 
 
 def _digest(content):

@@ -19,8 +19,9 @@ from torchmlp.training.schedules import schedule_of
 _IGNORED = {"callbacks", "verbose", "time_limit", "warm_start"}
 _MAX_BYTES = 1 << 20  # of the rows of an array that are hashed
 _MIN_ROWS = 10
+_new_object = vars(copyreg)["__newobj__"]  # creates most objects that are pickled
 _MAX_ITEMS = 1000  # of an array whose values are in a text
-_MAX_LENGTH = 300  # of the text for an object
+_MAX_LENGTH, _MAX_SHOWN = 300, 100  # of the text for an object; a longer one is cut and hashed
 _MAX_ITER_RULE = (
     " (it may only differ with learning rate schedules other than 'cosine' and 'one_cycle')"
 )
@@ -105,7 +106,7 @@ def describe(value, known=None):
     if id(value) not in known:
         known[id(value)] = value, "..."  # for an object that contains itself
         inner = functools.partial(describe, known=known)
-        known[id(value)] = value, _shortened(_name(value), _describe_object(value, inner))
+        known[id(value)] = value, _shortened(_describe_object(value, inner))
     return known[id(value)][1]
 
 
@@ -113,8 +114,10 @@ def _describe_plain(value):
     """Return the text for a value that contains no others, or None."""
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
+    if isinstance(value, Integral):
+        return repr(int(value))
     if isinstance(value, Real):
-        return repr(int(value) if _is_whole(value) else float(value))
+        return repr(float(value)).removesuffix(".0")
     if isinstance(value, str):
         return repr(str(value))
     if value is None or isinstance(value, (bytes, complex)):
@@ -122,10 +125,6 @@ def _describe_plain(value):
     if isinstance(value, (BuiltinFunctionType, ModuleType, np.ufunc)):
         return _name(value)
     return None
-
-
-def _is_whole(number):
-    return isinstance(number, Integral) or float(number).is_integer()
 
 
 def _describe_object(value, inner):
@@ -147,7 +146,7 @@ def _describe_object(value, inner):
         reduced = value.__reduce_ex__(4)
     except Exception:  # depends on the class
         return _name(value)
-    if isinstance(reduced, tuple) and reduced[0] is copyreg.__newobj__:
+    if isinstance(reduced, tuple) and reduced[0] is _new_object:
         (cls, *arguments), state = reduced[1:3]
         reduced = [state, *arguments, *filter(None, reduced[3:]), cls]
     return f"{_name(value)}({inner(reduced)})"
@@ -202,8 +201,8 @@ def _name(value):
     return ".".join(filter(None, [getattr(named, "__module__", None), name]))
 
 
-def _shortened(name, text):
-    return text if len(text) <= _MAX_LENGTH else f"{name} #{_short_hash(text)}"
+def _shortened(text):
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_SHOWN]}... #{_short_hash(text)}"
 
 
 def _short_hash(text):

@@ -441,6 +441,8 @@ class FitState:
         check_like({**own, "best_weights": None, "progress": {}, "random_state": {}}, state_dict)
         check_progress(vars(Progress()), state_dict["progress"])
         check_generator(own["random_state"], state_dict["random_state"])
+        for text, _ in state_dict["pending_warnings"]:
+            check_like("", text)
         if state_dict["best_weights"] is not None:
             check_like(own["weights"], state_dict["best_weights"])
         if self.order is not None:
