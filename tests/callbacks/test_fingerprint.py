@@ -275,23 +275,36 @@ def test_initial_weights_of_a_warm_start_are_compared():
 
 
 CODE = """
-import numpy as np, torch
-from torchmlp import TorchMLPRegressor
-from torchmlp.callbacks.fingerprint import digest, fingerprint
-from torchmlp.training.batches import Dataset
-model = TorchMLPRegressor(activation=torch.sin, solver=torch.optim.Adam, random_state=0)
-X = np.arange(60.0).reshape(20, 3)
-print(digest(fingerprint(model, Dataset(X, np.arange(20.0)[:, None]), None, False)))
+import functools, torch
+from sklearn.metrics import get_scorer
+from torchmlp.callbacks.fingerprint import describe
+
+class Loss(torch.nn.Module):
+    def __init__(self, names):
+        super().__init__()
+        self.names, self.weight = names, torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, raw, y):
+        return self.weight if y in {"a", "b", "c"} else raw
+
+print(describe([
+    Loss({"d", "e", "f"}), torch.sin, torch.optim.Adam, lambda y: y in {"a", "b", "c"},
+    functools.partial(torch.optim.SGD, momentum=0.1), get_scorer("f1_macro"), torch.nn.PReLU(),
+    torch.nn.functional.silu, print, torch.Generator(),
+]))
 """
 
 
-def test_fingerprint_is_the_same_in_another_process():
-    done = subprocess.run(
+def _printed(seed):
+    path = os.pathsep.join(sys.path)
+    return subprocess.run(
         [sys.executable, "-c", CODE],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": str(seed)},
         capture_output=True,
         text=True,
         check=True,
-    )
-    mine = _of(activation=torch.sin, solver=torch.optim.Adam, random_state=0)
-    assert done.stdout.strip() == digest(mine)
+    ).stdout
+
+
+def test_texts_are_the_same_in_another_process():
+    assert _printed(1) == _printed(2)
