@@ -20,7 +20,7 @@ LEVELS = [
     {"_sklearn_compat", "_typing", "training", "training.device", "training.progress_log"},
     {"training.callable_loss", "training.target_scale", "training.threads"},
     {"training.processes", "training.shares"},
-    {"training.activations", "training.parameters", "training.products"},
+    {"training.activations", "training.parameters", "training.products", "training.state_checks"},
     {"training.device.placement", "training.loss_function"},
     {"training.distribution_losses"},
     {"training.output_activations", "training.schedules", "training.solvers", "training.workspace"},

@@ -9,7 +9,7 @@ from sklearn.base import is_regressor
 
 from torchmlp import _sklearn_compat
 from torchmlp._sklearn_compat import Interval, StrOptions, accepts
-from torchmlp.callbacks.checkpoint import check_checkpoint, split_callbacks
+from torchmlp.callbacks.checkpoint import Checkpoint, check_checkpoint, split_callbacks
 from torchmlp.training.activations import ACTIVATIONS, check_activations
 from torchmlp.training.device.placement import DTYPES
 from torchmlp.training.losses import BINARY_LOSSES, REGRESSOR_LOSSES
@@ -147,7 +147,7 @@ def check_combinations(estimator, n_hidden, incremental, resumed, validated):
 def _check_callbacks(estimator, incremental, resumed, validated):
     checkpoint, of_skorch = split_callbacks(estimator.callbacks)
     if checkpoint is not None:
-        check_checkpoint(checkpoint, estimator.solver, incremental)
+        check_checkpoint(checkpoint, estimator, incremental)
     if not of_skorch:
         return
     if uses_lbfgs(estimator):
@@ -268,6 +268,8 @@ def suggestion(estimator):
             return f" Did you mean {name}={meant!r}?"
     if isinstance(solver, str) and isinstance(getattr(torch.optim, solver, None), type):
         return "" if accepts(estimator, "solver", solver) else f" Use solver=torch.optim.{solver}."
+    if isinstance(estimator.callbacks, Checkpoint):
+        return f" Use callbacks=[{estimator.callbacks!r}]."
     if isinstance(rate, Real):
         return f" learning_rate names a schedule. Did you mean learning_rate_init={rate!r}?"
     return ""

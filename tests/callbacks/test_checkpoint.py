@@ -1,10 +1,12 @@
 """Tests for torchmlp.callbacks.checkpoint: fits that continue equal fits without interruption."""
 
 import copy
+import datetime
 import functools
 import os
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -241,7 +243,7 @@ def test_divergence_is_reported_again(path):
     ("change", "named"),
     [
         ({"alpha": 0.1}, r"alpha=0\.1 instead of 0\.0001"),
-        ({"solver": torch.optim.Adam}, r"solver=<class 'torch\.optim\.adam\.Adam'> instead of 'ad"),
+        ({"solver": torch.optim.Adam}, r"solver=torch\.optim\.adam\.Adam #\w{8} instead of 'ad"),
         ({"hidden_layer_sizes": (5, 5)}, r"hidden_layer_sizes=\[5, 5\] instead of \[5\]"),
         ({"random_state": 1}, "random_state=1 instead of 0"),
         ({"X": X[:149], "y": y[:149]}, r"X=float64 array of shape \(149, 4\) instead of float64"),
@@ -297,7 +299,8 @@ def test_resume_false_begins_anew(path):
     expected = fit_quietly(clone(model).set_params(callbacks=None), X, y)
     with interrupted_after(2):
         fit(model, X, y)
-    assert sorted(file.name for file in path.parent.iterdir()) == ["fit.ckpt", "fit.ckpt.1"]
+    names = ["fit.ckpt", "fit.ckpt.1", "fit.ckpt.2"]  # the last is that of the other fit
+    assert sorted(file.name for file in path.parent.iterdir()) == names
     assert fitted_values(fit_quietly(model, X, y)) == fitted_values(expected)
     continued = clone(model).set_params(callbacks=[checkpoint(path)])
     assert fitted_values(fit_quietly(continued, X, y)) == fitted_values(expected)
@@ -359,7 +362,9 @@ def test_every_seconds_counts_time(path, monkeypatch):
     assert _written_epochs(monkeypatch, path) == [7]  # the fit takes less than a second
 
 
-@pytest.mark.parametrize(("duration", "interval"), [(0.0, 1.0), (0.005, 1.0), (0.05, 10.0)])
+@pytest.mark.parametrize(
+    ("duration", "interval"), [(0.0, 1.0), (0.005, 1.0), (0.05, 10.0), (5.0, 300.0)]
+)
 def test_default_interval_is_200_times_the_duration_of_a_write(duration, interval):
     monitor = CheckpointMonitor(Checkpoint("fit.ckpt"), {}, 10, [])
     assert monitor._interval(duration) == pytest.approx(interval)
@@ -380,9 +385,16 @@ def test_default_interval_is_200_times_the_duration_of_a_write(duration, interva
         ({"keep": 0}, "keep=0 must be an int >= 1"),
         ({"resume": "yes"}, "resume='yes' must be a bool"),
         ({"path": 3}, "path=3 must be a str or a path"),
-        ({"path": ""}, "path='' is a folder"),
-        ({"path": "a" * 300}, "path='aaa.*' cannot be used"),
-        ({"path": "\0"}, "path=.* cannot be used: embedded null"),
+        ({"path": b"fit.ckpt"}, "path=b'fit.ckpt' must be a str or a path"),
+        ({"path": ""}, "path='' must end with the name of a file"),
+        ({"path": "/"}, "path='/' must end with the name of a file"),
+        ({"path": "folder/"}, "path='folder/' must end with the name of a file"),
+        ({"path": "."}, r"path='.' cannot be used with keep=1: it is a folder"),
+        ({"path": "~"}, "path='~' cannot be used with keep=1: it is a folder"),
+        ({"path": "a\0b"}, r"path='a\\x00b' cannot be used with keep=1: .*null"),
+        ({"path": "{fits}.ckpt"}, "path='{fits}.ckpt' may only contain the placeholder '{fit}'"),
+        ({"path": "x" * 240}, "cannot be used with keep=1: .*File name too long"),
+        ({"path": "{fit}"}, r"'{fit}' requires an int as random_state, got random_state=None: sev"),
         ({"path": "no/folder/fit.ckpt"}, "the folder of path='no/folder/fit.ckpt' does not exist"),
     ],
 )
@@ -399,6 +411,7 @@ def test_invalid_parameters_raise(parameters, message):
         ([Checkpoint("a"), ("b", Checkpoint("b"))], "one Checkpoint at most"),
         ([Checkpoint("a"), LRScheduler("StepLR", step_size=2)], "LRScheduler cannot continue from"),
         ([Checkpoint("a"), EarlyStopping()], "Use the parameter early_stopping of the estimator"),
+        (Checkpoint("a"), r"Use callbacks=\[Checkpoint\('a', every=1, every_sec"),
         (["fit.ckpt"], "skorch.callbacks.Callback or torchmlp.callbacks.Checkpoint"),
     ],
 )
@@ -433,15 +446,58 @@ def test_other_callbacks_see_the_history(path):
     assert [snapshot.epoch for snapshot in find_snapshots(continued)] == [4, 5, 6, 7]
 
 
-def test_history_that_cannot_be_saved_raises(path):
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        (datetime.date(2026, 1, 2), "datetime.date(2026, 1, 2)"),
+        (Path("file"), f"{Path('file')!r}"),
+        ({1}, "{1}"),
+        (1j, "1j"),
+        ([1, {"key": {2}}], "[1, {'key': {2}}]"),
+        (torch.tensor(0.5), 0.5),
+        (torch.tensor([1, 2]), [1, 2]),
+        (np.array([None]), "array([None], dtype=object)"),
+    ],
+)
+def test_other_values_in_the_history_are_converted(value, stored, path):
     class Records(EpochScoring):
         def on_epoch_end(self, net, **kwargs):
-            net.history.record("object", object())
+            net.history.record("thing", value)
 
-    model = TorchMLPClassifier(
-        **SMALL, callbacks=[checkpoint(path), Records("accuracy", on_train=True)]
-    )
-    with pytest.raises(ValueError, match=r"Checkpoint cannot save <object .* of type object"):
+    callbacks = [checkpoint(path), Records("accuracy", on_train=True)]
+    model = TorchMLPClassifier(**SMALL, callbacks=callbacks)
+    _, issued = fit(clone(model), X, y)
+    expected = [text for text, _ in issued]
+    (text,) = [text for text in expected if "Checkpoint" in text]
+    assert f"of type {type(value).__name__} with the key 'thing'" in text
+    path.unlink()
+    with interrupted_after(3):
+        fit(model, X, y)
+    continued, issued = fit(model, X, y)
+    assert sorted(text for text, _ in issued) == sorted(expected)
+    assert continued.history_[:, "thing"] == [stored] * 3 + [value] * 4
+
+
+def test_list_that_contains_itself_in_the_history_is_converted(path):
+    class Records(EpochScoring):
+        def on_epoch_end(self, net, **kwargs):
+            value = []
+            value.append(value)
+            net.history.record("thing", value)
+
+    callbacks = [checkpoint(path), Records("accuracy", on_train=True)]
+    _, issued = fit(TorchMLPClassifier(**SMALL, callbacks=callbacks), X, y)
+    assert [text for text, _ in issued if "with the key 'thing'" in text]
+
+
+class _OddState(torch.optim.SGD):
+    def state_dict(self):
+        return {**super().state_dict(), "odd": object()}
+
+
+def test_state_of_a_solver_that_cannot_be_saved_raises(path):
+    model = TorchMLPClassifier(**SMALL, solver=_OddState, callbacks=[checkpoint(path)])
+    with pytest.raises(ValueError, match=r"state of the solver, which contains <object .* of type"):
         model.fit(X, y)
 
 
@@ -455,6 +511,26 @@ def test_estimator_keeps_no_state_of_the_callback(path):
     copy = pickle.loads(pickle.dumps(model))
     assert vars(clone(copy).callbacks[0]) == vars(model.callbacks[0])
     assert repr(copy.callbacks[0]).startswith(f"Checkpoint({path!r}, every=1, every_seconds=0")
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_files_of_their_own_require_a_seed(random_state, tmp_path):
+    callbacks = [Checkpoint(tmp_path / "{fit}.ckpt")]
+    model = TorchMLPClassifier(callbacks=callbacks, random_state=random_state)
+    with pytest.raises(ValueError, match=r"got random_state=.* Set random_state=0"):
+        model.fit(X, y)
+    assert not list(tmp_path.iterdir())
+
+
+def test_search_over_functions_has_files_of_its_own(tmp_path):
+    def scaled(factor):
+        return lambda raw, y: factor * focal_loss(raw, y)
+
+    model = TorchMLPClassifier(**SMALL, callbacks=[Checkpoint(tmp_path / "{fit}.ckpt")])
+    losses = [scaled(1.0), scaled(1e-9)]
+    search = GridSearchCV(model, {"loss": losses}, cv=2, scoring="neg_log_loss")
+    assert len(np.unique(fit_quietly(search, X, y).cv_results_["mean_test_score"])) == 2
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_fits_of_a_search_that_share_a_file_raise(path):
@@ -496,6 +572,21 @@ def test_fit_whose_file_is_replaced_by_another_fit_raises(path):
         model.fit(X, y)
 
 
+def test_file_that_is_damaged_during_the_fit_is_replaced(path):
+    class Damages(EpochScoring):
+        def on_epoch_begin(self, net, **kwargs):
+            if len(net.history) == 3:
+                path.write_bytes(b"damaged")
+
+    damages = Damages("accuracy", on_train=True)
+    for keep in (1, 3):
+        model = TorchMLPClassifier(**SMALL, callbacks=[checkpoint(path, keep=keep), damages])
+        assert fit_quietly(model, X, y).n_iter_ == 7
+        with no_training():
+            fit_quietly(model, X, y)
+        path.unlink()
+
+
 def test_same_fit_at_the_same_time_shares_its_file(path):
     model = TorchMLPClassifier(**SMALL, callbacks=[checkpoint(path)])
     other, expected = clone(model), fit_quietly(clone(model).set_params(callbacks=None), X, y)
@@ -533,13 +624,52 @@ def test_partial_is_compared_by_its_arguments(path):
         model.fit(X, y)
 
 
-def test_continuation_is_logged(path, caplog):
+@pytest.mark.parametrize("verbose", [False, True])
+def test_continuation_is_reported(verbose, path, caplog, capsys):
     model = TorchMLPClassifier(**SMALL, callbacks=[checkpoint(path)])
     with interrupted_after(3):
         fit(model, X, y)
-    with caplog.at_level("INFO", logger="torchmlp"):
-        fit_quietly(model, X, y)
-    assert f"Fit continues after epoch 3 of {path}." in caplog.messages
+    model.set_params(verbose=verbose)
+    for line in (f"Continues after epoch 3 of {path}.", f"{path} contains the finished fit."):
+        caplog.clear()
+        with caplog.at_level("INFO", logger="torchmlp"):
+            fit_quietly(model, X, y)
+        assert line in caplog.messages
+        assert (line in capsys.readouterr().out.splitlines()) == verbose
+
+
+_KINDS = {"kind": torch.optim.Adam}  # a global dict is not compared
+
+
+def _optimizer(params, lr):
+    return _KINDS["kind"](params, lr=lr)
+
+
+def test_other_optimizer_of_the_same_function_is_refused(path, monkeypatch):
+    model = TorchMLPClassifier(**SMALL, solver=_optimizer, callbacks=[checkpoint(path)])
+    fit_quietly(model, X, y)
+    before = path.read_bytes()
+    monkeypatch.setitem(_KINDS, "kind", torch.optim.NAdam)
+    with pytest.raises(ValueError, match=r"This fit has solver=NAdam .* instead of Adam .*. Use"):
+        model.fit(X, y)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["loss", "activation", "solver"])
+def test_fit_with_another_closure_is_refused(name, path):
+    make = {
+        "loss": lambda factor: lambda raw, y: factor * focal_loss(raw, y),
+        "activation": lambda factor: lambda z: torch.sin(factor * z),
+        "solver": lambda factor: lambda params, lr: torch.optim.SGD(params, lr=factor * lr),
+    }[name]
+    model = TorchMLPClassifier(**SMALL, callbacks=[checkpoint(path)])
+    fit_quietly(model.set_params(**{name: make(1.0)}), X, y)
+    with no_training():
+        fit_quietly(model.set_params(**{name: make(1.0)}), X, y)
+    with pytest.raises(
+        ValueError, match=rf"another fit. This fit has {name}=.*#\w+ instead of .*#"
+    ):
+        model.set_params(**{name: make(2.0)}).fit(X, y)
 
 
 def test_progress_bar_begins_at_the_epoch_of_the_file(path, monkeypatch):

@@ -98,18 +98,24 @@ def test_truncated_and_changed_files_are_refused(path):
             checkpoint_file.loads(bytes(changed))
 
 
+@pytest.mark.parametrize("has_older", [False, True])
+def test_error_names_the_remedy(has_older, path):
+    path.write_bytes(b"damaged")
+    older = path.with_name("fit.ckpt.1")
+    if has_older:
+        older.write_bytes(checkpoint_file.dumps(VALUE))
+    remedy = f"Rename the older file {str(older)!r} to it" if has_older else "Delete it"
+    with pytest.raises(ValueError, match="cannot be loaded") as error:
+        checkpoint_file.read(path)
+    assert str(error.value).endswith(f". {remedy}, or set resume=False to begin anew.")
+
+
 def test_other_format_is_refused(path, monkeypatch):
     monkeypatch.setattr(checkpoint_file, "FORMAT", 2)
     path.write_bytes(checkpoint_file.dumps(VALUE))
     monkeypatch.undo()
     with pytest.raises(ValueError, match="it has format 2, but this version of torchmlp reads"):
         checkpoint_file.read(path)
-
-
-def test_folder_as_a_file_is_refused(tmp_path):
-    model = TorchMLPClassifier(callbacks=[checkpoint(tmp_path)])
-    with pytest.raises(ValueError, match=r"path=.* is a folder\. Pass the path of a file"):
-        model.fit(X, y)
 
 
 class _FailingFile:
@@ -270,13 +276,3 @@ def test_folder_that_is_read_only_causes_one_warning(tmp_path, monkeypatch):
     model = TorchMLPClassifier((5,), max_iter=5, callbacks=[checkpoint(tmp_path / "fit.ckpt")])
     _, issued = fit(model, X, y)
     assert len([text for text, _ in issued if "Permission denied" in text]) == 1
-
-
-def test_temporary_files_of_killed_processes_are_removed(path):
-    leftover = path.with_name(f".{path.name}.0123.tmp")
-    other = path.with_name(".other.ckpt.0123.tmp")
-    for file in (leftover, other):
-        file.write_bytes(b"part")
-    fit_quietly(TorchMLPClassifier((5,), max_iter=2, callbacks=[checkpoint(path)]), X, y)
-    assert not leftover.exists()
-    assert other.exists()

@@ -46,6 +46,8 @@ def _check(folder, number):
     path = folder / f"{number}.ckpt"
     saved = checkpoint_file.read(path)
     checkpoint_file.read(checkpoint_file.older(path, 1))
+    for file in folder.glob(f".{path.name}.*"):
+        os.utime(file, (0, 0))  # a new temporary file might belong to another process
     model = model_of(path, number)
     expected, warned = fit(clone(model).set_params(callbacks=None), X, y)
     continued, issued = fit(model, X, y)

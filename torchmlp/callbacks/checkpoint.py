@@ -1,7 +1,9 @@
 """The callback `Checkpoint`, which saves the state of a fit to a file and continues from it."""
 
+import itertools
 import logging
 import os
+import re
 import sys
 import time
 from numbers import Integral, Real
@@ -9,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
 
 from torchmlp.callbacks import checkpoint_file
 from torchmlp.callbacks.fingerprint import differences, digest, fingerprint
+from torchmlp.training.fit_state import Progress
 from torchmlp.training.loop import Monitor
+from torchmlp.training.state_checks import check_generator, check_like, check_progress
 
 logger = logging.getLogger(__name__)
 
-# With ``every_seconds=None``, writing takes at most this share of the time, and the last write of a
-# fit is not counted.
+# With ``every_seconds=None``, writing takes at most this share of the time unless that needs an
+# interval over `_MAX_SECONDS`. The last write of a fit is not counted.
 _MAX_SHARE = 0.005
-_MIN_SECONDS = 1.0
+_MIN_SECONDS, _MAX_SECONDS = 1.0, 300.0
 
 
 class Checkpoint:
@@ -37,19 +42,22 @@ class Checkpoint:
     Parameters
     ----------
     path : str or path-like
-        The file. Its folder must exist. A ``{fit}`` in the name is replaced by a name for the data
-        and the parameters, so that each fit of a search or of an ensemble has a file of its own.
+        The file. Its folder must exist. A ``~`` is replaced by the home folder, and of a symbolic
+        link the target is written. A ``{fit}`` in the name is replaced by a name for the data and
+        the parameters, so that each fit of a search or of an ensemble has a file of its own. It
+        requires an int as `random_state`: other fits with equal parameters have other results.
 
     every : int, default=1
         Minimum number of epochs between two writes.
 
     every_seconds : float or None, default=None
         Minimum number of seconds between two writes; 0 writes after each `every` epochs. None means
-        one second, or more if writing would otherwise take over 0.5 % of the time.
+        200 times the duration of the last write, so that writing takes 0.5 % of the time, but at
+        least 1 and at most 300 seconds. Writes of over 1.5 seconds therefore take a larger share.
 
     keep : int, default=1
         Number of files to keep. `path` is the newest one, and ``path.1``, ``path.2`` and so on are
-        those written before it.
+        those written before it, also by an earlier fit.
 
     resume : bool, default=True
         Whether to continue from the file. If False, `fit` begins anew and replaces the file.
@@ -65,7 +73,10 @@ class Checkpoint:
       losses, the history and the pending warnings. Loading it runs no code.
     - The file also contains the parameters, and the shapes, the dtypes and a hash of the data. If
       they differ, `fit` raises an error that names the differences. The hash is that of some of the
-      rows. `verbose`, `time_limit` and other callbacks may differ. `max_iter` may differ with all
+      rows. Functions are compared by their bytecode, defaults and closures, and by the numbers,
+      strings and functions of their module that they use; classes by their own methods; other
+      objects by what would be pickled. Other global variables and base classes are not compared.
+    - `verbose`, `time_limit` and other callbacks may differ. `max_iter` may differ with all
       schedules but 'cosine' and 'one_cycle': a larger value continues a fit that has reached it.
     - The random numbers continue from the file, also if `random_state` is None or an instance.
     - A `time_limit` counts from the continuation. A fit that the time limit or the user stops
@@ -74,6 +85,7 @@ class Checkpoint:
       replaces the file.
     - If writing fails, for example because the disk is full, training continues, and `fit` issues a
       warning with the reason at the end. The last file that was written remains.
+    - Values in the history that the file cannot contain are stored as text, with a warning.
     - The states of other callbacks are not saved. Their `on_train_begin` is called again. The
       callbacks `LRScheduler` and `EarlyStopping` of skorch are refused.
     - ``solver='lbfgs'`` and `partial_fit` are not supported: the state of SciPy's solver cannot be
@@ -120,7 +132,7 @@ def _is_count(value):
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
-def check_checkpoint(checkpoint, solver, incremental):
+def check_checkpoint(checkpoint, estimator, incremental):
     """Check the parameters of a `Checkpoint`, and that the fit supports it.
 
     Raises
@@ -128,23 +140,34 @@ def check_checkpoint(checkpoint, solver, incremental):
     ValueError
         If a parameter is invalid, or if the fit does not support a checkpoint.
     """
-    seconds = checkpoint.every_seconds
+    seconds, path = checkpoint.every_seconds, checkpoint.path
     is_number = isinstance(seconds, Real) and not isinstance(seconds, bool)
     is_number = is_number and abs(seconds) <= sys.float_info.max
-    rules = {
-        "path": (isinstance(checkpoint.path, (str, os.PathLike)), "must be a str or a path"),
-        "every": (_is_count(checkpoint.every), "must be an int >= 1"),
-        "every_seconds": (
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+    placeholders = set(re.findall(r"{\w*}", str(text)))
+    rules = [
+        ("path", isinstance(text, str), "must be a str or a path"),
+        ("path", text and os.path.basename(text), "must end with the name of a file"),
+        ("path", placeholders <= {"{fit}"}, "may only contain the placeholder '{fit}'"),
+        ("every", _is_count(checkpoint.every), "must be an int >= 1"),
+        (
+            "every_seconds",
             seconds is None or (is_number and float(seconds) >= 0),
             "must be None or a number >= 0",
         ),
-        "keep": (_is_count(checkpoint.keep), "must be an int >= 1"),
-        "resume": (isinstance(checkpoint.resume, (bool, np.bool_)), "must be a bool"),
-    }
-    for name, (valid, rule) in rules.items():
+        ("keep", _is_count(checkpoint.keep), "must be an int >= 1"),
+        ("resume", isinstance(checkpoint.resume, (bool, np.bool_)), "must be a bool"),
+    ]
+    for name, valid, rule in rules:
         if not valid:
             raise ValueError(f"Checkpoint: {name}={getattr(checkpoint, name)!r} {rule}.")
-    if solver == "lbfgs":
+    if placeholders and not isinstance(estimator.random_state, Integral):
+        raise ValueError(
+            f"Checkpoint: path={path!r} with '{{fit}}' requires an int as random_state, got "
+            f"random_state={estimator.random_state!r}: several fits with equal parameters would "
+            "share a file. Set random_state=0, for example."
+        )
+    if estimator.solver == "lbfgs":
         raise ValueError(
             "Checkpoint does not support solver='lbfgs', because the state of SciPy's solver "
             "cannot be restored. Use solver='adam', or remove the callback."
@@ -205,23 +228,52 @@ def checkpoint_of(estimator, data, validation, resumed, items=()):
     return CheckpointMonitor(checkpoint, items, estimator.max_iter, earlier)
 
 
-def check_is_file_name(parameter, path):
-    """Check that a path can be that of a file.
-
-    Raises
-    ------
-    ValueError
-        If it is that of a folder, or if its name is too long or has invalid characters.
-    """
+def _file_of(checkpoint, name):
+    """Return the absolute path of the file of a fit, given the name of the fit."""
     try:
-        is_folder = path.is_dir()
-        path.stat()
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError) as error:
-        raise ValueError(f"Checkpoint: path={parameter!r} cannot be used: {error}.") from error
-    if is_folder:
-        raise ValueError(f"Checkpoint: path={parameter!r} is a folder. Pass the path of a file.")
+        # The working directory may change.
+        path = os.path.expanduser(os.fspath(checkpoint.path)).replace("{fit}", name)
+        path = Path(os.path.realpath(path))
+        has_folder = path.parent.is_dir()
+        if has_folder:
+            checkpoint_file.check_path(path, checkpoint.keep)
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise ValueError(
+            f"Checkpoint: path={checkpoint.path!r} cannot be used with keep={checkpoint.keep}: "
+            f"{error}. Use another path."
+        ) from error
+    if not has_folder:
+        raise ValueError(
+            f"Checkpoint: the folder of path={checkpoint.path!r} does not exist. Create it."
+        )
+    return path
+
+
+def _check_content(saved):
+    """Check the parts of a file that are read before the state is restored."""
+    check_like({"fingerprint": {}, "initial_random_state": {}, "state": {}}, saved)
+    for text in [*itertools.chain(*saved["fingerprint"].items()), saved["state"]["solver_name"]]:
+        check_like("", text)
+    check_progress(vars(Progress()), saved["state"]["progress"])
+
+
+def _storable(row, pending):
+    """Return a row of the history that can be saved. Add a warning for each other value."""
+    storable = {}
+    for key, value in row.items():
+        try:
+            checkpoint_file.dumps(value)
+        except (TypeError, ValueError, RecursionError):
+            value = value.tolist() if isinstance(value, torch.Tensor) else repr(value)
+            message = (
+                f"Checkpoint: the history has a value of type {type(row[key]).__name__} with the "
+                f"key {key!r}. The file contains it as {type(value).__name__}. Record numbers, "
+                "strings, lists or dicts."
+            )
+            if (message, UserWarning) not in pending:
+                pending.append((message, UserWarning))
+        storable[key] = value
+    return storable
 
 
 class CheckpointMonitor(Monitor):
@@ -238,7 +290,7 @@ class CheckpointMonitor(Monitor):
     Raises
     ------
     ValueError
-        If the folder of the file does not exist.
+        If the file cannot be written, for example because its folder does not exist.
     """
 
     def __init__(self, checkpoint, fingerprint, max_iter, earlier):
@@ -246,17 +298,10 @@ class CheckpointMonitor(Monitor):
         self.fingerprint = fingerprint
         self.max_iter = max_iter
         self.earlier = earlier
-        path = os.fspath(checkpoint.path).replace("{fit}", digest(fingerprint))
-        self.path = Path(os.path.abspath(path))  # the working directory may change
-        check_is_file_name(checkpoint.path, self.path)
-        if not self.path.parent.is_dir():
-            raise ValueError(
-                f"Checkpoint: the folder of path={checkpoint.path!r} does not exist. Create it."
-            )
+        self.path = _file_of(checkpoint, digest(fingerprint))
         self.saved: Any = None  # the content of the file, until it is restored
         self.initial: Any = None  # the state of the generator before the first draw
         self.was_finished = False  # whether the file is that of a fit that has ended
-        self.is_own = False  # whether the file is that of this fit
         self.known: Any = None  # what `_identity` returned when the file was last seen
         self.epoch = 0  # the last one that was written
         self.n_writes = self.n_failures = 0
@@ -289,20 +334,32 @@ class CheckpointMonitor(Monitor):
         if self.saved is None:
             self.initial = random_state.get_state(legacy=False)
             return random_state
-        self.is_own = True
         self.initial = self.saved["initial_random_state"]
         if random_state is check_random_state(None):
             random_state = np.random.RandomState()
-        random_state.set_state(self.initial)
+        with checkpoint_file.loading(self.path):
+            check_generator(random_state.get_state(legacy=False), self.initial)
+            random_state.set_state(self.initial)
         return random_state
 
     def on_train_begin(self, inputs, state):
         saved, self.saved = self.saved, None
         if saved is not None:
-            state.load_state_dict(saved["state"])
+            self._check_solver(saved["state"], state.solver.name)
+            with checkpoint_file.loading(self.path):
+                state.load_state_dict(saved["state"])
             self.epoch = state.progress.n_iter
-            logger.info("Fit continues after epoch %d of %s.", self.epoch, self.path)
+            self._report(state.finished or self.epoch == self.max_iter, inputs.settings.verbose)
         self.was_finished = state.finished
+
+    def _report(self, finished, verbose):
+        if finished:
+            line = f"{self.path} contains the finished fit."
+        else:
+            line = f"Continues after epoch {self.epoch} of {self.path}."
+        logger.info(line)
+        if verbose:
+            print(line)
 
     def on_epoch_complete(self, inputs, state):
         epoch = state.progress.n_iter
@@ -323,7 +380,7 @@ class CheckpointMonitor(Monitor):
 
     def _continuable(self):
         """Return the content of the file if the fit continues from it, else None."""
-        saved = checkpoint_file.read(self.path)
+        saved = self._read()
         if saved is None:
             return None
         losses = saved["state"]["progress"]["loss_curve"]
@@ -338,13 +395,29 @@ class CheckpointMonitor(Monitor):
             )
         return saved
 
+    def _read(self):
+        """Return the content of the file, or None if the file does not exist."""
+        saved = checkpoint_file.read(self.path)
+        if saved is not None:
+            with checkpoint_file.loading(self.path):
+                _check_content(saved)
+        return saved
+
     def _check_owner(self, saved):
         """Raise a ValueError if the content of the file is that of another fit."""
-        found = differences(self.fingerprint, saved["fingerprint"])
-        if found:
+        self._refuse(differences(self.fingerprint, saved["fingerprint"]))
+
+    def _check_solver(self, saved, name):
+        """Raise a ValueError if a callable that was passed as `solver` has made another one."""
+        theirs = saved["solver_name"]
+        self._refuse([] if theirs == name else [f"solver={name} instead of {theirs}"])
+
+    def _refuse(self, differences):
+        """Raise a ValueError if there are differences."""
+        if differences:
             raise ValueError(
                 f"The checkpoint {str(self.path)!r} belongs to another fit. This fit has "
-                f"{'; '.join(found)}. Use the same data and parameters, another path (with "
+                f"{'; '.join(differences)}. Use the same data and parameters, another path (with "
                 "'{fit}' in its name, each fit has its own file), or resume=False to replace the "
                 "file."
             )
@@ -374,22 +447,24 @@ class CheckpointMonitor(Monitor):
         """Return the time until the next write, given the duration of the last one."""
         if self.checkpoint.every_seconds is not None:
             return float(self.checkpoint.every_seconds)
-        return max(_MIN_SECONDS, duration / _MAX_SHARE)
+        return min(max(_MIN_SECONDS, duration / _MAX_SHARE), _MAX_SECONDS)
 
     def _replace_file(self, state):
-        identity = self._identity()
-        if identity not in (None, self.known):
-            other = checkpoint_file.read(self.path)
-            if other is not None:
-                self._check_owner(other)
+        if self._identity() not in (None, self.known):
+            self._check_replaced()
         data = self._content(state)
-        keep = self.checkpoint.keep
-        if self.is_own:
-            checkpoint_file.rotate(self.path, keep)
-        else:
-            checkpoint_file.remove_older(self.path, keep)
+        checkpoint_file.rotate(self.path, self.checkpoint.keep)
         checkpoint_file.write(self.path, data)
-        self.is_own, self.known = True, self._identity()
+        self.known = self._identity()
+
+    def _check_replaced(self):
+        """Raise a ValueError if another fit has replaced the file during this one."""
+        try:
+            other = self._read()
+        except ValueError:
+            return  # a damaged file is replaced
+        if other is not None:
+            self._check_owner(other)
 
     def _content(self, state):
         content = {
@@ -399,8 +474,15 @@ class CheckpointMonitor(Monitor):
         }
         try:
             return checkpoint_file.dumps(content)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError):
+            rows = [_storable(row, state.pending_warnings) for row in state.progress.history]
+            content["state"] = state.state_dict()
+            content["state"]["progress"]["history"] = rows
+        try:
+            return checkpoint_file.dumps(content)
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
-                f"Checkpoint cannot save {error}. The history and the state of the solver must "
-                "consist of arrays, numbers, strings, lists and dicts."
+                f"Checkpoint cannot save the state of the solver, which contains {error}. It must "
+                "consist of arrays, numbers, strings, lists and dicts. Use another solver, or "
+                "remove the callback."
             ) from error

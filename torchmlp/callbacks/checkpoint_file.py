@@ -10,18 +10,25 @@ import errno
 import hashlib
 import io
 import json
+import math
 import os
+import re
 import shutil
+import time
 import uuid
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
 FORMAT = 1
 _DOCUMENT = "state.json"
 _N_DIGITS = 64  # of a SHA-256
+_MAX_AGE = 3600.0  # seconds since a temporary file was last written, if it is still in use
 _UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP}  # a file system without fsync of folders
+
+
+class InvalidFile(ValueError):
+    """The reason why a file cannot be loaded, for the user."""
 
 
 def dumps(value):
@@ -34,8 +41,8 @@ def dumps(value):
 
     Raises
     ------
-    TypeError
-        If there is a value of another type.
+    TypeError, ValueError, RecursionError
+        If there is a value of another type, or a list that contains itself.
     """
     arrays: list[np.ndarray] = []
     document = json.dumps({"format": FORMAT, "value": _encoded(value, arrays)})
@@ -44,7 +51,7 @@ def dumps(value):
         archive.writestr(zipfile.ZipInfo(_DOCUMENT), document)
         for i, array in enumerate(arrays):
             with archive.open(zipfile.ZipInfo(f"{i}.npy"), "w") as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
+                np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
         archive.comment = b"0" * _N_DIGITS
     content = memoryview(buffer.getbuffer())[:-_N_DIGITS]
     return b"".join([content, _digest(content)])
@@ -55,20 +62,40 @@ def loads(data):
 
     Raises
     ------
-    ValueError
-        If the bytes are not those of a file, or are damaged.
+    InvalidFile
+        If the bytes are damaged, or have another format.
+    Exception
+        If they have a valid checksum, but `dumps` did not return them.
     """
     content = memoryview(data)[:-_N_DIGITS]
     if data[-_N_DIGITS:] != _digest(content):
-        raise ValueError("it is damaged, or it is not a checkpoint")
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        document = json.loads(archive[_DOCUMENT])
+        raise InvalidFile("it is damaged, or it is not a checkpoint")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = archive.infolist()
+        # Otherwise a small file could fill the memory.
+        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+        if not stored or sum(entry.file_size for entry in entries) > len(data):
+            raise ValueError("an entry is compressed, or larger than the file")
+        document = json.loads(archive.read(_DOCUMENT))
         if document["format"] != FORMAT:
-            raise ValueError(
-                f"it has format {document['format']}, but this version of torchmlp reads format "
-                f"{FORMAT}"
+            raise InvalidFile(
+                f"it has format {int(document['format'])}, but this version of torchmlp reads "
+                f"format {FORMAT}"
             )
-        return _decoded(document["value"], archive)
+        arrays = [_read_array(archive.read(f"{i}.npy")) for i in range(len(entries) - 1)]
+        return _decoded(document["value"], arrays)
+
+
+def _read_array(data):
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("not a file of version 1.0")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    n_bytes = len(data) - file.tell()
+    if dtype.hasobject or not dtype.itemsize or math.prod(shape) * dtype.itemsize != n_bytes:
+        raise ValueError("the data do not match the header")
+    array = np.ndarray(shape, dtype, data, file.tell(), order="F" if fortran_order else "C")
+    return array.copy("K")
 
 
 def _digest(content):
@@ -93,16 +120,15 @@ def _encoded(value, arrays):
     raise TypeError(f"{value!r} of type {type(value).__name__}")
 
 
-def _decoded(value, archive):
+def _decoded(value, arrays):
     if isinstance(value, list):
-        return [_decoded(item, archive) for item in value]
+        return [_decoded(item, arrays) for item in value]
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()
     if kind == "array":
-        return archive[str(content)]
-    items = _decoded(content, archive)
-    return dict(items) if kind == "dict" else tuple(items)
+        return arrays[content]
+    return {"dict": dict, "tuple": tuple}[kind](_decoded(content, arrays))
 
 
 def read(path):
@@ -113,20 +139,40 @@ def read(path):
     ValueError
         If the file is damaged, is not a checkpoint, or cannot be read.
     """
+    with loading(path):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        return loads(data)
+
+
+@contextlib.contextmanager
+def loading(path):
+    """Raise a ValueError with the file and the remedy if the `with` block fails.
+
+    A file with a valid checksum and other contents may cause any exception.
+    """
     try:
-        return loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        yield
+    except Exception as error:
+        named = isinstance(error, (InvalidFile, OSError, MemoryError))
+        reason = str(error) or type(error).__name__ if named else "its contents are malformed"
+        backup = older(path, 1)
+        remedy = f"Rename the older file {str(backup)!r} to it" if backup.exists() else "Delete it"
         raise ValueError(
-            f"The checkpoint {str(path)!r} cannot be loaded: {error}. Delete it, replace it by an "
-            "older one, or set resume=False."
+            f"The checkpoint {str(path)!r} cannot be loaded: {reason}. {remedy}, or set "
+            "resume=False to begin anew."
         ) from error
+
+
+def _temporary(path):
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 
 
 def write(path, data):
     """Replace a file. After a failure at any time, the file is either the old or the new one."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _temporary(path)
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -155,12 +201,32 @@ def _sync_folder(folder):
 
 
 def remove_temporary_files(path):
-    """Remove files that `write` left when its process was killed."""
-    prefix = f".{path.name}."
+    """Remove files that `write` left when its process was killed.
+
+    Those that were written in the last hour remain, because another process may still write them.
+    """
+    pattern = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{32}\.tmp")
     with contextlib.suppress(OSError):
         for file in path.parent.iterdir():
-            if file.name.startswith(prefix) and file.name.endswith(".tmp"):
+            if pattern.fullmatch(file.name) and time.time() - file.stat().st_mtime > _MAX_AGE:
                 file.unlink()
+
+
+def check_path(path, keep):
+    """Check that the file, the older files and the temporary file can be written.
+
+    Raises
+    ------
+    OSError
+        If the path is a folder or not a regular file, if a name is too long, or if an older file
+        is not a checkpoint.
+    """
+    for file in (path, older(path, keep - 1), _temporary(path)):
+        with contextlib.suppress(FileNotFoundError):
+            file.stat()
+    if path.exists() and not path.is_file():
+        raise OSError("it is a folder, a pipe or a device")
+    _n_older(path, keep)
 
 
 def older(path, i):
@@ -168,29 +234,41 @@ def older(path, i):
     return path.with_name(f"{path.name}.{i}") if i else path
 
 
+def _n_older(path, keep):
+    """Return the number of older files without a gap between them, at most ``keep - 1``.
+
+    Raises
+    ------
+    FileExistsError
+        If one of them is not a checkpoint.
+    """
+    n = 0
+    while n < keep - 1 and older(path, n + 1).exists():
+        n += 1
+        if not _is_checkpoint(older(path, n)):
+            raise FileExistsError(f"{str(older(path, n))!r} exists and is not a checkpoint")
+    return n
+
+
+def _is_checkpoint(path):
+    """Return whether a file begins like those of `dumps`."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(30 + len(_DOCUMENT))  # the header and the name of the first entry
+    except OSError:
+        return False
+    return start[:4] == b"PK\x03\x04" and start[30:] == _DOCUMENT.encode()
+
+
 def rotate(path, keep):
     """Rename the older files, so that `write` keeps the newest file as the first of them."""
-    for i in reversed(_numbers_of_older(path, keep - 1)):
+    if keep == 1 or not _is_checkpoint(path):
+        return
+    for i in range(min(_n_older(path, keep), keep - 2), 0, -1):
         os.replace(older(path, i), older(path, i + 1))
-    if keep > 1 and path.exists():
-        previous = older(path, 1)
-        previous.unlink(missing_ok=True)
-        try:  # the newest file keeps its name until it is replaced
-            os.link(path, previous)
-        except OSError:  # a file system without links
-            shutil.copyfile(path, previous)
-
-
-def remove_older(path, keep):
-    """Remove the older files of another fit."""
-    for i in _numbers_of_older(path, keep):
-        older(path, i).unlink(missing_ok=True)
-
-
-def _numbers_of_older(path, end):
-    """Return the numbers from 1 to end - 1 of the older files that exist, in increasing order."""
-    prefix = f"{path.name}."
-    names = (file.name for file in path.parent.iterdir() if file.name.startswith(prefix))
-    endings = (name.removeprefix(prefix) for name in names)
-    numbers = (int(ending) for ending in endings if ending.isascii() and ending.isdecimal())
-    return sorted(i for i in numbers if 1 <= i < end and older(path, i).exists())
+    previous = older(path, 1)
+    previous.unlink(missing_ok=True)
+    try:  # the newest file keeps its name until it is replaced
+        os.link(path, previous)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, previous)

@@ -16,6 +16,12 @@ from torchmlp.training.loss_function import Loss
 from torchmlp.training.parameters import Parameters
 from torchmlp.training.schedules import Schedule
 from torchmlp.training.solvers import Solver
+from torchmlp.training.state_checks import (
+    check_generator,
+    check_like,
+    check_order,
+    check_progress,
+)
 from torchmlp.training.target_scale import TargetScale
 from torchmlp.training.workspace import Layout
 
@@ -404,6 +410,7 @@ class FitState:
             "best_weights": None if best is None else self.weights.to_row_major(best),
             "progress": {**progress, "history": list(self.progress.history)},
             "random_state": self.random_state.get_state(legacy=False),
+            "solver_name": solver.solver_name,
             "solver": solver.solver,
             "rate": solver.rate,
             "order": None if not n_rows else self.order.astype(np.min_scalar_type(n_rows)),
@@ -413,7 +420,14 @@ class FitState:
         }
 
     def load_state_dict(self, state_dict):
-        """Restore, in place, a state that `state_dict` returned."""
+        """Restore, in place, a state that `state_dict` returned.
+
+        Raises
+        ------
+        Exception
+            If the state does not have the types and shapes of this one.
+        """
+        self._check_state_dict(state_dict)
         weights, best = self.weights, state_dict["best_weights"]
         weights.flat.copy_(weights.from_row_major(state_dict["weights"]))
         if best is not None:
@@ -432,6 +446,18 @@ class FitState:
             (text, _WARNINGS[kind]) for text, kind in state_dict["pending_warnings"]
         ]
         self.finished = state_dict["finished"]
+
+    def _check_state_dict(self, state_dict):
+        own = self.state_dict()
+        check_like({**own, "best_weights": None, "progress": {}, "random_state": {}}, state_dict)
+        check_progress(vars(Progress()), state_dict["progress"])
+        check_generator(own["random_state"], state_dict["random_state"])
+        for text, _ in state_dict["pending_warnings"]:
+            check_like("", text)
+        if state_dict["best_weights"] is not None:
+            check_like(own["weights"], state_dict["best_weights"])
+        if self.order is not None:
+            check_order(self.order, state_dict["order"])
 
     def _saved_solver(self):
         if self.solver is None:
