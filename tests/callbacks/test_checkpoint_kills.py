@@ -36,7 +36,7 @@ def test_killed_fits_continue_to_the_same_bits(tmp_path):
     statuses = list(map(int, done.stdout.split()))
     assert len(statuses) == N_KILLS
     assert set(statuses) <= {0, -signal.SIGKILL}
-    assert statuses.count(-signal.SIGKILL) > N_KILLS / 2  # the others had ended
+    assert statuses.count(-signal.SIGKILL) > N_KILLS / 4  # the others had ended
     epochs = [_check(tmp_path, number) for number in range(N_KILLS)]
     assert len(set(epochs)) > 4
 
