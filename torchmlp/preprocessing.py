@@ -1,5 +1,6 @@
 """Transformers that prepare tables for a network."""
 
+import contextlib
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
@@ -7,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from torchmlp import _typing as t
@@ -26,6 +27,10 @@ from torchmlp.validation import check_weights, naming
 
 __all__ = ["PiecewiseLinearEncoder"]
 
+_FORMAT: dict[str, Any] = {
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": "allow-nan",
+}
 FEW_BINS = 8  # a feature with fewer bins can have a standardized column
 # Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
 BLOCK_SIZE = 2**16
@@ -256,12 +261,17 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         >>> PiecewiseLinearEncoder(n_bins=3, bins="quantile").fit(X).n_bins_
         array([3, 1, 3, 3, 3, 3, 3, 3, 3, 3])
         """
-        X = self._checked(X, reset=True)
-        weights = check_weights(sample_weight, X)
+        table = X
+        with _naming_X():
+            X = check_array(X, estimator=self, input_name="X", **_FORMAT)
+        weights = _scaled_weights(check_weights(sample_weight, X))
         used = slice(None) if weights is None else weights > 0
         rows = self._rows_for_inner_edges(len(X), weights)
         weights_of_rows = None if weights is None else weights[rows]
-        inner_edges = self._inner_edges(X, y, rows, weights_of_rows)
+        inner_edges, target_type = self._inner_edges(X, y, rows, weights_of_rows)
+        # All arguments are checked. A failed fit leaves the attributes as they were.
+        validate_data(self, table, skip_check_array=True)
+        self.target_type_ = target_type
         features = range(X.shape[1])
         self.has_missing_ = np.array([np.isnan(X[used, j]).any() for j in features])
         self.bin_edges_ = [all_edges(X[used, j], inner_edges(X[rows, j])) for j in features]
@@ -303,7 +313,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
                [1. , 0.5]], dtype=float32)
         """
         check_is_fitted(self)
-        X = self._checked(X, reset=False)
+        with _naming_X():
+            X = validate_data(self, X, reset=False, **_FORMAT)
         X = self._without_new_missing(X)
         components, n_components = self._components, self._components.shape[1]
         batches = list(gen_batches(len(X), max(1, BLOCK_SIZE // n_components)))
@@ -354,12 +365,6 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _checked(self, X, *, reset):
-        with naming("X"):
-            return validate_data(
-                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan"
-            )
-
     def _rows_for_inner_edges(self, n_samples, weights):
         """Return the indices of all samples with a weight, or of a subsample of them."""
         rows = np.arange(n_samples) if weights is None else np.flatnonzero(weights)
@@ -369,10 +374,9 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         return np.sort(random_state.choice(rows, self.subsample, replace=False))
 
     def _inner_edges(self, X, y, rows, weights):
-        """Return a function from the values of a feature in the given rows to its inner edges."""
+        """Return a function from the values of a feature to its inner edges, and the type of y."""
         if self.bins == "quantile":
-            self.target_type_ = None
-            return lambda x: quantile_edges(x, weights, self.n_bins)
+            return lambda x: quantile_edges(x, weights, self.n_bins), None
         edges = TargetEdges(
             checked_target(X, y)[rows],
             weights,
@@ -381,8 +385,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
             self.min_samples_leaf,
             self.min_impurity_fraction,
         )
-        self.target_type_ = edges.target_type
-        return edges
+        return edges, edges.target_type
 
     def _without_new_missing(self, X):
         """Return X without missing values in features that had none during fit."""
@@ -391,12 +394,23 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         if not new.any():
             return X
         if self.handle_missing == "median":
-            return np.where(missing, self.median_.astype(X.dtype), X)
+            return np.where(missing, self.median_, X)  # float64
         names = check_feature_names_in(self, None)[new].tolist()
         raise ValueError(
             f"X has missing values in the features {names}, which had none during fit. Fit on data "
             "with missing values in these features, or pass handle_missing='median'."
         )
+
+
+@contextlib.contextmanager
+def _naming_X():
+    with naming("X"), np.errstate(invalid="ignore"):  # sums of large values
+        yield
+
+
+def _scaled_weights(weights):
+    """Return the weights divided by a power of two, so that sums of subnormal weights are exact."""
+    return None if weights is None else np.ldexp(weights, -np.frexp(weights.max())[1])
 
 
 def _mean_and_deviation(X, weights, of_features):
