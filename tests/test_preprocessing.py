@@ -469,8 +469,16 @@ def test_a_failed_fit_leaves_the_encoder_unchanged(arguments):
     with pytest.raises((TypeError, ValueError)):
         encoder.fit(*arguments)
     assert vars(encoder) == before
-    with pytest.raises((TypeError, ValueError)):
-        Encoder().fit(*arguments).n_features_in_
+
+
+def test_errors_name_the_columns_with_unusable_values():
+    frame = pd.DataFrame({"age": [1.0, 2.0], "income": [np.inf, 1.0], "city": [3.0, 4.0]})
+    encoder = Encoder(bins="quantile")
+    with pytest.raises(ValueError, match=r"columns \['income'\]: Input X contains infinity"):
+        encoder.fit(frame)
+    encoder.fit(frame.fillna(0).replace(np.inf, 0))
+    with pytest.raises(ValueError, match=r"columns \['city'\]: could not convert"):
+        encoder.transform(frame.assign(city="Oslo"))
 
 
 def test_counts_can_be_continuous():

@@ -23,7 +23,7 @@ from torchmlp._sklearn_compat import (
 )
 from torchmlp.bin_components import components_of, encode
 from torchmlp.bin_edges import TargetEdges, all_edges, checked_target, median, quantile_edges
-from torchmlp.validation import check_weights, naming
+from torchmlp.validation import check_weights, naming, naming_columns
 
 __all__ = ["PiecewiseLinearEncoder"]
 
@@ -262,7 +262,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         array([3, 1, 3, 3, 3, 3, 3, 3, 3, 3])
         """
         table = X
-        with _naming_X():
+        with _naming_X(X):
             X = check_array(X, estimator=self, input_name="X", **_FORMAT)
         weights = _scaled_weights(check_weights(sample_weight, X))
         used = slice(None) if weights is None else weights > 0
@@ -313,7 +313,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
                [1. , 0.5]], dtype=float32)
         """
         check_is_fitted(self)
-        with _naming_X():
+        with _naming_X(X):
             X = validate_data(self, X, reset=False, **_FORMAT)
         X = self._without_new_missing(X)
         components, n_components = self._components, self._components.shape[1]
@@ -403,8 +403,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
 
 @contextlib.contextmanager
-def _naming_X():
-    with naming("X"), np.errstate(invalid="ignore"):  # sums of large values
+def _naming_X(X):
+    with naming("X"), naming_columns(X), np.errstate(invalid="ignore"):  # sums of large values
         yield
 
 

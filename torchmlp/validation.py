@@ -37,11 +37,16 @@ _UNUSABLE_VALUES = (
     "is ambiguous",
     "unknown label type: (",
 )
+_VALIDATION_REMEDY = (
+    "X_val must be prepared like X. In a Pipeline, set_params(transform_input=['X_val']) passes it "
+    "through the steps before the network."
+)
 _CONVERSION_REMEDIES = {
     "X": (
         "Pass numbers, with rows of equal length. Encode categories first, for example with "
         "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
     ),
+    "X_val": _VALIDATION_REMEDY,
     "y": (
         "Targets of a regressor must be numbers. Labels of a classifier must all have the same "
         "type, such as str or int, and must not have missing values."
@@ -66,22 +71,32 @@ def naming(argument, *others):
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         text = str(error)
         if _is_about_values(error):
-            remedy = _CONVERSION_REMEDIES[argument.removesuffix("_val")]
+            remedies = _CONVERSION_REMEDIES
+            remedy = remedies.get(argument) or remedies[argument.removesuffix("_val")]
             text = f"{argument} cannot be used: {text.rstrip('.')}. {remedy}"
         elif any(re.search(rf"\b{name}\b", text) for name in (argument, *others)):
             raise
         else:
             text = f"{argument}: {text}"
+            if argument == "X_val":
+                text = f"{text.rstrip('.')}. {_VALIDATION_REMEDY}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(text) from error
 
 
 @contextlib.contextmanager
-def _naming_columns(X):
-    """Add the columns of a DataFrame that cannot be converted to errors in the `with` block."""
+def naming_columns(X):
+    """Add the columns of a DataFrame with unusable values to errors in the `with` block.
+
+    Parameters
+    ----------
+    X : array-like
+        If it has no attribute `columns`, errors are not changed.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
-        columns = _unusable_columns(X) if _is_about_values(error) else []
+        infinite = "contains infinity" in str(error)
+        columns = _unusable_columns(X) if infinite or _is_about_values(error) else []
         if not columns:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -89,14 +104,15 @@ def _naming_columns(X):
 
 
 def _unusable_columns(X):
-    """Return the names of the columns of a DataFrame that cannot be converted to numbers."""
-    unusable = []
-    for name in getattr(X, "columns", []):
-        try:
-            np.asarray(X[name], dtype=np.float64)
-        except (TypeError, ValueError):
-            unusable.append(name)
-    return unusable
+    """Return the names of the columns of a DataFrame that are infinite or not numbers."""
+    return [name for name in getattr(X, "columns", []) if _is_unusable(X[name])]
+
+
+def _is_unusable(column):
+    try:
+        return bool(np.isinf(np.asarray(column, dtype=np.float64)).any())
+    except (TypeError, ValueError):
+        return True
 
 
 def _is_about_values(error):
@@ -195,7 +211,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
     TypeError, ValueError
         If a value or a shape is invalid.
     """
-    with naming(*names), _naming_columns(X):
+    with naming(*names), naming_columns(X):
         _check_values(X, numeric=True)
         X = validate_data(
             estimator,
@@ -248,7 +264,7 @@ def check_input(estimator, X):
     """Validate X for a prediction. Return it as a dense array or CSR matrix."""
     if _needs_no_validation(estimator, X):
         return X
-    with naming("X"), _naming_columns(X):
+    with naming("X"), naming_columns(X):
         _check_values(X, numeric=True)
         # Numeric dtypes are kept, to avoid a copy. Others are converted to float64, as in `fit`.
         kind = getattr(getattr(X, "dtype", None), "kind", None)
