@@ -266,7 +266,7 @@ def test_validation_data_are_encoded():
         model[-1].set_fit_request(X_val=True, y_val=True)
         with pytest.raises(ValueError, match=r"^X_val.* set_params\(transform_input=\['X_val'\]\)"):
             model.fit(table, y, X_val=table[:50], y_val=y[:50])
-        with pytest.raises(ValueError, match=r"^X_val: X has 2 feat.* transform_input=\['X_val'\]"):
+        with pytest.raises(ValueError, match=r"^X_val: X has 2 feat.*transform_input=\['X_val'\]"):
             model.fit(table, y, X_val=np.zeros((50, 2)), y_val=y[:50])
         model.set_params(transform_input=["X_val"])
         model.fit(table, y, X_val=table[:50], y_val=y[:50])

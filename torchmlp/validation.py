@@ -95,24 +95,32 @@ def naming_columns(X):
     try:
         yield
     except (TypeError, ValueError) as error:
-        infinite = "contains infinity" in str(error)
-        columns = _unusable_columns(X) if infinite or _is_about_values(error) else []
+        columns = []
+        if _is_about_values(error):
+            columns = _columns_with(_not_numbers, X)
+        elif "contains infinity" in str(error):
+            columns = _columns_with(_infinity, X)
         if not columns:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"columns {columns}: {error}") from error
 
 
-def _unusable_columns(X):
-    """Return the names of the columns of a DataFrame that are infinite or not numbers."""
-    return [name for name in getattr(X, "columns", []) if _is_unusable(X[name])]
+def _columns_with(condition, X):
+    """Return the names of the columns of a DataFrame for which a condition is true."""
+    return [name for name in getattr(X, "columns", []) if condition(X[name])]
 
 
-def _is_unusable(column):
+def _not_numbers(column):
     try:
-        return bool(np.isinf(np.asarray(column, dtype=np.float64)).any())
+        np.asarray(column, dtype=np.float64)
     except (TypeError, ValueError):
         return True
+    return False
+
+
+def _infinity(column):
+    return np.isinf(np.asarray(column, dtype=np.float64)).any()
 
 
 def _is_about_values(error):
