@@ -115,7 +115,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         the bin of a value are 1, so that about half of the entries are not zero.
 
     dtype : {np.float32, np.float64}, default=np.float32
-        Dtype of the output. Numbers beyond its range are replaced by its largest or smallest number.
+        Dtype of the output. Numbers beyond its range are replaced by its largest (smallest) number.
 
     random_state : int, RandomState instance or None, default=None
         Determines the subsample. Pass an int for reproducible results.
