@@ -90,6 +90,35 @@ def test_means_are_the_means_of_the_members():
     np.testing.assert_allclose(ensemble.predict(X), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_standard_deviations_are_those_of_the_mixture(n_targets):
+    ensemble, X, y = ensemble_of("regression", normalize_y=True, loss="gaussian")
+    fit_quietly(ensemble, X, np.column_stack([y, -y])[:, :n_targets].squeeze())
+    mean, std = ensemble.predict(X, return_std=True)
+    np.testing.assert_array_equal(mean, ensemble.predict(X))
+    members = [member.predict(X, return_std=True) for member in ensemble.estimators_]
+    means, deviations = (np.array(part) for part in zip(*members, strict=True))
+    # The law of total variance, with an explicit second moment
+    variance = (deviations**2 + means**2).mean(axis=0) - means.mean(axis=0) ** 2
+    np.testing.assert_allclose(std, np.sqrt(variance), rtol=1e-6)
+    assert std.shape == mean.shape
+    assert (std > deviations.min(axis=0)).all()
+    _, of_tensor = ensemble.predict(torch.tensor(X), return_std=True)
+    np.testing.assert_array_equal(of_tensor, std)
+
+
+def test_standard_deviations_of_one_member_are_its_own():
+    ensemble, X, y = ensemble_of("regression", loss="gaussian")
+    ensemble.set_params(n_estimators=1)
+    fit_quietly(ensemble, X, y)
+    for got, expected in zip(
+        ensemble.predict(X, return_std=True),
+        ensemble.estimators_[0].predict(X, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
 def test_quantiles_are_the_sorted_means_of_the_outputs():
     ensemble, X, y = ensemble_of("regression", **CROSSING_QUANTILES)
     fit_quietly(ensemble, X, y)

@@ -8,6 +8,7 @@ from ensemble_helpers import (
 )
 from helpers import (
     TASKS,
+    fit_quietly,
     requires_sklearn,
 )
 from sklearn.exceptions import NotFittedError
@@ -45,6 +46,16 @@ def test_callbacks_of_scikit_learn_raise():
     ensemble.estimator.set_callbacks(ScoringMonitor(scoring="r2"))
     with pytest.raises(ValueError, match="does not support set_callbacks of its estimator"):
         ensemble.fit(X, y)
+
+
+def test_standard_deviations_require_the_gaussian_loss():
+    _, X, y, _ = TASKS["regression"]
+    ensemble = regressor(max_iter=1)
+    with pytest.raises(NotFittedError):
+        ensemble.predict(X, return_std=True)
+    message = r"return_std=True requires .* loss='gaussian', got loss='squared_error'"
+    with pytest.raises(ValueError, match=message):
+        fit_quietly(ensemble, X, y).predict(X, return_std=True)
 
 
 def test_sparse_X_raises():

@@ -47,7 +47,7 @@ LEVELS = [
     {"preprocessing"},
     {"export.forms", "export.onnx_names", "prediction"},
     {"export.onnx_converters"},
-    {"export.onnx_encoders", "export.onnx_ensembles", "export.onnx_targets"},
+    {"export.onnx_encoders", "export.onnx_ensembles", "export.onnx_limits", "export.onnx_targets"},
     {"export.onnx"},
     {"export"},
     {"preparation"},

@@ -48,6 +48,19 @@ def test_standard_deviations_are_in_the_units_of_y():
     np.testing.assert_allclose(model.predict(X), units.restore(reference.predict(X)), rtol=1e-9)
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_large_targets_are_scaled_without_overflow(loss):
+    model = TorchMLPRegressor(loss, (5,), normalize_y=True, max_iter=5, random_state=0)
+    factor = 2.0**900
+    expected = fit_quietly(clone(model), X, COSTS).predict(X)
+    got = fit_quietly(clone(model), X, COSTS * factor).predict(X)
+    np.testing.assert_allclose(got / factor, expected, rtol=1e-9)
+    with pytest.raises(
+        ValueError, match=r"y has values up to .*dtype float32 supports .* Divide y"
+    ):
+        model.fit(X.astype(np.float32), COSTS * factor)
+
+
 def test_several_quantiles_are_in_the_units_of_y():
     parameters = {"loss": "quantile", "quantile": [0.9, 0.1, 0.5]}
     assert_same_in_units(*fit_both(parameters, X, PRICES))

@@ -93,6 +93,53 @@ def test_tabular_pipeline_with_rare_categories(kind):
     np.testing.assert_allclose(run(model, table).squeeze(), expected, rtol=1e-5, atol=1e-5)
 
 
+def _tabular(table):
+    model = tabular_pipeline("regressor")
+    model[-1].set_params(max_iter=3, random_state=0)
+    return model.fit(table, y)
+
+
+def _with_missing(values, missing, dtype):
+    values = np.array(values, dtype=object)
+    values[::7] = missing
+    return pd.Series(values).astype(dtype)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("missing", [None, np.nan])
+@pytest.mark.parametrize("dtype", [object, "category", str])
+def test_missing_categories_are_converted(dtype, missing):
+    table = pd.DataFrame({"a": X[:, 0], "city": RNG.choice(["Oslo", "Porto"], len(X))})
+    table["city"] = _with_missing(table["city"], missing, dtype)
+    model = _tabular(table)
+    np.testing.assert_allclose(run(model, table).ravel(), model.predict(table), atol=1e-5)
+
+
+RARE = RNG.choice(["Oslo", "Porto", "Rome"], len(X), p=[0.49, 0.5, 0.01])
+BEYOND_THE_LIMITS = {
+    "booleans": ({"new": X[:, 0] > 0}, r"'new' .* booleans. Convert .* astype\(str\)"),
+    "one column with rare categories": ({"new": RARE}, r"'new' .* several columns. Set min_freq"),
+    "rare categories and NaN": (
+        {"new": _with_missing(RARE, np.nan, object), "plan": RARE},
+        r"'new' .* NaN in a column with rare .* fillna\('missing'\)",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", BEYOND_THE_LIMITS)
+def test_categories_that_cannot_be_converted_raise(name):
+    columns, message = BEYOND_THE_LIMITS[name]
+    table = pd.DataFrame({"a": X[:, 0], **columns})
+    with pytest.raises(ValueError, match=message):
+        to_onnx(_tabular(table), table)
+    if name != "one column with rare categories":
+        table["new"] = table["new"].fillna("missing").astype(str)
+    table["other"] = RARE
+    model = _tabular(table)
+    np.testing.assert_allclose(run(model, table).ravel(), model.predict(table), atol=1e-5)
+
+
 def test_unexpected_missing_values_become_nan():
     encoder = PiecewiseLinearEncoder(min_samples_leaf=10).fit(X, y)
     unexpected = X[:3].copy()

@@ -42,6 +42,16 @@ def test_to_onnx_without_probabilities():
     np.testing.assert_allclose(scores[:, 1], ensemble.decision_function(X), rtol=1e-9)
 
 
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_standard_deviations_to_onnx(n_targets):
+    X, y = make_regression(200, 4, n_targets=n_targets, random_state=0)
+    model = fit_quietly(regressor(loss="gaussian", normalize_y=True), X, y)
+    graph = to_onnx(model, X, return_std=True).SerializeToString()
+    got = InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"X": X})
+    for values, expected in zip(got, model.predict(X, return_std=True), strict=True):
+        np.testing.assert_allclose(values, expected.reshape(len(X), -1), rtol=1e-9)
+
+
 def test_pipeline_with_encoder_to_onnx():
     X, y = make_regression(200, 4, random_state=0)
     model = make_pipeline(PiecewiseLinearEncoder(min_samples_leaf=10), regressor(normalize_y=True))

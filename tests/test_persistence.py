@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -11,7 +12,8 @@ import skops.io
 from helpers import OURS, TASKS, assert_identical, fit_quietly, iris
 from sklearn.base import clone
 
-from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor, tabular_pipeline
+from torchmlp.ensemble import WeightSharingRegressor
 
 
 def _joblib(model, folder):
@@ -88,6 +90,67 @@ def test_copy_continues_training_the_same(model, kind, tmp_path):
         model.partial_fit(X, y)
         copied.partial_fit(X, y)
     assert_identical(copied, model)
+
+
+TRUSTED = {
+    "regressor": (TorchMLPRegressor(), ["encoding.ValueEncoder", "regressor.TorchMLPRegressor"]),
+    "gaussian": (
+        TorchMLPRegressor(loss="gaussian"),
+        ["distribution_encoding.GaussianEncoder", "regressor.TorchMLPRegressor"],
+    ),
+    "quantiles": (
+        TorchMLPRegressor(loss="quantile", quantile=[0.1, 0.9]),
+        ["distribution_encoding.QuantileEncoder", "regressor.TorchMLPRegressor"],
+    ),
+    "normalize_y": (
+        TorchMLPRegressor(normalize_y=True),
+        [
+            "encoding.ValueEncoder",
+            "regressor.TorchMLPRegressor",
+            "training.fit_state.SavedState",
+            "training.target_scale.TargetScale",
+        ],
+    ),
+    "warm_start": (
+        TorchMLPRegressor(warm_start=True),
+        [
+            "encoding.ValueEncoder",
+            "regressor.TorchMLPRegressor",
+            "training.fit_state.SavedState",
+        ],
+    ),
+    "ensemble": (
+        WeightSharingRegressor(),
+        [
+            "encoding.ValueEncoder",
+            "ensemble.WeightSharingRegressor",
+            "regressor.TorchMLPRegressor",
+        ],
+    ),
+    "tabular_pipeline": (
+        tabular_pipeline(TorchMLPRegressor()),
+        [
+            "encoding.ValueEncoder",
+            "preprocessing.PiecewiseLinearEncoder",
+            "regressor.TorchMLPRegressor",
+            "tabular.categorical_columns",
+            "tabular.numerical_columns",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRUSTED)
+def test_skops_asks_to_trust_the_documented_types(name):
+    model, types = TRUSTED[name]
+    _, X, y, _ = TASKS["regression"]
+    stored = skops.io.dumps(fit_quietly(model, X, y))
+    types = [f"torchmlp.{name}" for name in types]
+    assert skops.io.get_untrusted_types(data=stored) == types
+    copy = skops.io.loads(stored, trusted=types)
+    np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+    page = (Path(__file__).parents[1] / "docs/guide/deployment.md").read_text()
+    assert all(f"`{name.removeprefix('torchmlp.')}`" in page for name in types)
 
 
 def test_skops_asks_to_trust_this_package_only():

@@ -121,6 +121,70 @@ def test_columns_that_are_neither_numbers_nor_categories_raise(value, message):
     assert "skrub.TableVectorizer" in str(caught.value)
 
 
+NAMES = {
+    "integers": [1, 0, 3, 2, 5, 4],
+    "booleans": [True, False, 2, 3, 4, 5],
+    "floats": [0.5, 1.5, 2.5, 3.5, 4.5, 5.5],
+    "tuples": [("a", i) for i in range(6)],
+}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
+def test_names_of_columns_that_are_not_strings_raise(names):
+    table = _table()
+    table.columns = names
+    with pytest.raises(ValueError, match="names of columns must be strings") as caught:
+        _regressor().fit(table, _target(_table()))
+    assert "X.columns = [str(name) for name in X.columns]" in str(caught.value)
+    table.columns = [str(name) for name in table.columns]
+    _regressor(max_iter=2).fit(table, _target(_table()))
+
+
+def test_repeated_names_of_columns_raise():
+    table = _table()
+    table.columns = ["a", "a", "b", "c", "d", "c"]
+    with pytest.raises(ValueError, match=r"unique column names, got:\s+- 'a' 2 times"):
+        _regressor().fit(table, _target(_table()))
+
+
+OBJECTS = {
+    "booleans": ([True, None], r"X\['new'\].convert_dtypes\(\)"),
+    "numbers": ([1, None], r"X\['new'\].convert_dtypes\(\)"),
+    "strings": (["a", pd.NA], r"pandas.NA: convert the column with astype\(str\)"),
+    "mixed": ([1, "a"], "objects of several types"),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), OBJECTS.values(), ids=OBJECTS)
+def test_columns_of_objects_raise_an_error_with_the_conversion(values, message):
+    table = _table()
+    table["new"] = pd.Series(values * (N // 2), dtype=object)
+    with pytest.raises(ValueError, match=r"'new' \(.*" + message):
+        _regressor().fit(table, _target(table))
+    if "convert" in message:
+        is_text = isinstance(values[0], str)
+        table["new"] = table["new"].astype(str) if is_text else table["new"].convert_dtypes()
+        _regressor(max_iter=2).fit(table, _target(table))
+
+
+def test_a_polars_column_without_values_raises():
+    table = _polars(_table()).with_columns(new=pl.lit(None))
+    with pytest.raises(
+        ValueError, match=r"'new' \(Null: cast the column to the type of its values"
+    ):
+        _regressor().fit(table, _target(_table()))
+
+
+def test_errors_for_unusable_numbers_name_the_column():
+    table, y = _table(), _target(_table())
+    with pytest.raises(ValueError, match=r"columns \['age'\]: Input X contains infinity"):
+        _regressor().fit(table.assign(age=np.inf), y)
+    model = _regressor(max_iter=2).fit(table, y)
+    for frame in table.assign(age="old"), _polars(table).with_columns(age=pl.lit("old")):
+        with pytest.raises(ValueError, match=r"X cannot be used: columns \['age'\]: could not"):
+            model.predict(frame)
+
+
 NOT_NUMBERS = {
     "objects": (_table().to_numpy(dtype=object), "must contain numbers only. Pass a DataFrame"),
     "dates": (np.full((N, 2), np.datetime64("2020-01-01")), "must contain numbers only"),
@@ -155,7 +219,7 @@ def test_missing_values_of_the_nullable_string_type():
     assert np.isfinite(_regressor(max_iter=2).fit(table, y).predict(table[:3])).all()
 
 
-@pytest.mark.parametrize("estimator", ["boosting", TorchMLPClassifier, 3])
+@pytest.mark.parametrize("estimator", ["boosting", TorchMLPClassifier, 3, np.array(["regressor"])])
 def test_other_estimators_raise(estimator):
     with pytest.raises(ValueError, match="must be 'classifier', 'regressor', or an instance of"):
         tabular_pipeline(estimator)
@@ -194,11 +258,16 @@ def test_searches_with_the_joblib_backend():
     assert together.best_params_ == serial.best_params_
 
 
+@pytest.mark.filterwarnings("ignore:X has feature names")  # before the error for X_val
 def test_validation_data_are_encoded():
     table, y = _table(), _target(_table())
     with sklearn.config_context(enable_metadata_routing=True):
         model = _regressor()
         model[-1].set_fit_request(X_val=True, y_val=True)
+        with pytest.raises(ValueError, match=r"^X_val.* set_params\(transform_input=\['X_val'\]\)"):
+            model.fit(table, y, X_val=table[:50], y_val=y[:50])
+        with pytest.raises(ValueError, match=r"^X_val: X has 2 feat.*transform_input=\['X_val'\]"):
+            model.fit(table, y, X_val=np.zeros((50, 2)), y_val=y[:50])
         model.set_params(transform_input=["X_val"])
         model.fit(table, y, X_val=table[:50], y_val=y[:50])
     assert len(model[-1].validation_scores_) == model[-1].n_iter_

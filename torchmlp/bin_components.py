@@ -22,13 +22,15 @@ def components_of(bin_edges, has_missing, scaled):
     -------
     components : ndarray of shape (6, n_features_out)
         For each column: the index of the feature, lower, scale, smallest, largest, missing. The
-        column is ``clip((x - lower) * scale, smallest, largest)``, or `missing` if x is missing.
-        For a feature that had no missing values during fit, `missing` is NaN.
+        column is ``clip((x / 2 - lower) * scale, smallest, largest)``, or `missing` if x is
+        missing. The halves are exact, and their difference does not overflow. For a feature that
+        had no missing values during fit, `missing` is NaN.
     """
     columns = []
     for j, edges in enumerate(bin_edges):
         if j in scaled:
-            columns.append([[j, *scaled[j], -MAX_SCALED, MAX_SCALED, False]])
+            mean, deviation = scaled[j]
+            columns.append([[j, mean / 2, deviation / 2, -MAX_SCALED, MAX_SCALED, False]])
         columns.append(_bins(j, edges))
         if has_missing[j]:
             columns.append([[j, 0, 0, 0, 0, True]])
@@ -43,11 +45,18 @@ def components_of(bin_edges, has_missing, scaled):
 
 
 def _bins(feature, edges):
-    """Return one row per bin: feature, lower edge, width, smallest and largest value, False."""
+    """Return one row per bin: feature, half of the lower edge and of the width, limits, False."""
+    edges = edges / 2
     rows = np.zeros((max(len(edges) - 1, 0), 6))
     rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 4] = feature, edges[:-1], np.diff(edges), 1
     rows[:1, 3], rows[-1:, 4] = -np.inf, np.inf
     return rows
+
+
+def limits(components, dtype):
+    """Return the smallest and the largest value of each column, which are finite in the dtype."""
+    largest = np.finfo(dtype).max
+    return np.clip(components[3:5], -largest, largest)
 
 
 def encode(X, components, dtype, out=None):
@@ -66,15 +75,16 @@ def encode(X, components, dtype, out=None):
     -------
     ndarray of shape (n_samples, n_features_out)
     """
-    feature, lower, scale, smallest, largest, missing = components
+    feature, lower, scale, _, _, missing = components
+    smallest, largest = limits(components, dtype).astype(dtype)
     feature = feature.astype(np.intp)
     encoded = np.empty((len(X), len(feature)), dtype) if out is None else out
     # The position is computed in float64, because a bin can be narrow and far from 0.
     with np.errstate(over="ignore"):
-        position = X.take(feature, axis=1, mode="clip") - lower
+        position = (X * np.float64(0.5)).take(feature, axis=1, mode="clip") - lower
         np.multiply(position, scale, out=encoded, casting="same_kind")
-    np.maximum(encoded, smallest.astype(dtype), out=encoded)
-    np.minimum(encoded, largest.astype(dtype), out=encoded)
+    np.maximum(encoded, smallest, out=encoded)
+    np.minimum(encoded, largest, out=encoded)
     is_missing = np.isnan(X)
     if is_missing.any():
         np.copyto(encoded, missing, where=is_missing[:, feature], casting="same_kind")

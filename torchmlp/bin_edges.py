@@ -1,5 +1,7 @@
 """Bin edges of a `PiecewiseLinearEncoder`: thresholds of trees, or quantiles."""
 
+import warnings
+
 import numpy as np
 import scipy.sparse as sp
 from sklearn.preprocessing import StandardScaler
@@ -41,8 +43,9 @@ class TargetEdges:
         self._weights = weights
         impurity = _impurity(self._tree, self._y, weights)
         self._tree.set_params(
-            max_leaf_nodes=n_bins,
-            min_samples_leaf=min(min_samples_leaf, len(y)),  # the tree has integers of 64 bits
+            # Larger values have no other effect, and could overflow in the tree.
+            max_leaf_nodes=max(2, min(int(n_bins), len(y))),
+            min_samples_leaf=min(int(min_samples_leaf), len(y)),
             min_impurity_decrease=min_impurity_fraction * impurity,
         )
 
@@ -54,7 +57,7 @@ class TargetEdges:
         values, ranks = np.unique(x[present], return_inverse=True)
         if len(values) < 2:
             return values[:0]
-        nodes = self._tree.fit(ranks.reshape(-1, 1), self._y[present], weights).tree_
+        nodes = _nodes(self._tree, ranks, self._y[present], weights)
         below = np.sort(np.floor(nodes.threshold[nodes.feature >= 0]).astype(np.intp))
         return _edges_at_gaps(values.astype(np.float64), below)
 
@@ -71,8 +74,9 @@ def _edges_at_gaps(values, below):
     """
     lower, upper = values[below], values[below + 1]
     middle = lower / 2 + upper / 2
-    widths = np.diff([values[0], *middle, values[-1]])
-    is_gap = upper - lower >= MIN_GAP_FRACTION * np.minimum(widths[:-1], widths[1:])
+    # Halves, because differences of large values can overflow.
+    widths = np.diff(np.array([values[0], *middle, values[-1]]) / 2)
+    is_gap = upper / 2 - lower / 2 >= MIN_GAP_FRACTION * np.minimum(widths[:-1], widths[1:])
     return np.concatenate([middle[~is_gap], lower[is_gap], upper[is_gap]])
 
 
@@ -84,8 +88,9 @@ def quantile_edges(x, weights, n_bins):
         return x
     order = np.argsort(x)
     cumulative = np.cumsum(weights[order])
-    shares = np.arange(1, n_bins) / n_bins
-    return x[order[np.searchsorted(cumulative, shares * cumulative[-1])]].astype(np.float64)
+    n_bins = float(n_bins)
+    n_reached = np.minimum(np.floor(cumulative * n_bins / cumulative[-1]), n_bins - 1)
+    return x[order[np.diff(n_reached, prepend=0) > 0]].astype(np.float64)
 
 
 def median(x, weights):
@@ -109,7 +114,7 @@ def checked_target(X, y):
             "bins='target' requires y to be passed, but the target y is None. Pass y, or use "
             "bins='quantile', which does not need it."
         )
-    with naming("y"):
+    with naming("y"), np.errstate(invalid="ignore"):  # sums of large values
         y = check_y(y, multi_output=True)
         check_consistent_length(X, y)
     y = y.toarray() if sp.issparse(y) else y
@@ -125,7 +130,8 @@ def target_type_of(y, requested):
             n_distinct = max(len(np.unique(column)) for column in y.T)
             if n_distinct > min(MAX_CLASSES, len(y) / 2):
                 return "continuous"
-        kind = type_of_target(y, input_name="y")
+        with np.errstate(invalid="ignore"):  # large numbers are compared with their integer parts
+            kind = type_of_target(y, input_name="y")
     if kind == "unknown":
         raise ValueError(
             f"Unknown label type: y has values such as {y.flat[0]!r}. Pass numbers, or labels that "
@@ -147,6 +153,7 @@ def _tree_and_target(y, weights, target_type):
 
 def _scaled(y, weights):
     """Return continuous targets on a scale where trees are accurate, the same for all columns."""
+    y = np.ldexp(y, -np.frexp(np.abs(y).max(axis=0))[1])  # so that the squares do not overflow
     scale = StandardScaler(with_mean=False).fit(y, sample_weight=weights).scale_
     if y.shape[1] == 1:  # no rounding by a power of two, so that equally good splits stay equal
         scale = np.exp2(np.round(np.log2(scale)))
@@ -155,4 +162,11 @@ def _scaled(y, weights):
 
 def _impurity(tree, y, weights):
     """Return the impurity of the target, which is that of the root of any tree."""
-    return tree.fit(np.zeros((len(y), 1)), y, weights).tree_.impurity[0]
+    return _nodes(tree, np.zeros(len(y)), y, weights).impurity[0]
+
+
+def _nodes(tree, x, y, weights):
+    """Return the nodes of a tree with a single feature x, without a warning about many classes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        return tree.fit(x.reshape(-1, 1), y, weights).tree_

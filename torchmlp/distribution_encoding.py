@@ -151,6 +151,24 @@ class GaussianEncoder(ValueEncoder):
         deviations = np.exp(raw[:, self.n_columns(raw.shape[1]) :] / 2)
         return deviations.ravel() if deviations.shape[1] == 1 else deviations
 
+    def mixture_deviations(self, raw):
+        """Return the standard deviations of the mixture of the distributions of several networks.
+
+        Parameters
+        ----------
+        raw : list of ndarrays of shape (n_samples, n_outputs)
+            The raw outputs of each network.
+
+        Returns
+        -------
+        ndarray
+            In the shape that `decode` returns.
+        """
+        means = np.array([self.decode(outputs) for outputs in raw], np.float64)
+        deviations = np.array([self.deviations(outputs) for outputs in raw], np.float64)
+        variance = np.mean(deviations**2, axis=0) + np.var(means, axis=0)
+        return np.sqrt(variance).astype(raw[0].dtype)
+
     def modules(self, n_outputs):
         """Return the torch modules that select the means."""
         means = Apply(partial(torch.narrow, dim=1, start=0, length=self.n_columns(n_outputs)))

@@ -31,7 +31,7 @@ from torchmlp.callbacks.monitors import monitors_of
 from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.constraints import MAX_UNITS, check_layers
 from torchmlp.export.forms import EnsembleExportMixin
-from torchmlp.prediction import ProbabilityMixin, ScoreMixin
+from torchmlp.prediction import ProbabilityMixin, ScoreMixin, StdMixin
 from torchmlp.regressor import TorchMLPRegressor
 from torchmlp.training.activations import per_layer
 from torchmlp.training.inference import raw_outputs
@@ -210,10 +210,12 @@ class BaseWeightSharing(
 
     def _raw_outputs(self, X):
         """Return the raw outputs for the mean of the predictions. See `mean_outputs`."""
+        return mean_outputs(self._raw_outputs_of_members(X), self.out_activation_)
+
+    def _raw_outputs_of_members(self, X):
         check_is_fitted(self)
         X = check_input(self, X)
-        raw = [member._compute_checked(raw_outputs, X) for member in self.estimators_]
-        return mean_outputs(raw, self.out_activation_)
+        return [member._compute_checked(raw_outputs, X) for member in self.estimators_]
 
     @in_namespace_of_X
     def predict(self, X: t.Matrix) -> t.Array:
@@ -407,7 +409,7 @@ class WeightSharingClassifier(ProbabilityMixin, ScoreMixin, ClassifierMixin, Bas
         return tags
 
 
-class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
+class WeightSharingRegressor(StdMixin, ScoreMixin, RegressorMixin, BaseWeightSharing):
     """Ensemble of multilayer perceptron regressors that share their hidden layers.
 
     The members are trained together as one network, as in TabM [1]_. They have the same weights,
@@ -474,8 +476,9 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
     -----
     With the losses 'poisson' and 'gamma', the mean is taken over the predictions, after the
     exponential function. With several quantiles, it is taken over the outputs, before they are
-    sorted. With 'gaussian', `predict` returns the mean of the members' means. Only the members have
-    ``predict(X, return_std=True)``.
+    sorted. With 'gaussian', `predict` returns the mean of the members' means, and with
+    ``return_std=True`` also the standard deviation of the mixture of their distributions:
+    ``sqrt(mean(std**2) + var(mean))`` over the members.
 
     References
     ----------
@@ -514,3 +517,8 @@ class WeightSharingRegressor(ScoreMixin, RegressorMixin, BaseWeightSharing):
 
     def __init__(self, estimator: TorchMLPRegressor | None = None, n_estimators: t.Int = 8) -> None:
         self._store(locals())
+
+    def _mean_and_std(self, X):
+        raw = self._raw_outputs_of_members(X)
+        mean = self._encoder.decode(mean_outputs(raw, self.out_activation_))
+        return mean, self._encoder.mixture_deviations(raw)

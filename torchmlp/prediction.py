@@ -115,7 +115,7 @@ def check_predicts_std(regressor):
     if not regressor._encoder.has_deviations:
         raise ValueError(
             "return_std=True requires a network that was fitted with loss='gaussian', got loss="
-            f"{regressor.loss!r}. Use TorchMLPRegressor(loss='gaussian')."
+            f"{regressor._network.loss!r}. Use TorchMLPRegressor(loss='gaussian')."
         )
 
 
@@ -147,6 +147,8 @@ class StdMixin:
             of the list.
         std : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Standard deviation of each target for the given features. Only if `return_std` is True.
+            For an ensemble, it is that of the mixture of the members' normal distributions. Its
+            square is the mean of the members' variances plus the variance of the members' means.
 
         Raises
         ------
@@ -165,11 +167,14 @@ class StdMixin:
         >>> bool((abs(y / 100 - mean) < 2 * std).mean() > 0.9)
         True
         """
-        return self._compute(self._mean_and_std if return_std else self._predict_rows, X)
-
-    def _mean_and_std(self, X, layers, activations):
+        if not return_std:
+            return super().predict(X)
+        check_is_fitted(self)
         check_predicts_std(self)
-        raw = raw_outputs(X, layers, activations)
+        return self._mean_and_std(X)
+
+    def _mean_and_std(self, X):
+        raw = self._raw_outputs(X)
         return self._encoder.decode(raw), self._encoder.deviations(raw)
 
 

@@ -1,5 +1,6 @@
 """Transformers that prepare tables for a network."""
 
+import contextlib
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
@@ -22,11 +23,14 @@ from torchmlp._sklearn_compat import (
 )
 from torchmlp.bin_components import components_of, encode
 from torchmlp.bin_edges import TargetEdges, all_edges, checked_target, median, quantile_edges
-from torchmlp.validation import check_weights, naming, unchanged_by_errors
+from torchmlp.validation import check_weights, naming, naming_columns, unchanged_by_errors
 
 __all__ = ["PiecewiseLinearEncoder"]
 
-MAX_BINS = 10**6
+_FORMAT: dict[str, Any] = {
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": "allow-nan",
+}
 FEW_BINS = 8  # a feature with fewer bins can have a standardized column
 # Numbers that are encoded at a time, so that the temporary arrays stay in the processor's caches.
 BLOCK_SIZE = 2**16
@@ -111,7 +115,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         the bin of a value are 1, so that about half of the entries are not zero.
 
     dtype : {np.float32, np.float64}, default=np.float32
-        Dtype of the output.
+        Dtype of the output. Numbers beyond its range are replaced by its largest (smallest) number.
 
     random_state : int, RandomState instance or None, default=None
         Determines the subsample. Pass an int for reproducible results.
@@ -193,7 +197,7 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
     """
 
     _parameter_constraints = {  # noqa: RUF012
-        "n_bins": [Interval(Integral, 2, MAX_BINS, closed="both")],
+        "n_bins": [Interval(Integral, 2, None, closed="left")],
         "bins": [StrOptions({"target", "quantile"})],
         "target_type": [StrOptions({"auto", "continuous", "multiclass"})],
         "min_samples_leaf": [Interval(Integral, 1, None, closed="left")],
@@ -247,7 +251,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         Raises
         ------
         ValueError
-            If X contains infinity, or if y is None with ``bins='target'``.
+            If X contains infinity, or if y is None with ``bins='target'``. The attributes are then
+            those of the previous fit.
 
         Examples
         --------
@@ -290,7 +295,8 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
                [1. , 0.5]], dtype=float32)
         """
         check_is_fitted(self)
-        X = self._checked(X, reset=False)
+        with _naming_X(X):
+            X = validate_data(self, X, reset=False, **_FORMAT)
         X = self._without_new_missing(X)
         components, n_components = self._components, self._components.shape[1]
         batches = list(gen_batches(len(X), max(1, BLOCK_SIZE // n_components)))
@@ -344,8 +350,9 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
 
     def _compute_edges(self, X, y, sample_weight):
         """Set the fitted attributes."""
-        X = self._checked(X, reset=True)
-        weights = check_weights(sample_weight, X)
+        with _naming_X(X):
+            X = validate_data(self, X, **_FORMAT)
+        weights = _scaled_weights(check_weights(sample_weight, X))
         used = slice(None) if weights is None else weights > 0
         rows = self._rows_for_inner_edges(len(X), weights)
         weights_of_rows = None if weights is None else weights[rows]
@@ -360,12 +367,6 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         self.mean_, self.scale_ = _mean_and_deviation(X, weights, self.has_scaled_)
         scaled = {j: (self.mean_[j], self.scale_[j]) for j in np.flatnonzero(self.has_scaled_)}
         self._components = components_of(self.bin_edges_, self.has_missing_, scaled)
-
-    def _checked(self, X, *, reset):
-        with naming("X"):
-            return validate_data(
-                self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan"
-            )
 
     def _rows_for_inner_edges(self, n_samples, weights):
         """Return the indices of all samples with a weight, or of a subsample of them."""
@@ -398,12 +399,23 @@ class PiecewiseLinearEncoder(DocumentationLink, ParameterChecks, TransformerMixi
         if not new.any():
             return X
         if self.handle_missing == "median":
-            return np.where(missing, self.median_.astype(X.dtype), X)
+            return np.where(missing, self.median_, X)  # float64
         names = check_feature_names_in(self, None)[new].tolist()
         raise ValueError(
             f"X has missing values in the features {names}, which had none during fit. Fit on data "
             "with missing values in these features, or pass handle_missing='median'."
         )
+
+
+@contextlib.contextmanager
+def _naming_X(X):
+    with naming("X"), naming_columns(X), np.errstate(invalid="ignore"):  # sums of large values
+        yield
+
+
+def _scaled_weights(weights):
+    """Return the weights divided by a power of two, so that sums of subnormal weights are exact."""
+    return None if weights is None else np.ldexp(weights, -np.frexp(weights.max())[1])
 
 
 def _mean_and_deviation(X, weights, of_features):

@@ -82,7 +82,8 @@ def tabular_pipeline(
     -----
     `fit` raises a ValueError if a column contains neither numbers nor categories. A column of
     strings is regarded as text if it has more than 100 distinct values and if their number exceeds
-    half the number of rows.
+    half the number of rows. The columns of a DataFrame are found by name. Their names must be
+    different strings.
 
     Examples
     --------
@@ -129,7 +130,8 @@ def numerical_columns(X: Any) -> list[Any]:
     Raises
     ------
     ValueError
-        If a column contains neither numbers nor categories. See `tabular_pipeline`.
+        If a column contains neither numbers nor categories, or if the names of the columns are not
+        different strings. See `tabular_pipeline`.
 
     Examples
     --------
@@ -158,7 +160,8 @@ def categorical_columns(X: Any) -> list[Any]:
     Raises
     ------
     ValueError
-        If a column contains neither numbers nor categories. See `tabular_pipeline`.
+        If a column contains neither numbers nor categories, or if the names of the columns are not
+        different strings. See `tabular_pipeline`.
 
     Examples
     --------
@@ -172,6 +175,7 @@ def categorical_columns(X: Any) -> list[Any]:
 
 def _columns(X):
     """Return the columns with numbers and those with categories."""
+    _check_names(X)
     frame = nw.from_native(X, eager_only=True, pass_through=True)
     if not isinstance(frame, nw.DataFrame):
         return _columns_of_array(X)
@@ -187,15 +191,37 @@ def _columns(X):
         elif dtype in (nw.String, nw.Boolean, nw.Categorical, nw.Enum):
             categories.append(column.name)
         else:
-            refused.append(f"{column.name!r} ({dtype})")
+            refused.append(f"{column.name!r} ({_type_and_remedy(column)})")
     if refused:
         raise ValueError(
             f"Columns that are neither numbers nor categories: {', '.join(refused)}. Remove them, "
-            "replace a date by numbers such as the year and the weekday, or encode them with "
-            "skrub.TableVectorizer. Columns that contain categories need a string or categorical "
-            "type."
+            "convert them, replace a date by numbers such as the year and the weekday, or encode "
+            "them with skrub.TableVectorizer. Columns that contain categories need a string or "
+            "categorical type."
         )
     return numbers, categories
+
+
+def _check_names(X):
+    """Raise a ValueError unless the names of the columns of a DataFrame are strings."""
+    others = [name for name in getattr(X, "columns", []) if not isinstance(name, str)]
+    if others:
+        raise ValueError(
+            f"The names of columns must be strings, got {others[:5]}. Convert them: "
+            "X.columns = [str(name) for name in X.columns]."
+        )
+
+
+def _type_and_remedy(column):
+    """Describe the type of a column that is refused."""
+    native: Any = column.to_native()
+    if column.dtype == nw.Object and hasattr(native, "convert_dtypes"):
+        if native.convert_dtypes().dtype != object:
+            return f"objects: convert the column with X[{column.name!r}].convert_dtypes()"
+        return "objects of several types, or that are neither numbers nor strings"
+    if column.null_count() == len(column):
+        return f"{native.dtype}: cast the column to the type of its values, or remove it"
+    return column.dtype
 
 
 def _is_text(column):
@@ -206,10 +232,8 @@ def _is_text(column):
 
 def _has_pandas_na(column):
     """Return whether a column contains `pandas.NA` among strings, which OneHotEncoder refuses."""
-    dtype: Any = getattr(column.to_native(), "dtype", None)
-    dtype = getattr(getattr(dtype, "categories", None), "dtype", dtype)
-    is_na = type(getattr(dtype, "na_value", None)).__name__ == "NAType"
-    return is_na and dtype.kind == "O" and column.null_count() > 0
+    values = np.asarray(column.to_native(), dtype=object)
+    return any(type(value).__name__ == "NAType" for value in values)
 
 
 def _columns_of_array(X):

@@ -37,6 +37,10 @@ _UNUSABLE_VALUES = (
     "is ambiguous",
     "unknown label type: (",
 )
+_VALIDATION_REMEDY = (
+    "X_val must be prepared like X. In a Pipeline, set_params(transform_input=['X_val']) passes it "
+    "through the steps before the network."
+)
 _CONVERSION_REMEDIES = {
     "classes": "Pass a list of all labels, which have the same type, such as str or int.",
     "class_weight": "Pass a dict with one number per class.",
@@ -45,6 +49,7 @@ _CONVERSION_REMEDIES = {
         "Pass numbers, with rows of equal length. Encode categories first, for example with "
         "OneHotEncoder in a ColumnTransformer; convert dates to numbers."
     ),
+    "X_val": _VALIDATION_REMEDY,
     "y": (
         "Targets of a regressor must be numbers. Labels of a classifier must all have the same "
         "type, such as str or int, and must not have missing values."
@@ -69,12 +74,15 @@ def naming(argument, *others):
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         text = str(error)
         if _is_about_values(error):
-            remedy = _CONVERSION_REMEDIES[argument.removesuffix("_val")]
+            remedies = _CONVERSION_REMEDIES
+            remedy = remedies.get(argument) or remedies[argument.removesuffix("_val")]
             text = f"{argument} cannot be used: {text.rstrip('.')}. {remedy}"
         elif any(re.search(rf"\b{name}\b", text) for name in (argument, *others)):
             raise
         else:
             text = f"{argument}: {text}"
+            if argument == "X_val":
+                text = f"{text.rstrip('.')}. {_VALIDATION_REMEDY}"
         raise (TypeError if isinstance(error, TypeError) else ValueError)(text) from error
 
 
@@ -91,27 +99,43 @@ def unchanged_by_errors(estimator):
 
 
 @contextlib.contextmanager
-def _naming_columns(X):
-    """Add the columns of a DataFrame that cannot be converted to errors in the `with` block."""
+def naming_columns(X):
+    """Add the columns of a DataFrame with unusable values to errors in the `with` block.
+
+    Parameters
+    ----------
+    X : array-like
+        If it has no attribute `columns`, errors are not changed.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
-        columns = _unusable_columns(X) if _is_about_values(error) else []
+        columns = []
+        if _is_about_values(error):
+            columns = _columns_with(_not_numbers, X)
+        elif "contains infinity" in str(error):
+            columns = _columns_with(_infinity, X)
         if not columns:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"columns {columns}: {error}") from error
 
 
-def _unusable_columns(X):
-    """Return the names of the columns of a DataFrame that cannot be converted to numbers."""
-    unusable = []
-    for name in getattr(X, "columns", []):
-        try:
-            np.asarray(X[name], dtype=np.float64)
-        except (TypeError, ValueError):
-            unusable.append(name)
-    return unusable
+def _columns_with(condition, X):
+    """Return the names of the columns of a DataFrame for which a condition is true."""
+    return [name for name in getattr(X, "columns", []) if condition(X[name])]
+
+
+def _not_numbers(column):
+    try:
+        np.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError):
+        return True
+    return False
+
+
+def _infinity(column):
+    return np.isinf(np.asarray(column, dtype=np.float64)).any()
 
 
 def _is_about_values(error):
@@ -210,7 +234,7 @@ def check_training_input(estimator, X, y, *, reset, names=("X", "y")):
     TypeError, ValueError
         If a value or a shape is invalid.
     """
-    with naming(*names), _naming_columns(X):
+    with naming(*names), naming_columns(X):
         check_values(X, numeric=True)
         X = validate_data(
             estimator,
@@ -263,7 +287,7 @@ def check_input(estimator, X):
     """Validate X for a prediction. Return it as a dense array or CSR matrix."""
     if _needs_no_validation(estimator, X):
         return X
-    with naming("X"), _naming_columns(X):
+    with naming("X"), naming_columns(X):
         check_values(X, numeric=True)
         # Numeric dtypes are kept, to avoid a copy. Others are converted to float64, as in `fit`.
         kind = getattr(getattr(X, "dtype", None), "kind", None)

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.preprocessing import KBinsDiscretizer
 
+from torchmlp import tabular_pipeline
 from torchmlp.inspection import PiecewiseLinearEncodingDisplay
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 
@@ -106,10 +108,43 @@ def test_constant_feature_and_values_outside_of_the_bins():
     assert display.counts.sum() == 2
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_outliers_do_not_widen_the_range(sign):
+    values = np.r_[np.linspace(0, 1, 999), 100][:, None] * sign
+    encoder = PiecewiseLinearEncoder(5, bins="quantile").fit(values)
+    display = Display.from_estimator(encoder, values, margin=1e-9)
+    low, high = np.sort([0, 0.995 * sign])
+    np.testing.assert_allclose(display.histogram_edges[[0, -1]], [low, high], atol=2e-3)
+    np.testing.assert_allclose(display.grid[[0, -1]], [low, high], atol=2e-3)
+    assert np.isin(encoder.bin_edges_[0][1:-1], display.grid).all()
+    assert len(display.lines_) == 5
+    isolated = np.linspace(0, 1, 1000)[:, None]
+    isolated[-2:, 0] = 50, 100
+    encoder = PiecewiseLinearEncoder(min_samples_leaf=1).fit(isolated, isolated.ravel() > 60)
+    display = Display.from_estimator(encoder, isolated)
+    assert display.histogram_edges[[0, -1]].tolist() == [0, 50]  # the inner edge
+    display.figure_.draw_without_rendering()
+
+
+def test_many_edges_are_thin():
+    for n_bins, width in ((5, 0.8), (40, 0.4)):
+        encoder = PiecewiseLinearEncoder(n_bins, bins="quantile").fit(X)
+        display = Display.from_estimator(encoder, X)
+        assert display.edges_[0].get_linewidth() == [width]
+
+
+def test_the_encoder_of_a_tabular_pipeline():
+    model = tabular_pipeline(Ridge()).fit(FRAME, X[:, 0])
+    with pytest.raises(TypeError, match=r"^Pass .*pipeline\[0\].named_transformers_\['numbers'\]"):
+        Display.from_estimator(model, FRAME)
+    encoder = model[0].named_transformers_["numbers"]
+    assert Display.from_estimator(encoder, FRAME, feature="age").feature_name == "age"
+
+
 def test_unsuitable_arguments_raise(encoder):
     with pytest.raises(NotFittedError):
         Display.from_estimator(PiecewiseLinearEncoder(), X)
-    with pytest.raises(TypeError, match=r"KBinsDiscretizer\(\) is not a PiecewiseLinearEncoder"):
+    with pytest.raises(TypeError, match=r"^Pass a fitted Pi.* estimator=KBinsDiscretizer\(\)"):
         Display.from_estimator(KBinsDiscretizer(), X)
     for feature in ("height", 3, -4):
         with pytest.raises(ValueError, match=rf"feature={feature!r} is not a feature .*'age'"):

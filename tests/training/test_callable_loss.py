@@ -6,7 +6,7 @@ import torch
 from helpers import TASKS, fit_quietly, weights_of
 from sklearn.base import clone
 
-from torchmlp import TorchMLPRegressor
+from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 
 _, X, Y, _ = TASKS["regression"]
 INDEPENDENT = {
@@ -47,6 +47,16 @@ def test_losses_that_do_not_depend_on_the_outputs_raise(kind):
     for fit in _fits(INDEPENDENT[kind]):
         with pytest.raises(ValueError, match=message):
             fit()
+
+
+def test_a_multiclass_loss_for_two_classes_raises():
+    def loss(raw, y):
+        return torch.nn.functional.cross_entropy(raw, y, reduction="none")
+
+    with pytest.raises(
+        ValueError, match=r"does not depend .* use binary_cross_entropy_with_logits"
+    ):
+        TorchMLPClassifier(loss=loss).fit(X, np.sign(Y))
 
 
 @pytest.mark.parametrize("kind", UNDIFFERENTIABLE)

@@ -76,8 +76,9 @@ def to_onnx(
     ValueError
         If an activation is a callable, if `return_std` is true for another loss than 'gaussian', if
         the transformer of a TransformedTargetRegressor is not supported, if the features of X
-        differ from those seen in `fit`, if a DataFrame or list has no rows, or if a column has an
-        empty name.
+        differ from those seen in `fit`, if a DataFrame or list has no rows, if a column has an
+        empty name, or if a OneHotEncoder has a column of booleans, rare categories in its only
+        column, or rare categories and NaN in the same column.
 
     Examples
     --------
@@ -105,6 +106,7 @@ def to_onnx(
         from torchmlp.export.onnx_converters import register
         from torchmlp.export.onnx_encoders import register_encoders
         from torchmlp.export.onnx_ensembles import register_ensembles
+        from torchmlp.export.onnx_limits import check_one_hot_encoders
         from torchmlp.export.onnx_names import name_inputs
         from torchmlp.export.onnx_targets import register_transformed_target
     except ModuleNotFoundError as error:
@@ -115,6 +117,7 @@ def to_onnx(
     _check_rows(X)
     with naming("X"):
         validate_data(model, X=X, reset=False, skip_check_array=True)
+    check_one_hot_encoders(model)
     register(_subclasses(ExportMixin))
     register_ensembles(_subclasses(EnsembleExportMixin))
     register_encoders([PiecewiseLinearEncoder, *_subclasses(PiecewiseLinearEncoder)])
@@ -161,7 +164,10 @@ def _first_row(X):
             f"X has the columns {names}. Inputs of an ONNX graph need a name, but one name is "
             "empty. Rename the column and fit again."
         )
-    return X[:1].set_axis(names, axis=1)
+    row = X[:1]
+    if row.isna().any(axis=None):
+        row = X.bfill()[:1]  # the types of the inputs are read from the values
+    return row.set_axis(names, axis=1)
 
 
 def _subclasses(kind):

@@ -5,6 +5,7 @@ additional.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ CLASSIFIER_OPTIONS = {
     "output_class_labels": [False, True],
     "logits": [True, False],
 }
+REGRESSOR_OPTIONS = {"return_std": [True, False]}
 
 
 @dataclass
@@ -96,8 +98,8 @@ def register(estimators):
                 "TorchMLPRegressor",
                 regressor_shapes,
                 _convert_regressor,
-                parser=_parse_regressor,
-                options={"return_std": [True, False]},
+                parser=partial(parse_regressor, "TorchMLPRegressor"),
+                options=REGRESSOR_OPTIONS,
             )
 
 
@@ -180,9 +182,9 @@ def classifier_shapes(operator):
     operator.outputs[1].set_type(values_type(operator, shape))
 
 
-def _parse_regressor(scope, model, inputs, custom_parsers=None):
+def parse_regressor(alias, scope, model, inputs, custom_parsers=None):
     """Declare the operator of a regressor, with the output "std" if `return_std` is true."""
-    operator = scope.declare_local_operator("TorchMLPRegressor", model)
+    operator = scope.declare_local_operator(alias, model)
     operator.inputs = inputs
     names = ["variable"]
     if scope.get_options(model, {"return_std": False})["return_std"]:

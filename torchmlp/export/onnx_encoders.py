@@ -4,6 +4,7 @@ import numpy as np
 from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
+from torchmlp.bin_components import limits
 from torchmlp.export.onnx_converters import Graph, rows_of
 
 
@@ -29,14 +30,15 @@ def _shapes(operator):
 
 def _convert(scope, operator, container):
     encoder = operator.raw_operator
-    feature, lower, scale, smallest, largest, missing = encoder._components
+    feature, lower, scale, _, _, missing = encoder._components
+    smallest, largest = limits(encoder._components, encoder.dtype)
     g = Graph(scope, container, np.float64)
     X = rows_of(g, operator)
     if encoder.handle_missing == "median":
         fill = np.where(encoder.has_missing_, np.nan, encoder.median_)
         X = g("Where", g("IsNaN", X), fill, X)
     x = g("Gather", X, feature.astype(np.int64), axis=1)
-    position = g("Mul", g("Sub", x, lower), scale)
+    position = g("Mul", g("Sub", g("Mul", x, 0.5), lower), scale)
     clipped = g("Min", g("Max", position, smallest), largest)
     encoded = g("Where", g("IsNaN", x), missing, clipped)
     g("Identity", g.cast(encoded, encoder.dtype), output=operator.outputs[0].full_name)

@@ -20,6 +20,10 @@ from torchmlp.inspection.style import (
 from torchmlp.preprocessing import PiecewiseLinearEncoder
 from torchmlp.validation import naming
 
+# Quantiles between which the values are always drawn.
+TAILS = (0.005, 0.995)
+MANY_EDGES = 16  # more edges are drawn as thinner lines
+
 
 def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin):
     """Return a histogram of a feature, the edges of its bins, and its components.
@@ -48,8 +52,9 @@ def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin)
     """
     if not isinstance(encoder, PiecewiseLinearEncoder):
         raise TypeError(
-            f"estimator={encoder!r} is not a PiecewiseLinearEncoder. Pass a fitted encoder. That "
-            "of a Pipeline is pipeline.named_steps['piecewiselinearencoder']."
+            "Pass a fitted PiecewiseLinearEncoder. That of a Pipeline is pipeline.named_steps"
+            "['piecewiselinearencoder'], and that of a fitted tabular_pipeline is pipeline[0]"
+            f".named_transformers_['numbers']. Got estimator={encoder!r}."
         )
     check_is_fitted(encoder)
     check_resolution("n_bins", n_bins)
@@ -64,12 +69,12 @@ def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin)
         raise ValueError(
             f"feature={feature!r} has only missing values. Choose a feature with values in X."
         )
-    low, high = min(values.min(), edges[0]), max(values.max(), edges[-1])
+    low, high = _range(values, edges)
     counts, histogram_edges = np.histogram(values, n_bins, (low, high))
     extension = margin * (high - low) or 0.5
     grid = np.linspace(low - extension, high + extension, grid_resolution)
     # The components bend at the edges, which the grid must contain.
-    grid = np.union1d(grid, edges)
+    grid = np.union1d(grid, edges[(edges >= low) & (edges <= high)])
     components = encode(grid[:, np.newaxis], components_of([edges], [False], {}), np.float64)
     return {
         "bin_edges": edges,
@@ -79,6 +84,23 @@ def encoding_of_feature(encoder, X, *, feature, n_bins, grid_resolution, margin)
         "components": components,
         "feature_name": name,
     }
+
+
+def _range(values, edges):
+    """Return the range of most values and of the edges, so that a few outliers do not widen it.
+
+    It contains all inner edges, and an outer edge or outlier only if that widens the range by less
+    than the range itself.
+    """
+    inner = edges[1:-1]
+    low, high = np.quantile(values, TAILS)
+    low, high = min([low, *inner[:1]]), max([high, *inner[-1:]])
+    width = high - low
+    lowest, highest = min(values.min(), edges[0]), max(values.max(), edges[-1])
+    return (
+        lowest if low - lowest <= width else low,
+        highest if highest - high <= width else high,
+    )
 
 
 def _index_and_name(encoder, feature):
@@ -110,7 +132,7 @@ class PiecewiseLinearEncodingDisplay:
         Edges of the bins of the encoder.
 
     counts : ndarray of shape (n_bins,)
-        Number of samples in each bin of the histogram.
+        Number of samples in each bin of the histogram. See `from_estimator` for its range.
 
     histogram_edges : ndarray of shape (n_bins + 1,)
         Edges of the bins of the histogram, which are evenly spaced.
@@ -194,6 +216,10 @@ class PiecewiseLinearEncodingDisplay:
     ) -> Self:
         """Create the display from a fitted encoder, and draw it.
 
+        The x axis contains the inner edges and the range from the 0.5th to the 99.5th percentile of
+        the values. It also contains the values and the outer edge beyond that on one side, unless
+        they would more than double its width.
+
         Parameters
         ----------
         estimator : PiecewiseLinearEncoder
@@ -208,7 +234,7 @@ class PiecewiseLinearEncodingDisplay:
             Number of evenly spaced values at which the components are computed, in addition to the
             edges of the bins.
         margin : float, default=0.05
-            Fraction of the range of the values by which the grid is extended at both ends.
+            Fraction of the range of the histogram by which the grid is extended at both ends.
         ax : matplotlib Axes, or array-like of two Axes, default=None
             Axes to plot on, as in :meth:`plot`.
         **kwargs : dict
@@ -283,7 +309,8 @@ class PiecewiseLinearEncodingDisplay:
         self.figure_ = self.ax_.figure
         style = merge_style(StepPatch, {"facecolor": OKABE_ITO[5], "fill": True}, histogram_kw)
         self.histogram_ = self.ax_.stairs(self.counts, self.histogram_edges, **style)
-        defaults = {"color": NEUTRAL, "linewidth": 0.8, "zorder": 1.5}
+        width = 0.8 if len(self.bin_edges) <= MANY_EDGES else 0.4
+        defaults = {"color": NEUTRAL, "linewidth": width, "zorder": 1.5}
         style = merge_style(LineCollection, defaults, edge_kw)
         self.edges_ = [
             panel.vlines(self.bin_edges, 0, 1, transform=panel.get_xaxis_transform(), **style)

@@ -118,11 +118,20 @@ class CallableLoss:
             for sign in (-scale, scale):
                 if self._differentiate(outputs + sign * shift, y)[1].any():
                     return
+        shapes = f"shape {tuple(outputs.shape)} and targets of shape {tuple(y.shape)}"
+        if outputs.shape[1] == 1 and ((y == 0) | (y == 1)).all():
+            remedy = (
+                f"With two classes, it gets raw outputs of {shapes}. The softmax of a single "
+                "column is constant: use binary_cross_entropy_with_logits instead of cross_entropy."
+            )
+        else:
+            remedy = (
+                f"It gets raw outputs of {shapes}. Check which columns it uses, and that its "
+                "functions have a non-zero derivative."
+            )
         raise ValueError(
             f"loss={self.function!r} does not depend on the raw outputs: its gradient is zero for "
-            f"all samples of the first batch, and for other outputs. It gets raw outputs of shape "
-            f"{tuple(outputs.shape)} and targets of shape {tuple(y.shape)}. Check which columns "
-            "it uses, and that its functions have a non-zero derivative."
+            f"all samples of the first batch. {remedy}"
         )
 
     def _check_pairing(self, outputs, y):

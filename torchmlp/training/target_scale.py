@@ -30,16 +30,33 @@ class TargetScale:
 
     @classmethod
     def of(cls, data, raw_outputs):
-        """Return the scale of the rows of a `Dataset` that are used for training."""
+        """Return the scale of the rows of a `Dataset` that are used for training.
+
+        Raises
+        ------
+        ValueError
+            If the largest absolute value of y is too large for the dtype of the network.
+        """
         y, weights = data.targets_and_weights()
-        y = y.astype(np.float64)
+        largest = np.abs(y.astype(np.float64)).max(axis=0)
+        limit = np.finfo(data.X.dtype).max / 2  # so that differences do not overflow
+        if largest.max() > limit:
+            raise ValueError(
+                f"y has values up to {largest.max():.3g}, but a network of dtype {data.X.dtype} "
+                f"supports values up to {limit:.3g} with normalize_y=True. Divide y by a constant."
+            )
+        # A power of two, so that the squares do not overflow and nothing is rounded.
+        exponents = np.frexp(largest)[1]
+        y = np.ldexp(y.astype(np.float64), -exponents)
         if weights is not None:
             # StandardScaler regards the sum of the weights as the number of rows.
             weights = weights / weights.mean()
         if raw_outputs != "log_targets":
             scaler = StandardScaler().fit(y, sample_weight=weights)
-            return cls(scaler.mean_, scaler.scale_, raw_outputs)
-        mean = np.average(y, axis=0, weights=weights)
+            # A constant target has the deviation 1 in its original units.
+            spread = np.where(scaler.scale_ == 1, 1.0, np.ldexp(scaler.scale_, exponents))
+            return cls(np.ldexp(scaler.mean_, exponents), spread, raw_outputs)
+        mean = np.ldexp(np.average(y, axis=0, weights=weights), exponents)
         return cls(np.zeros_like(mean), np.where(mean == 0, 1.0, mean), raw_outputs)
 
     def scaled(self, data):
