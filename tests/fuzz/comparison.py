@@ -14,7 +14,7 @@ from hypothesis import event
 # docs/guide/reproducibility.md lists. These fits are not compared.
 DOCUMENTED_MESSAGES = {
     "one class is missing in a part of the split": r"early_stopping.* class|least populated class",
-    "divergence": r"Training diverged in",
+    "divergence": r"Training diverged in|No validation score was finite",
 }
 # The beginning of a warning that scikit-learn does not have.
 ADVICE = "Training diverged: "
@@ -66,6 +66,16 @@ def perturbed(X, seed=0):
     return X
 
 
+def perturbed_parameters(estimator, seed):
+    """Return the learning rate and alpha with relative changes of a few rounding errors."""
+    random = np.random.RandomState(seed)
+    names = ("alpha", "learning_rate_init")
+    return {
+        name: float(getattr(estimator, name)) * (1 + 1e-15 * random.uniform(-1, 1))
+        for name in names
+    }
+
+
 def documented_difference(ours, theirs):
     """Return the name of a documented difference between two outcomes, or None."""
     texts = [str(ours.error), *(text for _, text in ours.messages)]
@@ -82,16 +92,17 @@ def documented_difference(ours, theirs):
 def assert_same_outcome(ours, theirs, X, repeat):
     """Assert that two estimators have the same results, warnings and attributes.
 
-    If they differ, a third fit decides whether rounding errors are the reason: that of
-    scikit-learn for data with a relative change of 1e-15. If it differs as well, the fit is
-    chaotic, and is not compared.
+    If they differ, other fits decide whether rounding errors are the reason: those of scikit-learn
+    for data and parameters with relative changes of 1e-15. If one of them differs as well, the fit
+    is chaotic, and is not compared.
 
     Parameters
     ----------
     ours, theirs : Outcome
     X : array-like
     repeat : callable
-        Returns the outcome of scikit-learn for a changed X.
+        Returns the outcome of scikit-learn for a changed X, and parameters from
+        `perturbed_parameters`.
     """
     if documented := documented_difference(ours, theirs):
         event(f"not compared: {documented}")
@@ -145,7 +156,7 @@ def assert_same_messages(ours, theirs):
 def is_chaotic(theirs, X, repeat, rtol, atol):
     """Return whether a change of X by rounding errors changes the result of scikit-learn."""
     for seed in range(5):
-        again = repeat(perturbed(X, seed))
+        again = repeat(perturbed(X, seed), perturbed_parameters(theirs.estimator, seed))
         try:
             assert again.error is None
             assert_equal_outcomes(again, theirs, X, rtol / 100, atol / 100)
