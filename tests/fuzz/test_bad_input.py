@@ -373,8 +373,9 @@ def _compare_with_sklearn(ours, cls, values, y):
     if any(isinstance(value, NOT_COMPARED) or value is HUGE for value in values.values()):
         return
 
-    def outcome(X):
-        return run(theirs_cls(**{**FEW_EPOCHS, **values}), [lambda e: e.fit(X, y)])
+    def outcome(X, changed=None):
+        parameters = {**FEW_EPOCHS, **values, **(changed or {})}
+        return run(theirs_cls(**parameters), [lambda e: e.fit(X, y)])
 
     theirs = outcome(X)
     if theirs.error is None:

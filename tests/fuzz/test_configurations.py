@@ -3,6 +3,8 @@
 `assert_same_outcome` says what is compared, and how chaotic fits are recognized.
 """
 
+import functools
+
 import numpy as np
 import profiles  # noqa: F401
 from comparison import assert_same_outcome, run
@@ -33,14 +35,15 @@ def test_random_configurations_give_the_results_of_sklearn(data):
     def fit(estimator, X):
         estimator.fit(X, problem.y, problem.sample_weight)
 
-    def outcome(cls, X):
+    def outcome(cls, X, changed=None):
         calls = [lambda estimator: fit(estimator, X)] * (2 if continued else 1)
-        return run(cls(random_state=_random_state(kind, seed), **chosen), calls)
+        values = {"random_state": _random_state(kind, seed), **chosen, **(changed or {})}
+        return run(cls(**values), calls)
 
     pair = CLASSIFIERS if problem.is_classification else REGRESSORS
     theirs, ours = (outcome(cls, problem.X) for cls in pair)
     note(f"theirs: {theirs}\nours: {ours}")
-    assert_same_outcome(ours, theirs, problem.X, lambda X: outcome(pair[0], X))
+    assert_same_outcome(ours, theirs, problem.X, functools.partial(outcome, pair[0]))
     if problem.is_classification and ours.error is None and theirs.error is None:
         np.testing.assert_array_equal(ours.estimator.classes_, theirs.estimator.classes_)
         assert ours.estimator.classes_.dtype == theirs.estimator.classes_.dtype
