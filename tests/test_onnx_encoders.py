@@ -45,6 +45,7 @@ def test_graph_encodes_like_transform(bins, input_dtype, output_dtype):
     np.testing.assert_array_equal(run(encoder, outside), encoder.transform(outside))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("container", [np.asarray, lambda X: pd.DataFrame(X, columns=COLUMNS)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_pipeline_with_a_network(dtype, container):
@@ -59,6 +60,7 @@ def test_pipeline_with_a_network(dtype, container):
     np.testing.assert_allclose(run(classifier, data), classifier.predict_proba(data), atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_column_transformer_and_subclass():
     class Subclass(PiecewiseLinearEncoder):
         pass

@@ -592,7 +592,7 @@ def test_network_learns_steps_that_it_does_not_learn_from_scaled_features():
 
 def test_multilabel_target_in_a_pipeline():
     X, labels = make_multilabel_classification(n_samples=300, random_state=0)
-    mlp = TorchMLPClassifier((8,), learning_rate="one_cycle", max_iter=5, random_state=0)
+    mlp = TorchMLPClassifier((8,), learning_rate="one_cycle", max_iter=50, random_state=0)
     pipeline = make_pipeline(Encoder(), mlp).fit(X, labels)
     assert pipeline.predict(X).shape == labels.shape
     assert pipeline[0].target_type_ == "multiclass"

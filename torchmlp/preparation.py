@@ -4,6 +4,7 @@ import math
 import sys
 from dataclasses import replace
 from itertools import pairwise
+from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
@@ -138,8 +139,11 @@ def _batch_size(settings, n_rows):
 
 def _patience(settings, batch_size, n_rows):
     """Return `FitInputs.patience`, the maximum number of epochs without an improvement."""
-    if settings.n_iter_no_change != "auto":
-        return float(min(settings.n_iter_no_change, sys.maxsize))  # an int may be larger
+    patience = settings.n_iter_no_change
+    if patience != "auto":
+        if isinstance(patience, Integral):  # may be larger than any float
+            patience = min(int(patience), sys.maxsize)
+        return float(patience)
     if settings.uses_lbfgs:
         return MIN_EPOCHS
     return max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(n_rows / batch_size)))

@@ -147,6 +147,12 @@ def test_a_loss_above_that_of_the_class_frequencies_is_reported(n_classes):
     clf.set_params(max_iter=2, learning_rate_init=1e-5).fit(X, y, weight)  # without a warning
 
 
+def test_constant_targets_are_not_reported():
+    mlp = TorchMLPRegressor(learning_rate="one_cycle", max_iter=2, random_state=0)
+    mlp.fit(X, np.full(len(X), 5.0))  # without a warning
+    TorchMLPClassifier(learning_rate="one_cycle", max_iter=2).fit(X, np.zeros(len(X), int))
+
+
 def test_planned_schedules_do_not_warn_of_large_targets_that_are_learned():
     mlp = TorchMLPRegressor(
         learning_rate="one_cycle", learning_rate_init=0.1, max_iter=60, random_state=0

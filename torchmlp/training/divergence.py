@@ -77,8 +77,8 @@ def unlearned_advice(loss, inputs):
     Returns
     -------
     str
-        Empty for losses without `constant_outputs`, and if the loss is at most
-        `UNLEARNED_RATIO` times as large.
+        Empty for losses without `constant_outputs`, for constant targets, and if the loss is at
+        most `UNLEARNED_RATIO` times as large.
     """
     constant = _constant_loss(inputs)
     if constant is None or not loss > constant + (UNLEARNED_RATIO - 1) * abs(constant):
@@ -95,11 +95,13 @@ def unlearned_advice(loss, inputs):
 
 
 def _constant_loss(inputs):
-    """Return the training loss of the best constant prediction, or None if it is not known."""
+    """Return the training loss of a constant prediction, or None if it is not known or 0."""
     loss = inputs.settings.loss
     if loss.constant_outputs is None:
         return None
     y, weights = inputs.data.targets_and_weights()
+    if (y == y[0]).all():  # a constant prediction has no error
+        return None
     y = y if y.dtype.kind == "i" else y.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # huge targets
         losses = loss.per_sample(loss.constant_outputs(y, weights), torch.from_numpy(y))
