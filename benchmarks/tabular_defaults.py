@@ -39,7 +39,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "(128, 128)": ({}, {"hidden_layer_sizes": (128, 128)}),
     "(256, 256, 256)": ({}, {"hidden_layer_sizes": (256, 256, 256)}),
     "n_iter_no_change=16": ({}, {"n_iter_no_change": 16}),
-    "tol=1e-4": ({}, {"tol": 1e-4}),
+    "tol=1e-5": ({}, {"tol": 1e-5}),
 }
 REFERENCES = "TorchMLP", "HistGradientBoosting", "RandomForest"
 

@@ -33,7 +33,6 @@ DEFAULTS: dict[str, Any] = {
     "n_iter_no_change": "auto",
     "dropout": 0.1,
     "average": True,
-    "tol": 1e-5,
 }
 
 
@@ -61,7 +60,7 @@ def tabular_pipeline(
         `torchmlp.ensemble`. The strings stand for estimators of torchmlp with
         ``hidden_layer_sizes=(256, 256)``, ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``,
         ``average=True``, ``max_iter=2000`` and early stopping by the validation loss, with
-        ``n_iter_no_change='auto'`` and ``tol=1e-5``. The regressor has ``normalize_y=True``.
+        ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
 
     Returns
     -------
