@@ -231,8 +231,8 @@ def _is_text(column):
 
 def _has_pandas_na(column):
     """Return whether a column contains `pandas.NA` among strings, which OneHotEncoder refuses."""
-    values = np.asarray(column.to_native(), dtype=object)
-    return any(type(value).__name__ == "NAType" for value in values)
+    nulls = np.asarray(column.filter(column.is_null()).to_native(), dtype=object)
+    return any(type(null).__name__ == "NAType" for null in nulls)
 
 
 def _columns_of_array(X):

@@ -16,7 +16,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import profiles  # noqa: F401
+import profiles  # noqa: F401  (loads the settings of hypothesis)
 import torch
 from comparison import assert_same_outcome, run
 from helpers import BEFORE_1_7
