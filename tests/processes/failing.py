@@ -1,4 +1,7 @@
-"""Fits that fail in some of the processes. Prints one line of JSON for each scenario."""
+"""Fits that fail in some of the processes. Prints one line of JSON for each scenario.
+
+If a process waited for the timeout, the tests would not end in time.
+"""
 
 import json
 import os
@@ -8,10 +11,12 @@ import time
 
 import numpy as np
 from cases import _classifier, data
+from launch import MAX_SECONDS
 from skorch.callbacks import Callback
 
 from torchmlp.distributed import data_parallel
 
+TIMEOUT = 10 * MAX_SECONDS
 rank = int(os.environ["RANK"])
 X, y, _, _ = data()
 
@@ -77,7 +82,7 @@ def after_a_failure():
 
 def slow():
     if rank == 1:
-        time.sleep(4)
+        time.sleep(7)
     _classifier().fit(X, y)
 
 
@@ -120,21 +125,19 @@ OWN = [labels, other_columns, scorer, own_callback, multilabel_balanced]
 
 def run(scenario, **options):
     """Run a scenario, and print the error."""
-    begin = time.monotonic()
     try:
         with data_parallel(**options):
             scenario()
         error = None
     except BaseException as caught:
         error = caught
-    seconds = time.monotonic() - begin
-    print(json.dumps([scenario.__name__, type(error).__name__, str(error), seconds]), flush=True)
+    print(json.dumps([scenario.__name__, str(error)]), flush=True)
 
 
 if sys.argv[1] == "all":
     for scenario in SHARED:
-        run(scenario, timeout=100)
-    run(slow, timeout=2)
+        run(scenario, timeout=TIMEOUT)
+    run(slow, timeout=5)
     for scenario in OWN:
-        run(scenario, rows="own", timeout=100)
-run(killed, timeout=100)
+        run(scenario, rows="own", timeout=TIMEOUT)
+run(killed, timeout=TIMEOUT)

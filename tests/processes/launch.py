@@ -65,5 +65,9 @@ def start(n_processes, *command):
         )
         for rank in range(n_processes)
     ]
-    outputs = [process.communicate(timeout=MAX_SECONDS)[0] for process in processes]
+    try:
+        outputs = [process.communicate(timeout=MAX_SECONDS)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     return [(process.returncode, text) for process, text in zip(processes, outputs, strict=True)]

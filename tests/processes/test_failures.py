@@ -25,25 +25,28 @@ EXPECTED = {
         "Process 1 failed: ValueError: Input X contains NaN",
         "Input X contains NaN",
         "Process 1 failed: ValueError: Input X contains NaN",
+        "Process 1 failed: ValueError: Input X contains NaN",
     ],
     "callback": [
         "Process 1 failed: KeyError: 'on purpose'. The other processes cannot continue without it.",
         "on purpose",
         "Process 1 failed: KeyError: 'on purpose'",
+        "Process 1 failed: KeyError: 'on purpose'",
     ],
-    "interrupt": ["", "Process 0 failed: KeyboardInterrupt", "Process 0 failed: KeyboardInterrupt"],
+    "interrupt": [""] + ["Process 0 failed: KeyboardInterrupt"] * 3,
     "only_one_fits": (
         "The processes do different things: process 0 called TorchMLPClassifier.fit; "
-        "processes 1, 2 left the data_parallel block."
+        "processes 1, 2, 3 left the data_parallel block."
     ),
     "outside_of_fit": [
         "Process 2 failed: OSError: no such file.",
         "Process 2 failed: OSError: no such file.",
         "no such file",
+        "Process 2 failed: OSError: no such file.",
     ],
     "after_a_failure": "An earlier call failed in this data_parallel block",
     "slow": "Process 1 did not answer within the timeout.",
-    "labels": "The labels of the processes have the types ['i', 'U', 'U']",
+    "labels": "The labels of the processes have the types ['i', 'U', 'U', 'U']",
     "other_columns": f"{OTHER}X=float64 array of shape (n, 5) instead of float64 array of shape (n",
     "scorer": "scoring='neg_log_loss' needs the validation data of all processes",
     "own_callback": "Remove them; Checkpoint is supported.",
@@ -53,31 +56,27 @@ KILLED = "did not answer: killed, out of memory, or slower than the timeout."
 
 
 def _lines(text):
-    """Return the reports of one process, by scenario."""
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith('["')]
-    return {name: rest for name, *rest in lines}
+    """Return the message of each scenario in one process."""
+    return dict(json.loads(line) for line in text.splitlines() if line.startswith('["'))
 
 
-def test_failures_are_reported_by_all_processes_within_seconds():
-    outcomes = start(3, "failing.py", "all", 1)
-    assert [code for code, _ in outcomes] == [0, -signal.SIGKILL, 0]
+def test_failures_are_reported_by_all_processes_before_the_timeout():
+    # Process 3 is no neighbor of process 1 in gloo's ring: the other two must pass the failure on.
+    outcomes = start(4, "failing.py", "all", 1)
+    assert [code for code, _ in outcomes] == [0, -signal.SIGKILL, 0, 0]
     for rank, (_, text) in enumerate(outcomes):
         reports = _lines(text)
         for scenario, messages in EXPECTED.items():
             expected = messages if isinstance(messages, str) else messages[rank]
-            _, message, seconds = reports[scenario]
-            assert expected in message, (scenario, rank, message)
-            assert seconds < 60  # the timeout is 100 seconds
+            assert expected in reports[scenario], (scenario, rank, reports[scenario])
         if rank != 1:
-            assert reports["killed"][1].startswith(f"Process 1 {KILLED}")
+            assert reports["killed"].startswith(f"Process 1 {KILLED}")
 
 
 def test_processes_notice_that_process_0_was_killed():
     outcomes = start(2, "failing.py", "killed", 0)
     assert [code for code, _ in outcomes] == [-signal.SIGKILL, 0]
-    _, message, seconds = _lines(outcomes[1][1])["killed"]
-    assert message.startswith(f"Process 0 {KILLED}")
-    assert seconds < 60
+    assert _lines(outcomes[1][1])["killed"].startswith(f"Process 0 {KILLED}")
 
 
 def test_restarts_continue_from_the_checkpoint(tmp_path):

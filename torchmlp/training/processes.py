@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 # Seconds for which a process that has lost the connection waits for the reports of the others, and
 # for which a process that failed waits until the others have read its report.
-MAX_WAIT = 3.0
+MAX_WAIT = 10.0
 _POLL = 0.05
 
 _active: "Processes | None" = None
@@ -51,12 +51,12 @@ class Processes:
 
     def sum_(self, tensor):
         """Add up a tensor over the processes, in place. Return it."""
-        self._run(dist.all_reduce, tensor)
+        self._run("allreduce", tensor)
         return tensor
 
     def broadcast_(self, tensor):
         """Overwrite a tensor with that of process 0. Return it."""
-        self._run(dist.broadcast, tensor, src=0)
+        self._run("broadcast", tensor, 0)
         return tensor
 
     def sum(self, values):
@@ -130,7 +130,7 @@ class Processes:
             )
         return list(values)
 
-    def _run(self, collective, tensor, **options):
+    def _run(self, collective, tensor, *options):
         if self._failed:
             raise RuntimeError(
                 "An earlier call failed in this data_parallel block, which cannot continue. Leave "
@@ -138,8 +138,10 @@ class Processes:
             )
         begin = time.monotonic()
         try:
-            group = self._groups.get(tensor.device.type, self._groups["cpu"])
-            collective(tensor, group=group, **options)
+            # gloo closes its connections when there is no reference to the group. The functions of
+            # torch.distributed would leave references in the traceback of an exception.
+            device_type = tensor.device.type if tensor.device.type in self._groups else "cpu"
+            getattr(self._groups[device_type], collective)(tensor, *options).wait()
         except RuntimeError as error:
             raise self._explanation(time.monotonic() - begin) from error
 
@@ -158,10 +160,10 @@ class Processes:
     def close(self):
         """Close the connections, so that processes that wait for this one continue."""
         self._failed = True
-        for group in set(self._groups.values()):
+        while self._groups:
+            _, group = self._groups.popitem()
             with contextlib.suppress(Exception):
                 dist.destroy_process_group(group)
-        self._groups = {}
 
     def _explanation(self, seconds):
         """Return the error for a connection that was lost after some seconds of waiting."""
