@@ -28,7 +28,8 @@ from torchmlp.agreement import (
     same_random_state,
     synchronize,
 )
-from torchmlp.callbacks.checkpoint import checkpoint_of, split_callbacks
+from torchmlp.callbacks.checkpoint import split_callbacks
+from torchmlp.callbacks.checkpoint_monitor import checkpoint_of
 from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
 from torchmlp.constraints import (
     check_combinations,

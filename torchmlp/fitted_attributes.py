@@ -2,7 +2,7 @@
 
 import copy
 
-from torchmlp.training.fit_state import Progress
+from torchmlp.training.progress import Progress
 
 # Field of `Progress` -> fitted attribute.
 _PROGRESS = {

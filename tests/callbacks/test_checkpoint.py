@@ -23,7 +23,7 @@ from skorch.callbacks import EarlyStopping, EpochScoring, LRScheduler
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks import Checkpoint, Snapshots, find_snapshots
-from torchmlp.callbacks.checkpoint import CheckpointMonitor
+from torchmlp.callbacks.checkpoint_monitor import CheckpointMonitor
 from torchmlp.ensemble import WeightSharingClassifier
 from torchmlp.training.schedules import SCHEDULES
 from torchmlp.training.solvers import SOLVERS

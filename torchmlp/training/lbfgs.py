@@ -34,7 +34,7 @@ class Objective:
         self.state = state
         self.on_block_end = on_block_end
         self.processes = inputs.processes
-        self.n_rows = inputs.n_rows
+        self.n_rows = inputs.batch_size
         self.n_evaluations = 0
         self.backprop = Backprop(
             state.weights,
