@@ -44,10 +44,11 @@ def tabular_pipeline(
     The pipeline consists of ordinary steps. Display it to see them, and change their parameters
     with `set_params`. Its input is a DataFrame (pandas or polars), or an array of numbers.
 
-    - Numbers are encoded by a `PiecewiseLinearEncoder` with ``add_scaled=True``, which needs no
-      scaler. A column with missing values during fit has an additional column for them. In other
+    - Numerical columns are encoded by a `PiecewiseLinearEncoder` with ``add_scaled=True``, which
+      needs no scaler. With more than 100,000 rows, its bins are those of a sample of the rows,
+      drawn with ``random_state=0``. A column with missing values during fit has an additional column for them. In other
       columns, missing values are replaced by the median.
-    - Categories are columns of strings, booleans, or of a categorical type. They are one-hot
+    - Categorical columns are those of strings, booleans, or a categorical type. They are one-hot
       encoded. The categories of a column that have fewer than 10 rows share one output column,
       which also stands for categories that did not occur during fit. If there is no such output
       column, these are encoded as zeros. A missing category is a category of its own.
@@ -98,6 +99,7 @@ def tabular_pipeline(
         target_type="multiclass" if is_classifier(mlp) else "continuous",
         handle_missing="median",
         add_scaled=True,
+        random_state=0,
     )
     categories = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
