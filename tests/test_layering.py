@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "torchmlp"
 # Each level may import from the levels above it in this list.
 LEVELS = [
     {"_sklearn_compat", "_typing", "training", "training.device", "training.progress_log"},
-    {"training.callable_loss", "training.target_scale", "training.threads"},
+    {"training.callable_loss", "training.progress", "training.target_scale", "training.threads"},
     {"training.processes", "training.shares"},
     {"training.activations", "training.parameters", "training.products", "training.state_checks"},
     {"training.device.placement", "training.loss_function"},
@@ -40,6 +40,7 @@ LEVELS = [
     {"meta_estimators", "callbacks.skorch_adapter", "callbacks.skorch_checks"},
     {"callbacks.checkpoint_file", "callbacks.fingerprint"},
     {"callbacks.checkpoint"},
+    {"callbacks.checkpoint_monitor"},
     {"agreement"},
     {"callbacks.monitors", "callbacks.snapshots"},
     {"callbacks", "encoding", "fitted_attributes", "validation", "validation_scale"},

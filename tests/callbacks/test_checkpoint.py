@@ -341,7 +341,7 @@ def _written_epochs(monkeypatch, path, **parameters):
     """Return the epochs after which a fit of 7 epochs writes its file."""
     epochs = []
     monkeypatch.setattr(
-        "torchmlp.callbacks.checkpoint.CheckpointMonitor._write",
+        "torchmlp.callbacks.checkpoint_monitor.CheckpointMonitor._write",
         lambda monitor, state: epochs.append(state.progress.n_iter) or _note(monitor, state),
     )
     fit_quietly(TorchMLPClassifier(**SMALL, callbacks=[Checkpoint(path, **parameters)]), X, y)
