@@ -23,14 +23,14 @@ from torchmlp._sklearn_compat import (
     fit_context,
 )
 from torchmlp.agreement import (
-    SharedCheckpoint,
-    check_same_fit,
+    check_same_data,
+    check_same_parameters,
     same_random_state,
     synchronize,
 )
-from torchmlp.callbacks.checkpoint import split_callbacks
 from torchmlp.callbacks.checkpoint_monitor import checkpoint_of
 from torchmlp.callbacks.monitors import monitors_of, sklearn_callbacks_of
+from torchmlp.callbacks.shared_checkpoint import shared_checkpoint_of
 from torchmlp.constraints import (
     check_combinations,
     check_layers,
@@ -274,6 +274,8 @@ class BaseTorchMLP(
     def _begin(self, call):
         """Prepare a fit. Return the encoder of y, the inputs, the state, and the checkpoint."""
         call = self._validate(call)
+        if call.processes is not None:
+            check_same_parameters(self, call)
         encoder, loss, data, validation = self._encode(call)
         checkpoint = self._checkpoint(call, data, validation)
         prepared = self._prepare(call, encoder, loss, data, validation, checkpoint)
@@ -281,18 +283,10 @@ class BaseTorchMLP(
 
     def _checkpoint(self, call, data, validation):
         """Return the monitor of the `Checkpoint`, or None. Check that the processes agree."""
-        processes = call.processes
-        if processes is None:
+        if call.processes is None:
             return checkpoint_of(self, data, validation, call.resumed)
-        fits = check_same_fit(processes, self, call, data, validation)
-        checkpoint, _ = split_callbacks(self.callbacks)
-        if checkpoint is None:
-            return None
-        own = None
-        if processes.rank == 0:
-            parts = {"parts": fits} if processes.own_rows else {}
-            own = checkpoint_of(self, data, validation, call.resumed, parts)
-        return SharedCheckpoint(processes, own)
+        fingerprint = check_same_data(self, call, data, validation)
+        return shared_checkpoint_of(call.processes, self, fingerprint, call.resumed)
 
     def _validate(self, call):
         """Check the parameters, X and y. Return the call with X and y as arrays."""
@@ -313,8 +307,7 @@ class BaseTorchMLP(
 
     def _encode(self, call):
         """Return the encoder of y, the loss, and the training and validation data."""
-        with naming("y", "classes"):
-            encoder, encoded, loss = self._encode_targets(call)
+        encoder, encoded, loss = self._encode_targets(call)
         check_targets(encoded, loss, self.loss)
         data = Dataset(call.X, encoded, self._sample_weights(call))
         if call.validation is None:

@@ -394,12 +394,13 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         self._store(locals())
 
     def _encode_targets(self, call):
-        encoder = self._class_encoder(call)
-        return encoder, encoder.encode(call.y), encoder.loss(self.loss)
+        labels = all_labels(call.processes, call.y)  # failures of other processes are not about y
+        with naming("y", "classes"):
+            encoder = self._class_encoder(call, labels)
+            return encoder, encoder.encode(call.y), encoder.loss(self.loss)
 
-    def _class_encoder(self, call):
-        """Return the encoder of an earlier fit after checking y, or a new encoder."""
-        labels = all_labels(call.processes, call.y)
+    def _class_encoder(self, call, labels):
+        """Return the encoder of an earlier fit after checking the labels, or a new encoder."""
         with naming("classes"):
             classes = None if call.classes is None else column_or_1d(call.classes)
             first = call.incremental and is_first_partial_fit(self, classes)  # sets `classes_`
@@ -425,7 +426,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
                 "samples at once. Pass the class weights as a dict."
             )
         class_weight = check_class_weight(self.class_weight, self.classes_)
-        if class_weight == "balanced" and call.processes is not None:
+        if class_weight == "balanced":
             class_weight = balanced_class_weight(call.processes, call.y, self.classes_)
         with naming("class_weight"):
             balance = compute_sample_weight(class_weight, call.y)

@@ -20,7 +20,7 @@ _ADDRESS = ("MASTER_ADDR", "MASTER_PORT")
 
 
 class ProcessInfo(NamedTuple):
-    """What `data_parallel` returns, in the terms of `torch.distributed`.
+    """What `data_parallel` yields, in the terms of `torch.distributed`.
 
     Attributes
     ----------
@@ -67,7 +67,8 @@ def data_parallel(*, rows: str = "shared", timeout: float = 600.0) -> Iterator[P
         If a parameter is invalid, or if the variables of the launcher are incomplete. In `fit`, if
         the processes pass other parameters or columns.
     RuntimeError
-        If a process fails or does not answer. The message says which, and why.
+        If a process fails or does not answer in the block. The message says which, and why. Also if
+        the processes cannot be connected within `timeout` at the beginning of the block.
 
     See Also
     --------
@@ -88,7 +89,9 @@ def data_parallel(*, rows: str = "shared", timeout: float = 600.0) -> Iterator[P
       entered the block. A search or a cross-validation with ``n_jobs=None`` does that. Predictions
       and estimators of other libraries are not affected. Workers of joblib that are new processes
       do not take part: each makes an ordinary fit.
-    - After an error in `fit`, the block cannot be used for another fit.
+    - After an error in `fit`, the block cannot be used for another fit, but a new block can.
+    - A process that fails before a block or between two blocks cannot tell the others. They wait for
+      `timeout` seconds at the beginning of the next block.
     - The ensembles of `torchmlp.ensemble` are not supported. With ``rows="own"``, neither are a
       scorer for early stopping, callbacks other than `Checkpoint`, and ``class_weight="balanced"``
       for multilabel targets. Without X_val, each process splits its own rows for early stopping.
@@ -109,10 +112,13 @@ def data_parallel(*, rows: str = "shared", timeout: float = 600.0) -> Iterator[P
     """
     _check(rows, timeout)
     with contextlib.ExitStack() as stack:
-        if not dist.is_available() or not _joins_group(timeout):
+        if not dist.is_available() or not _is_launched():
             yield ProcessInfo(0, 1)
             return
-        processes = connect(rows == "own", float(timeout))
+        with _explaining_connection_errors(timeout):
+            if not dist.is_initialized():
+                _initialize(timeout)
+            processes = connect(rows == "own", float(timeout))
         stack.callback(processes.close)
         stack.enter_context(activated(processes if processes.world_size > 1 else None))
         local_rank = int(os.environ.get("LOCAL_RANK", 0))
@@ -120,7 +126,8 @@ def data_parallel(*, rows: str = "shared", timeout: float = 600.0) -> Iterator[P
             stack.enter_context(torch.cuda.device(local_rank))
         with failures_reported(processes):
             yield ProcessInfo(processes.rank, processes.world_size)
-            processes.exchange("left the data_parallel block", None)
+            if not processes.failed:
+                processes.all_gather_objects("left the data_parallel block", None)
 
 
 def _check(rows, timeout):
@@ -131,8 +138,8 @@ def _check(rows, timeout):
         raise ValueError(f"timeout={timeout!r} must be a positive number of seconds.")
 
 
-def _joins_group(timeout):
-    """Return whether this is one of several processes. Initialize torch.distributed if needed."""
+def _is_launched():
+    """Return whether a launcher or a framework has started this process as one of several."""
     if dist.is_initialized():
         return True
     if not all(os.environ.get(name) for name in _LAUNCHED):
@@ -142,6 +149,11 @@ def _joins_group(timeout):
             f"The environment variables {_LAUNCHED} are set, but not {missing}. Start the script "
             "with torchrun, or set all four variables."
         )
+    return True
+
+
+def _initialize(timeout):
+    """Initialize torch.distributed, and end it when the process exits."""
     backend = "gloo"
     if torch.cuda.is_available() and dist.is_nccl_available():
         backend = "cpu:gloo,cuda:nccl"
@@ -149,14 +161,15 @@ def _joins_group(timeout):
     dist.init_process_group(backend, timeout=limit, **_rendezvous(limit))
     # Not at the end of the block: a process could connect to the old group in the next block.
     atexit.register(_leave_group)
-    return True
 
 
 def _rendezvous(limit):
-    """Return arguments of `init_process_group` for a restart by torchrun on one machine, or none.
+    """Return the arguments of `init_process_group` with which restarts by torchrun work.
 
-    torchrun keeps the store, with the addresses of processes that do not exist anymore (issue
-    135712 of PyTorch). On many machines the numbers of restarts may differ, see the documentation.
+    After a restart, torchrun still has the store of the first attempt. It contains the addresses of
+    processes that have ended (issue 135712 of PyTorch). Therefore, the keys in the store begin with
+    the number of the attempt. On several machines these numbers may differ, and no arguments are
+    returned; see the documentation.
     """
     environment = os.environ
     keeps_store = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
@@ -171,6 +184,21 @@ def _rendezvous(limit):
         "rank": rank,
         "world_size": size,
     }
+
+
+@contextlib.contextmanager
+def _explaining_connection_errors(timeout):
+    """Add the likely causes, and the remedies, to errors raised in the `with` block."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise RuntimeError(
+            f"The processes could not be connected (timeout={timeout} seconds): {reason}. All "
+            "processes must be running, and must enter the data_parallel block within the timeout. "
+            "If a process fails outside of a block, the others are not told: see its output. "
+            "Otherwise, check MASTER_ADDR and MASTER_PORT, or increase the timeout."
+        ) from error
 
 
 def _leave_group():

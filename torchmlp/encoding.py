@@ -63,9 +63,7 @@ class ClassEncoder:
                 "`y` has a column per label, but the network was fitted with one class per sample. "
                 "Pass an array of shape (n_samples,)."
             )
-        # For these dtypes, NumPy returns the same labels and is five times as fast.
-        simple = not self.multilabel and y.dtype.kind in "biuU"
-        classes = np.unique(y) if simple else unique_labels(y)
+        classes = unique_classes(y)
         if same_classes and set(classes) != set(self.classes):
             raise ValueError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
@@ -153,6 +151,12 @@ class ClassEncoder:
     def metric(self, y, predictions, sample_weight):
         """Return the (subset) accuracy of predicted labels."""
         return accuracy_score(y, predictions, sample_weight=sample_weight)
+
+
+def unique_classes(y):
+    """Return the sorted labels in y, as `unique_labels` of scikit-learn does."""
+    # For these dtypes, NumPy returns the same labels and is five times as fast.
+    return np.unique(y) if y.ndim == 1 and y.dtype.kind in "biuU" else unique_labels(y)
 
 
 def target_names(n_targets):

@@ -10,13 +10,19 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from torchmlp.agreement import agreed_targets
+from torchmlp.agreement import (
+    gather_validation_targets,
+    same_random_state,
+    summary_of_targets,
+    total_rows,
+)
 from torchmlp.early_stopping import split
 from torchmlp.training.activations import per_layer, resolve_activations
 from torchmlp.training.averaging import make_solver
 from torchmlp.training.device.placement import resolve_device, resolve_dtype
 from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.parameters import Parameters, initial_weights
+from torchmlp.training.processes import has_own_rows
 from torchmlp.training.progress import Progress
 from torchmlp.training.schedules import Constant, make_schedule
 from torchmlp.training.target_scale import TargetScale
@@ -81,17 +87,16 @@ def prepare(
     state : FitState
     """
     initial = fitted or _initial_weights(settings, layer_units, random_state, data.X.dtype)
-    if settings.early_stopping and validation is None:
-        data, validation = split(
-            data, stratify, settings.validation_fraction, random_state, inverse_transform
-        )
-    validation, summarized, n_rows = agreed_targets(processes, data, validation)
+    data, validation, random_state = _training_and_validation_data(
+        settings, data, validation, stratify, random_state, inverse_transform, processes
+    )
+    n_rows = total_rows(processes, data)
     scale = None
     if normalize_y:
-        scale = _scale(settings.loss, summarized(data), saved.target_scale)
+        scale = _scale(settings.loss, summary_of_targets(processes, data), saved.target_scale)
         data, validation = _scaled(scale, data), _scaled(scale, validation)
         initial = scale.unfold(*fitted, saved.last_layer) if fitted else initial
-    settings = replace(settings, loss=settings.loss.for_data(summarized(data)))
+    settings = replace(settings, loss=settings.loss.for_data(summary_of_targets(processes, data)))
     batch_size, clipped = _batch_size(settings, n_rows)
     inputs = FitInputs(
         settings=settings,
@@ -116,6 +121,22 @@ def prepare(
 def _initial_weights(settings, layer_units, random_state, dtype):
     activations = per_layer(settings.activation, max(len(layer_units) - 2, 1))
     return initial_weights(settings.init, layer_units, activations, random_state, dtype)
+
+
+def _training_and_validation_data(
+    settings, data, validation, stratify, random_state, inverse_transform, processes
+):
+    """Split the data if early stopping needs it. Return both parts, and the generator to use.
+
+    The validation data have the targets of all processes.
+    """
+    if settings.early_stopping and validation is None:
+        data, validation = split(
+            data, stratify, settings.validation_fraction, random_state, inverse_transform
+        )
+        if has_own_rows(processes):  # the split draws different numbers for different rows
+            random_state = same_random_state(processes, random_state)
+    return data, gather_validation_targets(processes, validation), random_state
 
 
 def _scale(loss, data, known):
@@ -181,8 +202,7 @@ def _initial_state(inputs, initial, progress, random_state, saved):
     state = FitState(weights, gradient, progress, random_state, schedule, solver)
     if any(layout.dropout):
         state.dropout_generator = _dropout_generator(layout.device, random_state, saved)
-    has_parts = inputs.processes is not None and inputs.processes.own_rows
-    if settings.shuffle and not has_parts:  # see `EpochTrainer`
+    if settings.shuffle and not has_own_rows(inputs.processes):  # see `EpochTrainer`
         fits = saved.order is not None and len(saved.order) == len(inputs.data)
         state.order = saved.order if fits else np.arange(len(inputs.data))
     return state

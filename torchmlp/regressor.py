@@ -11,6 +11,7 @@ from torchmlp.constraints import REGRESSOR_CONSTRAINTS
 from torchmlp.distribution_encoding import quantile_levels, value_encoder
 from torchmlp.prediction import ScoreMixin, StdMixin
 from torchmlp.training.losses import regressor_loss
+from torchmlp.validation import naming
 
 
 class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
@@ -441,7 +442,8 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         quantiles = quantile_levels(self.quantile)
         loss = regressor_loss(self.loss, quantiles)
         encoder = value_encoder(self.loss, quantiles, loss.out_activation)
-        return encoder, encoder.encode(call.y), loss
+        with naming("y"):
+            return encoder, encoder.encode(call.y), loss
 
     def _scales_targets(self):
         return self.normalize_y

@@ -26,20 +26,23 @@ _MAX_SHARE = 0.005
 _MIN_SECONDS, _MAX_SECONDS = 1.0, 300.0
 
 
-def checkpoint_of(estimator, data, validation, resumed, items=()):
+def checkpoint_of(estimator, data, validation, resumed):
     """Return the `CheckpointMonitor` of a fit, or None without a `Checkpoint`.
 
     Parameters
     ----------
     estimator, data, validation, resumed
         See `fingerprint`.
-    items : dict of str to str, default=()
-        Additional items of the fingerprint.
     """
     checkpoint, _ = split_callbacks(estimator.callbacks)
     if checkpoint is None:
         return None
-    items = fingerprint(estimator, data, validation, resumed) | dict(items)
+    items = fingerprint(estimator, data, validation, resumed)
+    return monitor_for(checkpoint, estimator, items, resumed)
+
+
+def monitor_for(checkpoint, estimator, items, resumed):
+    """Return the `CheckpointMonitor` of a fit, given its `Checkpoint` and its fingerprint."""
     earlier = getattr(estimator, "loss_curve_", []) if resumed else []
     return CheckpointMonitor(checkpoint, items, estimator.max_iter, earlier)
 

@@ -43,13 +43,7 @@ def fingerprint(estimator, data, validation, resumed):
     resumed : bool
         Whether training continues from the weights of the estimator.
     """
-    parameters = estimator.get_params(deep=False)
-    if not schedule_of(estimator.solver, estimator.learning_rate).planned:
-        del parameters["max_iter"]  # more epochs continue the same fit
-    if isinstance(estimator.random_state, np.random.RandomState):
-        parameters["random_state"] = "RandomState"  # the file contains its state
-    items = {name: describe(value) for name, value in parameters.items() if name not in _IGNORED}
-    items = {"class": type(estimator).__qualname__, **items}
+    items = parameter_items(estimator)
     for suffix, dataset in (("", data), ("_val", validation)):
         for name in ("X", "y", "sample_weight"):
             items |= _described(name + suffix, getattr(dataset, name, None))
@@ -61,13 +55,31 @@ def fingerprint(estimator, data, validation, resumed):
     return items
 
 
+def parameter_items(estimator):
+    """Return the items of a fingerprint for the class and the parameters of an estimator."""
+    parameters = estimator.get_params(deep=False)
+    if not schedule_of(estimator.solver, estimator.learning_rate).planned:
+        del parameters["max_iter"]  # more epochs continue the same fit
+    if isinstance(estimator.random_state, np.random.RandomState):
+        parameters["random_state"] = "RandomState"  # the file contains its state
+    items = {name: describe(value) for name, value in parameters.items() if name not in _IGNORED}
+    return {"class": type(estimator).__qualname__, **items}
+
+
 def digest(items):
     """Return a short name for a fingerprint, for the name of a file."""
     return hashlib.sha256(json.dumps(items, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def differences(items, others):
-    """Describe how a fingerprint differs from that of a checkpoint, as a list of str."""
+def differences(items, others, max_iter_rule=_MAX_ITER_RULE):
+    """Describe how a fingerprint differs from another, as a list of str.
+
+    Parameters
+    ----------
+    items, others : dict of str to str
+    max_iter_rule : str, default=that for checkpoints
+        Text that follows a difference of `max_iter`.
+    """
     described = []
     for name in items | others:
         mine, theirs = items.get(name), others.get(name)
@@ -78,7 +90,7 @@ def differences(items, others):
             continue  # the schedules differ
         hashed = whole != name or name in ("classes", "initial weights")
         text = f"other {name}" if hashed else f"{name}={mine} instead of {theirs}"
-        described.append(text + _MAX_ITER_RULE if name == "max_iter" else text)
+        described.append(text + max_iter_rule if name == "max_iter" else text)
     return described
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 import numpy as np
 import torch
 
+from torchmlp.training.processes import has_own_rows
 from torchmlp.training.products import as_tensor
 
 LARGE_RMS = 10.0  # limit of the root mean square, which is 1 for standardized values
@@ -77,9 +78,11 @@ def unlearned_advice(loss, inputs):
     Returns
     -------
     str
-        Empty for losses without `constant_outputs`, for constant targets, and if the loss is at
-        most `UNLEARNED_RATIO` times as large.
+        Empty for losses without `constant_outputs`, for constant targets, if the loss is at most
+        `UNLEARNED_RATIO` times as large, and if each process has rows of its own.
     """
+    if has_own_rows(inputs.processes):  # no process has the targets of all rows
+        return ""
     constant = _constant_loss(inputs)
     if constant is None or not loss > constant + (UNLEARNED_RATIO - 1) * abs(constant):
         return ""

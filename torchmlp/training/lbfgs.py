@@ -133,9 +133,12 @@ def _minimize_together(processes, settings, objective, start, callback):
     """Call SciPy in process 0. The other processes follow it.
 
     SciPy does not run in all of them, because rounding errors that depend on the processor could
-    lead to different decisions.
+    lead to different decisions. Process 0 broadcasts messages of two numbers and a vector:
+
+    - `_EVALUATION`, 0, and the weights for which to compute the loss and its gradient
+    - `_ITERATION`, the loss, and the weights, at the end of an iteration
+    - `_END`, the status, and a vector of the number of iterations; the text of the status follows
     """
-    # What happens, the loss or the status, and the weights or the number of iterations.
     message = torch.empty(2 + len(start), dtype=torch.float64)
 
     def send(*values):
@@ -154,13 +157,13 @@ def _minimize_together(processes, settings, objective, start, callback):
         result = _minimize(settings, evaluate, start, iteration_ends)
         if result.status != STOPPED_BY_CALLBACK:
             send(_END, result.status, np.full_like(start, result.nit))
-            processes.broadcast(str(result.message).encode())
+            processes.broadcast_bytes(str(result.message).encode())
         return result
     while True:
         kind, number, *_ = processes.broadcast_(message).tolist()[:2]
         x = message[2:].numpy()
         if kind == _END:
-            text = processes.broadcast(b"").decode()
+            text = processes.broadcast_bytes().decode()
             return scipy.optimize.OptimizeResult(status=int(number), nit=int(x[0]), message=text)
         if kind == _EVALUATION:
             objective(x)

@@ -275,7 +275,7 @@ class ProcessLoader(BatchLoader):
         return False
 
     def _batches_per_block(self):
-        return int(self.processes.of_first([super()._batches_per_block()])[0])
+        return int(self.processes.broadcast_numbers([super()._batches_per_block()])[0])
 
     def _block(self, batches, buffer_set):
         shares = self.shares

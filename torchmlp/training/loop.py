@@ -360,10 +360,11 @@ def evaluate(inputs, state):
         raw = mean_outputs(raw, inputs.settings.loss.out_activation)
     if processes is None:
         return _evaluate_outputs(inputs, state, raw)
-    raw, result = processes.concatenated(raw), (0.0, 0.0)
+    raw, result = processes.all_gather_rows(raw), (0.0, 0.0)
     if processes.rank == 0:
         result = _evaluate_outputs(inputs, state, raw)
-    loss, score = processes.of_first([math.nan if value is None else value for value in result])
+    numbers = [math.nan if value is None else value for value in result]
+    loss, score = processes.broadcast_numbers(numbers)
     return float(loss), float(score) if inputs.monitors_score else None
 
 

@@ -1,4 +1,4 @@
-"""The processes of a fit on many processes: sums, broadcasts, and the reports of failures."""
+"""The processes of a fit on many processes: sums, broadcasts, and what happens after a failure."""
 
 import contextlib
 import json
@@ -12,10 +12,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-# Seconds for which a process that has lost the connection waits for the reports of the others, and
-# for which a process that failed waits until the others have read its report.
-MAX_WAIT = 10.0
-_POLL = 0.05
+from torchmlp.training.failure_reports import FailureReports, described, explanation
 
 _active: "Processes | None" = None
 
@@ -31,6 +28,8 @@ class Processes:
         Holds the reports of failures.
     own_rows : bool
         Whether each process has rows of its own. Otherwise, all have the same rows.
+    timeout : float
+        Maximum time in seconds that a process waits for the others.
 
     Attributes
     ----------
@@ -38,16 +37,20 @@ class Processes:
         Index of this process.
     world_size : int
         Number of processes.
+    failed : bool
+        Whether this process has failed or has lost the connection to the others.
+    reports : FailureReports
     """
 
-    def __init__(self, groups, store, own_rows):
+    def __init__(self, groups, store, own_rows, timeout):
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
         self.own_rows = own_rows
+        self.timeout = timeout
         self.owner = os.getpid(), threading.get_ident()
+        self.failed = False
+        self.reports = FailureReports(store, self.rank, self.world_size)
         self._groups = groups
-        self._store = store
-        self._failed = False
 
     def sum_(self, tensor):
         """Add up a tensor over the processes, in place. Return it."""
@@ -65,41 +68,34 @@ class Processes:
         dtype = np.float64 if values.dtype.kind == "f" else np.int64
         return self.sum_(torch.from_numpy(values.astype(dtype))).numpy()
 
-    def of_first(self, values):
-        """Return the numbers of process 0, as a float64 array."""
-        return self.broadcast_(torch.tensor(values, dtype=torch.float64)).numpy()
-
     def counts(self, n):
         """Return the integers that the processes pass, as an array of shape (world_size,)."""
         counts = np.zeros(self.world_size, np.int64)
         counts[self.rank] = n
         return self.sum(counts)
 
-    def concatenated(self, array):
-        """Return the rows of all processes, in the order of the processes."""
-        stops = np.cumsum(self.counts(len(array)))
-        own = slice(int(stops[self.rank]) - len(array), int(stops[self.rank]))
-        whole = np.zeros((int(stops[-1]), *array.shape[1:]), array.dtype)
-        whole[own] = array
-        is_bool = array.dtype == bool  # has no sum
-        self.sum_(torch.from_numpy(whole.view(np.uint8) if is_bool else whole))
-        return whole
-
     def share(self, n_rows):
         """Return the part of n rows that this process computes, as a slice."""
         start, stop = (n_rows * (self.rank + i) // self.world_size for i in (0, 1))
         return slice(start, stop)
 
-    def broadcast(self, data):
-        """Return the bytes that process 0 passes. The other processes pass anything."""
-        data = data if self.rank == 0 else b""
-        size = int(self.of_first([len(data)])[0])
+    def broadcast_numbers(self, values):
+        """Return the numbers of process 0, as a float64 array."""
+        return self.broadcast_(torch.tensor(values, dtype=torch.float64)).numpy()
+
+    def broadcast_bytes(self, data=b""):
+        """Return the bytes that process 0 passes. What the other processes pass is ignored."""
+        size = int(self.broadcast_numbers([len(data)])[0])
         buffer = torch.zeros(size, dtype=torch.uint8)
         if self.rank == 0 and size:
             buffer.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
         return self.broadcast_(buffer).numpy().tobytes() if size else b""
 
-    def exchange(self, step, value):
+    def all_gather_rows(self, array):
+        """Return the rows of all processes, in the order of the processes."""
+        return self._gather(array)[0]
+
+    def all_gather_objects(self, step, value):
         """Return what the processes pass, as a list.
 
         Parameters
@@ -115,26 +111,34 @@ class Processes:
             If the steps differ.
         """
         text = np.frombuffer(json.dumps([step, value]).encode(), np.uint8)
-        stops = np.cumsum(self.counts(len(text)))
-        whole = self.concatenated(text).tobytes()
-        parts = [part.tobytes() for part in np.split(np.frombuffer(whole, np.uint8), stops[:-1])]
-        steps, values = zip(*map(json.loads, parts), strict=True)
+        parts = [json.loads(part.tobytes()) for part in np.split(*self._gather(text))]
+        steps, values = zip(*parts, strict=True)
         if len(set(steps)) > 1:
-            described = "; ".join(
-                f"{_processes([rank for rank, other in enumerate(steps) if other == one])} {one}"
+            descriptions = "; ".join(
+                f"{described([rank for rank, other in enumerate(steps) if other == one])} {one}"
                 for one in sorted(set(steps))
             )
             raise RuntimeError(
-                f"The processes do different things: {described}. Inside data_parallel, all "
+                f"The processes do different things: {descriptions}. Inside data_parallel, all "
                 "processes must call the same methods in the same order."
             )
         return list(values)
 
+    def _gather(self, array):
+        """Return the rows of all processes, and the positions at which to split them."""
+        stops = np.cumsum(self.counts(len(array)))
+        own = slice(int(stops[self.rank]) - len(array), int(stops[self.rank]))
+        whole = np.zeros((int(stops[-1]), *array.shape[1:]), array.dtype)
+        whole[own] = array
+        is_bool = array.dtype == bool  # has no sum
+        self.sum_(torch.from_numpy(whole.view(np.uint8) if is_bool else whole))
+        return whole, stops[:-1]
+
     def _run(self, collective, tensor, *options):
-        if self._failed:
+        if self.failed:
             raise RuntimeError(
-                "An earlier call failed in this data_parallel block, which cannot continue. Leave "
-                "the block, and start all processes again."
+                "An earlier call failed in this data_parallel block, which cannot continue. Enter "
+                "a new data_parallel block in all processes."
             )
         begin = time.monotonic()
         try:
@@ -148,87 +152,44 @@ class Processes:
     def fail(self, error):
         """Report an error of this process to the others, which are waiting for it.
 
-        Returns when the others have noticed it, or after `MAX_WAIT` seconds.
+        Returns when the others have read it, or after `MAX_WAIT` seconds.
         """
-        if self._failed:
+        if self.failed:
             return
-        self._write("failed", f"{type(error).__name__}: {error}")
+        self.reports.write_failed(error)
         self.close()
-        # If this process ends at once, the reports may be lost with it.
-        self._wait(lambda reports: len(reports) == self.world_size)
+        self.reports.confirm()
+        # If this process ends at once, the report may be lost with it.
+        self.reports.wait_for_confirmations(range(self.world_size))
 
     def close(self):
         """Close the connections, so that processes that wait for this one continue."""
-        self._failed = True
-        while self._groups:
-            _, group = self._groups.popitem()
-            with contextlib.suppress(Exception):
-                dist.destroy_process_group(group)
+        self.failed = True
+        _destroy(self._groups)
 
     def _explanation(self, seconds):
         """Return the error for a connection that was lost after some seconds of waiting."""
-        self._write("lost", seconds)
+        self.reports.write_lost(seconds)
         self.close()  # the others also wait for this process
-        reports = self._wait(
-            lambda reports: (
-                len(reports) == self.world_size
-                or any(kind == "failed" for kind, _ in reports.values())
-            )
-        )
-        failed = [
-            f"Process {rank} failed: {text.rstrip('.')}."
-            for rank, (kind, text) in sorted(reports.items())
-            if kind == "failed"
-        ]
-        if failed:
-            text = f"{' '.join(failed)} The other processes cannot continue without it."
-        elif missing := [rank for rank in range(self.world_size) if rank not in reports]:
-            text = (
-                f"{_processes(missing).capitalize()} did not answer: killed, out of memory, or "
-                "slower than the timeout. See its output."
-            )
-        elif late := _late(reports):
-            text = (
-                f"{_processes(late).capitalize()} did not answer within the timeout. Increase the "
-                "timeout of data_parallel if it does more work than the others."
-            )
-        else:
-            text = (
-                "The connection between the processes was lost, although all are running. Check "
-                "the network."
-            )
+        reports, store_lost = self.reports.wait(for_all=self.rank == 0)
+        self.reports.confirm()
+        if self.rank == 0:  # the store may end with this process
+            self.reports.wait_for_confirmations(reports)
+        text = explanation(reports, store_lost, self.world_size, self.timeout)
         return RuntimeError(f"{text} (This is process {self.rank}.)")
 
-    def _write(self, kind, text):
-        with contextlib.suppress(Exception):  # the store is gone with process 0
-            self._store.set(f"report {self.rank}", json.dumps([kind, text]))
 
-    def _wait(self, is_done):
-        """Return the reports, a dict of rank to (kind, text), when they are done or time is up."""
-        reports: dict[int, tuple[str, Any]] = {}
-        end = time.monotonic() + MAX_WAIT
-        while not is_done(reports) and time.monotonic() < end:
-            try:
-                for rank in range(self.world_size):
-                    key = f"report {rank}"
-                    if rank not in reports and self._store.check([key]):
-                        reports[rank] = tuple(json.loads(self._store.get(key)))
-            except Exception:
-                break  # the store is gone with process 0
-            time.sleep(_POLL)
-        reports.setdefault(self.rank, ("lost", 0.0))
-        return reports
+def _destroy(groups):
+    """Destroy process groups, and remove them from a dict."""
+    while groups:
+        _, group = groups.popitem()
+        with contextlib.suppress(Exception):
+            dist.destroy_process_group(group)
 
 
-def _late(reports):
-    """Return the processes that began to wait when the others had waited for long."""
-    waited = {rank: seconds for rank, (_, seconds) in reports.items()}
-    return [rank for rank, seconds in waited.items() if seconds < max(waited.values()) / 2]
-
-
-def _processes(ranks):
-    names = ", ".join(map(str, ranks))
-    return f"process {names}" if len(ranks) == 1 else f"processes {names}"
+def has_own_rows(processes):
+    """Return whether a fit has processes with rows of their own."""
+    return processes is not None and processes.own_rows
 
 
 def active_processes() -> Any:
@@ -286,14 +247,24 @@ def connect(own_rows, timeout):
     own_rows : bool
     timeout : float
         Maximum time in seconds that a process waits for the others.
+
+    Raises
+    ------
+    RuntimeError
+        If another process does not connect. The message is that of torch.
     """
     limit = timedelta(seconds=timeout)
-    groups = {"cpu": dist.new_group(backend="gloo", timeout=limit)}
-    if "nccl" in dist.get_backend_config():
-        groups["cuda"] = dist.new_group(backend="nccl", timeout=limit)
-    name = np.zeros(1, np.int64)
-    if dist.get_rank() == 0:
-        name[0] = time.time_ns()
-    dist.broadcast(torch.from_numpy(name), 0, group=groups["cpu"])  # also checks the connection
+    groups: dict[str, Any] = {}
+    try:
+        groups["cpu"] = dist.new_group(backend="gloo", timeout=limit)
+        if "nccl" in dist.get_backend_config():
+            groups["cuda"] = dist.new_group(backend="nccl", timeout=limit)
+        # The name of the block in the store. The broadcast also checks the connection.
+        name = torch.tensor([time.time_ns()])
+        groups["cpu"].broadcast(name, 0).wait()  # see `Processes._run`
+    except BaseException:
+        _destroy(groups)
+        raise
     default = dist.distributed_c10d._get_default_store()
-    return Processes(groups, dist.PrefixStore(f"torchmlp {name[0]}", default), own_rows)
+    store = dist.PrefixStore(f"torchmlp {name.item()}", default)
+    return Processes(groups, store, own_rows, timeout)

@@ -9,6 +9,7 @@ from torchmlp.training.backprop import Backprop
 from torchmlp.training.device.cuda_graphs import graphs_for
 from torchmlp.training.device.placement import synchronize
 from torchmlp.training.loaders import loader_for
+from torchmlp.training.processes import has_own_rows
 from torchmlp.training.weight_sharing import bind_shared_gradient
 
 
@@ -102,7 +103,7 @@ class EpochTrainer:
         state, processes = self.state, self.processes
         if not self.shuffles:
             return None
-        if processes is None or not processes.own_rows:
+        if not has_own_rows(processes):
             state.shuffle()
             return state.order
         # Every process draws the same number, so that their generators stay in the same state.
