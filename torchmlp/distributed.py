@@ -90,8 +90,8 @@ def data_parallel(*, rows: str = "shared", timeout: float = 600.0) -> Iterator[P
       and estimators of other libraries are not affected. Workers of joblib that are new processes
       do not take part: each makes an ordinary fit.
     - After an error in `fit`, the block cannot be used for another fit, but a new block can.
-    - A process that fails before a block or between two blocks cannot tell the others. They wait for
-      `timeout` seconds at the beginning of the next block.
+    - A process that fails before a block or between two blocks cannot tell the others. At the
+      beginning of the next block, they wait for `timeout` seconds and then raise an error.
     - The ensembles of `torchmlp.ensemble` are not supported. With ``rows="own"``, neither are a
       scorer for early stopping, callbacks other than `Checkpoint`, and ``class_weight="balanced"``
       for multilabel targets. Without X_val, each process splits its own rows for early stopping.

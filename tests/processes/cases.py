@@ -4,6 +4,7 @@ import tempfile
 import warnings
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +16,7 @@ from skorch.callbacks import EpochScoring
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.callbacks import Checkpoint
+from torchmlp.training.stochastic import EpochTrainer
 
 N_ROWS = 103
 EPOCHS = 4
@@ -56,8 +58,10 @@ def _fit(
     return _classifier(**options).fit(X, labels, weights if sample_weight else None, **more)
 
 
-def _fit_regressor(sample_weight=None, n_targets=2, positive=False, validation=False, **options):
-    X, _, y, weights = data()
+def _fit_regressor(
+    sample_weight=None, n_targets=2, positive=False, validation=False, n_rows=N_ROWS, **options
+):
+    X, _, y, weights = data(n_rows)
     y = np.abs(y) + 0.1 if positive else 10 + 5 * y
     y = y if n_targets == 2 else y[:, 0]
     more = dict(X_val=X[:31], y_val=y[:31]) if validation else {}
@@ -134,7 +138,9 @@ CASES = {
     "lbfgs_early_stopping": partial(
         _fit, solver="lbfgs", early_stopping=True, n_iter_no_change=2, max_iter=50
     ),
-    "lbfgs_three_rows": partial(_fit_regressor, solver="lbfgs", n_targets=1, max_iter=5),
+    "lbfgs_three_rows": partial(
+        _fit_regressor, solver="lbfgs", n_targets=1, max_iter=5, n_rows=3
+    ),
     "sparse": partial(_fit, sparse=True),
     "sparse_ordered": partial(_fit, sparse=True, shuffle=False, early_stopping=True),
     "memory_mapped": partial(_fit, mapped=True),
@@ -159,6 +165,7 @@ SOME = [
     "two_rows_per_batch",
     "dropout",
     "early_stopping",
+    "lbfgs_three_rows",
     "lbfgs_weights",
     "sparse",
     "partial_fit",
@@ -184,6 +191,13 @@ OWN_CASES = {
     "r2": dict(regressor=True, normalize_y=True, validation=True, early_stopping=True),
     "batches": dict(batch_size=14, shuffle=False),
     "batches_weights": dict(batch_size=14, shuffle=False, sample_weight=True),
+}
+# Each process has two of the three labels, or both of two.
+LABELS = {
+    "int64": np.array([0, 1, 2**40]),
+    "bool": np.array([False, True]),
+    "uint8": np.array([1, 2, 255], np.uint8),
+    "str": np.array(["a", "bb", "ccc"]),
 }
 
 
@@ -234,17 +248,39 @@ def run_unequal(rank):
         return _classifier(dropout=0.2, batch_size=16).fit(X[part], y[part], weights[part])
 
 
-def run_continued(rank, path, epochs):
-    """Return models after some numbers of epochs, each of which continues from a file."""
+def run_continued(rank, path, epochs, early_stopping):
+    """Return a model after some numbers of epochs, each of which continues from a file.
+
+    Its attribute `n_trained` has the number of epochs that each fit has trained.
+    """
     X, y, _, _ = data(100)
     part = [slice(0, 50), slice(50, 80), slice(80, 100)][rank]
     callbacks = None if path is None else [Checkpoint(path, every_seconds=0)]
+    options = dict(dropout=0.2, early_stopping=early_stopping, validation_fraction=0.2)
+    count = patch.object(
+        EpochTrainer, "run_epoch", autospec=True, side_effect=EpochTrainer.run_epoch
+    )
+    n_trained = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for n_epochs in epochs:
-            model = _classifier(dropout=0.2, max_iter=n_epochs, callbacks=callbacks)
-            model.fit(X[part], y[part])
+            model = _classifier(max_iter=n_epochs, callbacks=callbacks, **options)
+            with count as run_epoch:
+                model.fit(X[part], y[part])
+            n_trained.append(run_epoch.call_count)
+    model.n_trained = n_trained
     return model.set_params(callbacks=None)
+
+
+def run_labels(name, rank):
+    """Return a model of labels of a dtype, of which a process may have some only."""
+    labels = LABELS[name]
+    y = labels[(rank + np.arange(10) % 2) % len(labels)]
+    if name == "str":
+        y = np.array(y.tolist())  # the dtype has the length of the longest string
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _classifier(max_iter=1).fit(data(10)[0], y)
 
 
 def run_split(rank):

@@ -1,8 +1,10 @@
 """Fits that fail in some of the processes. Prints one line of JSON for each scenario.
 
-If a process waited for the timeout, the tests would not end in time.
+Arguments: "all" for all scenarios or "killed" for the last one only, and the process that ends in
+the last one.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -15,8 +17,12 @@ from launch import MAX_SECONDS
 from skorch.callbacks import Callback
 
 from torchmlp.distributed import data_parallel
+from torchmlp.training import failure_reports
+from torchmlp.training.processes import active_processes
 
-TIMEOUT = 10 * MAX_SECONDS
+TIMEOUT = 10 * MAX_SECONDS  # a process that waits for it fails the test
+KILLED = 9  # exit status
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 rank = int(os.environ["RANK"])
 X, y, _, _ = data()
 
@@ -38,7 +44,7 @@ def fail():
 
 
 def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(KILLED)  # without any cleanup, as if killed; Windows has no SIGKILL
 
 
 def columns():
@@ -47,6 +53,14 @@ def columns():
 
 def parameters():
     _classifier(alpha=0.5 if rank == 2 else 0.1).fit(X, y)
+
+
+def warm_start():
+    _classifier(warm_start=rank == 2).fit(X, y)
+
+
+def max_iter():
+    _classifier(max_iter=5 if rank == 1 else 4).fit(X, y)
 
 
 def missing_values():
@@ -58,7 +72,7 @@ def callback():
 
 
 def interrupt():
-    _classifier(callbacks=[InEpochTwo(0, lambda: os.kill(os.getpid(), signal.SIGINT))]).fit(X, y)
+    _classifier(callbacks=[InEpochTwo(0, lambda: signal.raise_signal(signal.SIGINT))]).fit(X, y)
 
 
 def only_one_fits():
@@ -80,9 +94,15 @@ def after_a_failure():
         _classifier().fit(X, y)
 
 
+def handled():
+    with contextlib.suppress(ValueError, RuntimeError):
+        missing_values()
+
+
 def slow():
-    if rank == 1:
-        time.sleep(7)
+    if rank == 1:  # begins when the others have waited for the timeout
+        while len(active_processes().reports.read()) < 3:
+            time.sleep(0.05)
     _classifier().fit(X, y)
 
 
@@ -92,6 +112,22 @@ def labels():
 
 def other_columns():
     _classifier().fit(X[rank:, : 5 if rank == 1 else 6], y[rank:])
+
+
+def balanced_in_one():
+    _classifier(class_weight="balanced" if rank == 1 else None).fit(X, y)
+
+
+def multilabel_in_one():
+    _classifier().fit(X, X[:, :2] > 0 if rank == 1 else y)
+
+
+def own_missing_values():
+    missing_values()
+
+
+def own_targets():
+    _classifier().fit(X, X[:, 0] if rank == 1 else y)
 
 
 def scorer():
@@ -107,20 +143,34 @@ def multilabel_balanced():
 
 
 def killed():
+    failure_reports.MAX_WAIT = 5.0  # the others wait that long for the report of the killed process
     _classifier(callbacks=[InEpochTwo(int(sys.argv[2]), kill)]).fit(X, y)
 
 
 SHARED = [
     columns,
     parameters,
+    warm_start,
+    max_iter,
     missing_values,
     callback,
     interrupt,
     only_one_fits,
     outside_of_fit,
     after_a_failure,
+    handled,
 ]
-OWN = [labels, other_columns, scorer, own_callback, multilabel_balanced]
+OWN = [
+    labels,
+    other_columns,
+    balanced_in_one,
+    multilabel_in_one,
+    own_missing_values,
+    own_targets,
+    scorer,
+    own_callback,
+    multilabel_balanced,
+]
 
 
 def run(scenario, **options):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-MAX_SECONDS = 300  # far more than any script takes
+MAX_SECONDS = 1800  # enough for a machine that is ten times slower than a usual one
 
 
 def _environment(**variables):
@@ -16,17 +16,28 @@ def _environment(**variables):
     return os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | variables
 
 
+def _popen(command, environment):
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def torchrun(n_processes, *command, options=()):
-    """Run a script of this folder with torchrun, and return the finished process."""
+    """Run a script of this folder with torchrun. Return its exit status and its errors."""
     options = ["--nproc-per-node", str(n_processes), "--standalone", *options]
     script, *arguments = map(str, command)
-    return subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *options, HERE / script, *arguments],
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=MAX_SECONDS,
-    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", *options, HERE / script, *arguments]
+    with _popen(launcher, _environment()) as process:
+        try:
+            _, errors = process.communicate(timeout=MAX_SECONDS)
+        finally:
+            if process.poll() is None:
+                process.terminate()  # torchrun then ends its workers, which have their own sessions
+    return process.returncode, errors
 
 
 def run(script):
@@ -47,8 +58,8 @@ def start(n_processes, *command):
 
     Returns
     -------
-    list of (int, str)
-        The exit status and the output of each process.
+    list of (int, str, str)
+        The exit status, the output and the errors of each process.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -56,18 +67,12 @@ def start(n_processes, *command):
     script, *arguments = map(str, command)
     variables = {"WORLD_SIZE": str(n_processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     processes = [
-        subprocess.Popen(
-            [sys.executable, HERE / script, *arguments],
-            env=_environment(RANK=str(rank), **variables),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        _popen([sys.executable, HERE / script, *arguments], _environment(RANK=str(rank), **variables))
         for rank in range(n_processes)
     ]
     try:
-        outputs = [process.communicate(timeout=MAX_SECONDS)[0] for process in processes]
+        texts = [process.communicate(timeout=MAX_SECONDS) for process in processes]
     finally:
         for process in processes:
             process.kill()
-    return [(process.returncode, text) for process, text in zip(processes, outputs, strict=True)]
+    return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]

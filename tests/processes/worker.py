@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import cases
+from launch import MAX_SECONDS
 
 from torchmlp.distributed import data_parallel
 
@@ -16,17 +17,21 @@ rank = int(os.environ["RANK"])
 
 def shared(names):
     """Return the models of the cases in which all processes have the same rows."""
-    with data_parallel(timeout=60):
+    with data_parallel(timeout=MAX_SECONDS):
         return {name: cases.run(name) for name in names}
 
 
 def own():
     """Return the models of the cases in which each process has rows of its own."""
-    with data_parallel(rows="own", timeout=60):
+    with data_parallel(rows="own", timeout=MAX_SECONDS):
         models = {name: cases.run_own(name, rank) for name in cases.OWN_CASES}
         models |= {"unequal": cases.run_unequal(rank), "split": cases.run_split(rank)}
-        models["uninterrupted"] = cases.run_continued(rank, None, [4])
-        models["continued"] = cases.run_continued(rank, f"{folder}/own.ckpt", [2, 4])
+        models |= {f"labels {name}": cases.run_labels(name, rank) for name in cases.LABELS}
+        for early_stopping in (False, True):
+            name = f"continued, early_stopping={early_stopping}"
+            path = f"{folder}/{early_stopping}.ckpt"
+            models[name] = cases.run_continued(rank, path, [2, 4], early_stopping)
+            models[f"not {name}"] = cases.run_continued(rank, None, [4], early_stopping)
         return models
 
 
