@@ -113,11 +113,13 @@ def _timed(function, seconds):
 def main(n_threads, folder, batch_size):
     """Fit in one of the processes, and print the seconds per epoch and the share of the sums."""
     torch.set_num_threads(n_threads)
-    epochs, sums, n_sums = [], [], []
+    epochs, sums, sums_of_epochs = [], [], []
 
     def run_epoch(trainer):
-        n_sums.append(len(sums))
-        return original(trainer)
+        n_before = len(sums)
+        result = original(trainer)
+        sums_of_epochs.append(sum(sums[n_before:]))  # without those between two epochs
+        return result
 
     original = EpochTrainer.run_epoch
     EpochTrainer.run_epoch = _timed(run_epoch, epochs)
@@ -133,7 +135,7 @@ def main(n_threads, folder, batch_size):
     with data_parallel():
         clf.fit(X, np.load(Path(folder) / "y.npy"))
     total = sum(epochs[1:])
-    print(json.dumps([total / N_EPOCHS, sum(sums[n_sums[1] :]) / total]))
+    print(json.dumps([total / N_EPOCHS, sum(sums_of_epochs[1:]) / total]))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Tests for `data_parallel` in one process. Those with several processes are in `processes`."""
 
 import os
+import socket
 import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_iris
 
 from torchmlp import TorchMLPClassifier
@@ -67,6 +69,25 @@ def test_incomplete_variables_of_a_launcher_raise(monkeypatch):
         monkeypatch.setenv(name, LAUNCHER[name])
     message = r"but not \['MASTER_PORT'\]. Start the script with torchrun"
     with pytest.raises(ValueError, match=message), data_parallel():
+        pass
+
+
+@pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="torch was built without gloo",
+)
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_missing_processes_raise(monkeypatch, rank):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for name, value in (LAUNCHER | {"RANK": rank, "MASTER_PORT": port}).items():
+        monkeypatch.setenv(name, value)
+    message = (
+        r"The processes could not be connected \(timeout=1 seconds\): .+\. All processes must be "
+        r"running, .*check MASTER_ADDR and MASTER_PORT, or increase the timeout\."
+    )
+    with pytest.raises(RuntimeError, match=message), data_parallel(timeout=1):
         pass
 
 

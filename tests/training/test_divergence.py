@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
 from torchmlp.training.batches import Dataset
-from torchmlp.training.divergence import divergence_advice
+from torchmlp.training.divergence import divergence_advice, unlearned_advice
 from torchmlp.training.losses import REGRESSOR_LOSSES
 
 _, X, Y, _ = TASKS["regression"]
@@ -131,6 +131,16 @@ def test_a_loss_above_that_of_the_mean_is_reported(loss, rate):
         "larger than that of predicting the mean of y. Set normalize_y=True, or increase "
         "max_iter=3 or learning_rate_init=0.001."
     )
+
+
+def test_no_advice_on_the_loss_is_given_if_processes_have_own_rows():
+    settings = SimpleNamespace(
+        loss=REGRESSOR_LOSSES["squared_error"], max_iter=3, learning_rate_init=0.001
+    )
+    inputs = SimpleNamespace(data=Dataset(X, Y[:, None]), settings=settings, processes=None)
+    assert "predicting the mean of y" in unlearned_advice(1e9, inputs)
+    inputs.processes = SimpleNamespace(own_rows=True)
+    assert unlearned_advice(1e9, inputs) == ""
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
