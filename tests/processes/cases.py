@@ -138,9 +138,7 @@ CASES = {
     "lbfgs_early_stopping": partial(
         _fit, solver="lbfgs", early_stopping=True, n_iter_no_change=2, max_iter=50
     ),
-    "lbfgs_three_rows": partial(
-        _fit_regressor, solver="lbfgs", n_targets=1, max_iter=5, n_rows=3
-    ),
+    "lbfgs_three_rows": partial(_fit_regressor, solver="lbfgs", n_targets=1, max_iter=5, n_rows=3),
     "sparse": partial(_fit, sparse=True),
     "sparse_ordered": partial(_fit, sparse=True, shuffle=False, early_stopping=True),
     "memory_mapped": partial(_fit, mapped=True),

@@ -66,9 +66,9 @@ def start(n_processes, *command):
         port = str(free.getsockname()[1])
     script, *arguments = map(str, command)
     variables = {"WORLD_SIZE": str(n_processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    program = [sys.executable, HERE / script, *arguments]
     processes = [
-        _popen([sys.executable, HERE / script, *arguments], _environment(RANK=str(rank), **variables))
-        for rank in range(n_processes)
+        _popen(program, _environment(RANK=str(rank), **variables)) for rank in range(n_processes)
     ]
     try:
         texts = [process.communicate(timeout=MAX_SECONDS) for process in processes]

@@ -62,9 +62,7 @@ def _assert_same_bits(model, other):
         np.testing.assert_equal(ours.dropout_generator, theirs.dropout_generator)
 
 
-with_shared_rows = pytest.mark.parametrize(
-    "models", JOBS, indirect=True, ids="{} processes".format
-)
+with_shared_rows = pytest.mark.parametrize("models", JOBS, indirect=True, ids="{} processes".format)
 with_own_rows = pytest.mark.parametrize(
     "models",
     [number for number, jobs in JOBS.items() if "own" in jobs],
@@ -85,8 +83,6 @@ def test_shared_rows_give_the_model_of_one_process(models):
             assert rank == 0 or not any(
                 isinstance(value, torch.Tensor) for value in vars(model).values()
             )
-
-
 
 
 def _own(models):

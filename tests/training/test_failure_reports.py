@@ -23,7 +23,7 @@ def reports():
 class LostStore:
     """A store whose process has ended."""
 
-    def set(self, key, value):
+    def set(self, *arguments):
         raise RuntimeError("connection closed")
 
     check = get = set
@@ -34,9 +34,7 @@ def test_failed_process_waits_until_the_others_have_read_its_report(reports, mon
     first, *others = reports
     first.write_failed(ValueError("negative weights."))
     first.confirm()
-    thread = threading.Thread(
-        target=first.wait_for_confirmations, args=(range(3),), daemon=True
-    )
+    thread = threading.Thread(target=first.wait_for_confirmations, args=(range(3),), daemon=True)
     thread.start()
     for other in others:
         thread.join(0.2)
