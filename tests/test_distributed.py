@@ -84,7 +84,7 @@ def test_missing_processes_raise(monkeypatch, rank):
     for name, value in (LAUNCHER | {"RANK": rank, "MASTER_PORT": port}).items():
         monkeypatch.setenv(name, value)
     message = (
-        r"The processes could not be connected \(timeout=1 seconds\): .+\. All processes must be "
+        r"The processes could not be connected \(timeout=1\): .+\. All processes must be "
         r"running, .*check MASTER_ADDR and MASTER_PORT, or increase the timeout\."
     )
     with pytest.raises(RuntimeError, match=message), data_parallel(timeout=1):

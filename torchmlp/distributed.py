@@ -194,7 +194,7 @@ def _explaining_connection_errors(timeout):
     except RuntimeError as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise RuntimeError(
-            f"The processes could not be connected (timeout={timeout} seconds): {reason}. All "
+            f"The processes could not be connected (timeout={timeout}): {reason}. All "
             "processes must be running, and must enter the data_parallel block within the timeout. "
             "If a process fails outside of a block, the others are not told: see its output. "
             "Otherwise, check MASTER_ADDR and MASTER_PORT, or increase the timeout."

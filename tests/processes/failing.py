@@ -1,7 +1,6 @@
 """Fits that fail in some of the processes. Prints one line of JSON for each scenario.
 
-Arguments: "all" for all scenarios or "killed" for the last one only, and the process that ends in
-the last one.
+Arguments: "all", or "killed" for the last two scenarios only, and the process that ends in them.
 """
 
 import contextlib
@@ -147,6 +146,10 @@ def killed():
     _classifier(callbacks=[InEpochTwo(int(sys.argv[2]), kill)]).fit(X, y)
 
 
+def next_block():
+    raise AssertionError("one process is missing")
+
+
 SHARED = [
     columns,
     parameters,
@@ -191,3 +194,4 @@ if sys.argv[1] == "all":
     for scenario in OWN:
         run(scenario, rows="own", timeout=TIMEOUT)
 run(killed, timeout=TIMEOUT)
+run(next_block, timeout=1)

@@ -73,6 +73,7 @@ EXPECTED = {
 }
 STATUS = 9  # of `failing.KILLED`
 KILLED = "did not answer: killed, out of memory, or slower than the timeout."
+NOT_CONNECTED = "The processes could not be connected (timeout=1): "
 
 
 def _lines(text):
@@ -92,6 +93,7 @@ def test_failures_are_reported_by_all_processes_before_the_timeout():
         assert "Remove them; only Checkpoint is supported." in reports["own_callback"]
         if rank != 1:
             assert reports["killed"].startswith(f"Process 1 {KILLED}")
+            assert reports["next_block"].startswith(NOT_CONNECTED)
 
 
 def test_death_of_process_0_is_attributed_to_it_alone():
@@ -99,7 +101,9 @@ def test_death_of_process_0_is_attributed_to_it_alone():
     outcomes = start(3, "failing.py", "killed", 0)
     assert [status for status, *_ in outcomes] == [STATUS, 0, 0], outcomes
     for _, text, _ in outcomes[1:]:
-        assert _lines(text)["killed"].startswith(f"Process 0 {KILLED}")
+        reports = _lines(text)
+        assert reports["killed"].startswith(f"Process 0 {KILLED}")
+        assert reports["next_block"].startswith(NOT_CONNECTED)
 
 
 def test_restarts_continue_from_the_checkpoint(tmp_path):
