@@ -142,7 +142,7 @@ def multilabel_balanced():
 
 
 def killed():
-    failure_reports.MAX_WAIT = 5.0  # the others wait that long for the report of the killed process
+    failure_reports.MAX_WAIT = 3.0  # the others wait that long for the report of the killed process
     _classifier(callbacks=[InEpochTwo(int(sys.argv[2]), kill)]).fit(X, y)
 
 
