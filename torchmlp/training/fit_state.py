@@ -221,7 +221,8 @@ class FitState:
     interrupted : bool
         Whether the time limit has stopped training.
     finished : bool
-        Whether training with a stochastic solver has stopped before `max_iter` for another reason.
+        Whether training with a stochastic solver has been ended by a stopping criterion or a
+        callback, not by the time limit.
     model_weights : Parameters
         Weights of the model: `weights`, or during training their average if the solver computes it.
     """
