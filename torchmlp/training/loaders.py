@@ -96,8 +96,8 @@ class BatchLoader:
         order = None if self.ordered else order
         if self.resident is not None:
             self.resident.begin_epoch(order)
-        for block, *rows in self._parts(order):
-            block.load(*rows)
+        for block, *arguments in self._parts(order):
+            block.load(*arguments)
             yield block
             block.staging.release()
 
