@@ -178,7 +178,11 @@ except KeyboardInterrupt:
 def test_an_interrupt_ends_all_fits(parameters):
     code = INTERRUPTED.format(parameters=parameters)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=MAX_SECONDS, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=MAX_SECONDS,
+        check=False,
     )
     assert done.stdout.endswith("interrupted\n"), done.stderr[-2000:]
 
@@ -225,7 +229,11 @@ def test_a_scorer_can_use_the_backend():
 def test_a_signal_handler_that_raises_restores_the_filters():
     code = INTERRUPTED_BY_ALARM
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=MAX_SECONDS, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=MAX_SECONDS,
+        check=False,
     )
     assert done.stdout.endswith("restored\n"), done.stderr[-2000:]
 
