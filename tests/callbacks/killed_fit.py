@@ -35,7 +35,7 @@ def model_of(path, number):
     """Return the estimator of a fit. Every other one keeps two files."""
     parameters = SCENARIOS[number % len(SCENARIOS)]
     callback = checkpoint(path, keep=1 + number % 2)
-    common = {"batch_size": 10, "max_iter": 40, "n_iter_no_change": 40}
+    common = {"batch_size": 10, "max_iter": 20, "n_iter_no_change": 20}
     common["random_state"] = number % N_MODELS
     return TorchMLPClassifier((20, 10), callbacks=[callback], **common, **parameters)
 
