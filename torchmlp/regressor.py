@@ -143,9 +143,10 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
 
     early_stopping : bool, default=False
         Whether to set aside `validation_fraction` of the samples (or to use X_val), to stop when
-        the validation score, by default R² for all losses (see `scoring`), has not improved by
-        `tol` for `n_iter_no_change` epochs, and to restore the weights with the best score. If
-        False, the training loss must improve instead.
+        the validation score has not improved by `tol` for `n_iter_no_change` epochs, and to restore
+        the weights with the best score. By default, the score is R² for all losses (for several
+        quantiles, see `score`). ``scoring="loss"`` suits the losses 'quantile', 'poisson', 'gamma'
+        and 'gaussian'. If False, the training loss must improve instead.
 
     validation_fraction : float, default=0.1
         Fraction of the training data to set aside for early stopping, between 0 and 1.
@@ -206,10 +207,8 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
 
     scoring : str, callable or None, default=None
         Validation score for early stopping; ignored, with a warning, if ``early_stopping=False``.
-        None uses the metric of `score`, which is R² for all losses (for several quantiles, the mean
-        of :func:`~sklearn.metrics.d2_pinball_score`). 'loss' is the negative validation loss, which
-        suits the losses 'quantile', 'poisson', 'gamma' and 'gaussian'. Otherwise the name of a
-        scorer or a callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it
+        None uses the metric of `score`, 'loss' the negative validation loss. Otherwise the name of
+        a scorer or a callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it
         accepts it.
 
     time_limit : float or None, default=None
