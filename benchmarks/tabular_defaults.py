@@ -7,6 +7,7 @@ data set. The rows of the test parts are not used. The results are in benchmarks
 import argparse
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,13 @@ def bundled(name):
 
 
 def data_sets():
-    """Return a dict from name to (table, number of training rows or None)."""
-    sets: dict[str, Any] = {name: (bundled(name), None) for name in BUNDLED}
-    sets |= {name: (load(name), None) for name in TARGETS}
-    few = {f"{name}, {FEW_ROWS} rows": (load(name), FEW_ROWS) for name in WITH_FEW_ROWS}
-    return few | sets
+    """Return a dict from name to (callable that returns the table, number of rows or None).
+
+    The number of rows is that of the training part to use. None means all.
+    """
+    few = {f"{name}, {FEW_ROWS} rows": (partial(load, name), FEW_ROWS) for name in WITH_FEW_ROWS}
+    sets = {name: (partial(bundled, name), None) for name in BUNDLED}
+    return few | sets | {name: (partial(load, name), None) for name in TARGETS}
 
 
 def error(model, table, n_rows, seed):
@@ -91,7 +94,11 @@ def main(arguments=None):
     parser.add_argument("--data", nargs="*", help="names of data sets, all by default")
     parser.add_argument("--variants", nargs="*", help="names of variants, all by default")
     options = parser.parse_args(arguments)
-    sets = {k: v for k, v in data_sets().items() if not options.data or k in options.data}
+    sets = {
+        name: (load_table(), n_rows)
+        for name, (load_table, n_rows) in data_sets().items()
+        if not options.data or name in options.data
+    }
     models = {name: variant(*parameters) for name, parameters in VARIANTS.items()}
     models |= {name: MODELS[name] for name in REFERENCES}
     print("| variant |", " | ".join(sets), "|")

@@ -4,10 +4,10 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from torchmlp.callbacks import checkpoint_file
 from torchmlp.callbacks.checkpoint import split_callbacks
+from torchmlp.callbacks.checkpoint_monitor import generator_in_state
 from torchmlp.callbacks.fingerprint import differences, digest, fingerprint
 from torchmlp.training.batches import Dataset
 from torchmlp.training.loop import Monitor
@@ -133,10 +133,7 @@ def same_random_state(processes, random_state):
     """Return a generator in the state of that of process 0."""
     state = checkpoint_file.dumps(random_state.get_state(legacy=False))
     state = checkpoint_file.loads(processes.broadcast(state))
-    if processes.rank and random_state is check_random_state(None):
-        random_state = np.random.RandomState()  # NumPy's global generator belongs to the caller
-    random_state.set_state(state)
-    return random_state
+    return generator_in_state(random_state, state) if processes.rank else random_state
 
 
 def agreed_targets(processes, data, validation):

@@ -181,21 +181,23 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         Maximum Euclidean norm of the gradient of a batch. Larger gradients are clipped.
 
     average : bool, default=False
-        Whether the model has an average of the weights after each step of a stochastic solver
-        instead of the last weights. It is nearly that of the last ninth of the steps: after step t,
-        the average moves towards the weights by the share 9 / (t + 8) of the difference [3]_. Early
-        stopping scores and keeps the average. The training losses are those of the weights.
+        Whether to use a running average of the weights as the fitted weights, instead of the last
+        weights. After step t of a stochastic solver, the average becomes
+        ``average + 9 / (t + 8) * (weights - average)``, so that about the last ninth of the steps
+        contribute [3]_. Early stopping computes the score of the average, and restores the best
+        average. `loss_curve_` is computed with the weights that are not averaged.
 
     scoring : str, callable or None, default=None
-        Validation score for early stopping; ignored with a warning if that is off. None uses the
-        metric of `score`, 'loss' the negative validation loss. Otherwise the name of a scorer or a
-        callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it accepts it.
+        Validation score for early stopping; ignored, with a warning, if ``early_stopping=False``.
+        None uses the metric of `score`, 'loss' the negative validation loss. Otherwise the name of
+        a scorer or a callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it
+        accepts it.
 
     time_limit : float or None, default=None
         Maximum duration of `fit` in seconds, after which training stops with a ConvergenceWarning.
         The time is checked after each block of batches, or before each evaluation of the loss by
-        'lbfgs'. An interrupted epoch is recorded and validated with the loss of the samples seen.
-        An interrupted iteration of 'lbfgs' is discarded.
+        'lbfgs'. An interrupted epoch is recorded with the loss of the samples seen so far, and the
+        validation score is computed. An interrupted iteration of 'lbfgs' is discarded.
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Callbacks of skorch for the stochastic solvers. Supported are those that work per epoch,

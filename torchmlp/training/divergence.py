@@ -15,7 +15,7 @@ TEST_SCALE = 3.0
 N_TEST_VALUES = 1 << 16
 # Limit of the root mean square of targets of a fit that did not converge.
 LARGE_TARGET_RMS = 100.0
-# A training loss that is this many times that of a constant prediction is reported.
+# A warning is issued if the training loss exceeds that of a constant prediction by this factor.
 UNLEARNED_RATIO = 1.1
 
 
@@ -77,8 +77,8 @@ def unlearned_advice(loss, inputs):
     Returns
     -------
     str
-        Empty for losses without `constant_outputs`, for constant targets, and if the loss is at
-        most `UNLEARNED_RATIO` times as large.
+        The advice if the training loss exceeds that of a constant prediction by the factor
+        `UNLEARNED_RATIO`. Empty for losses without `constant_outputs` and for constant targets.
     """
     constant = _constant_loss(inputs)
     if constant is None or not loss > constant + (UNLEARNED_RATIO - 1) * abs(constant):
