@@ -30,6 +30,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "min_samples_leaf=16": ({"min_samples_leaf": 16}, {}),
     "min_impurity_fraction=0": ({"min_impurity_fraction": 0.0}, {}),
     "average=False": ({}, {"average": False}),
+    "label_smoothing=0": ({}, {"label_smoothing": 0.0}),
+    "label_smoothing=0.1": ({}, {"label_smoothing": 0.1}),
     "dropout=0": ({}, {"dropout": 0.0}),
     "dropout=0.2": ({}, {"dropout": 0.2}),
     "alpha=3e-3": ({}, {"alpha": 3e-3}),
@@ -51,7 +53,8 @@ def variant(encoder, network):
     def make(table, seed):
         pipeline = tabular(table, seed)
         numbers = {f"columntransformer__numbers__{k}": v for k, v in encoder.items()}
-        pipeline[-1].set_params(**network)
+        known = pipeline[-1].get_params()
+        pipeline[-1].set_params(**{k: v for k, v in network.items() if k in known})
         return pipeline.set_params(**numbers)
 
     return Model(make)

@@ -168,6 +168,13 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         Weights of the classes, multiplied with `sample_weight`. Classes that are not in the dict
         have weight 1. 'balanced' uses the weights ``n_samples / (n_classes * np.bincount(y))``.
 
+    label_smoothing : float, default=0.0
+        Share of the uniform distribution in the targets of the log-loss, in [0, 1): the probability
+        of class k is ``(1 - label_smoothing) * (y == k) + label_smoothing / n_classes`` [6]_. For
+        each label of a multilabel target, `n_classes` is 2. A small value, such as 0.02, often
+        increases the accuracy if few labels are wrong. `loss_curve_` and the validation loss are
+        those of the smoothed targets.
+
     dropout : float or list of float, default=0.0
         Probability of dropping a unit of each hidden layer in training, in [0, 1). The other units
         are scaled by ``1 / (1 - dropout)``. Predictions use all units.
@@ -283,6 +290,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
        Vector Machines", Journal of Machine Learning Research 2, 2001.
     .. [5] Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", ICCV 2017.
        :arxiv:`1708.02002`
+    .. [6] Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception Architecture for
+       Computer Vision", CVPR 2016. :arxiv:`1512.00567`
 
     Examples
     --------
@@ -383,6 +392,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         max_fun: t.Int = 15000,
         loss: t.Loss = "log_loss",
         class_weight: t.ClassWeight = None,
+        label_smoothing: t.Float = 0.0,
         dropout: t.Dropout = 0.0,
         init: str = "glorot",
         max_grad_norm: t.Float | None = None,
@@ -397,7 +407,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
 
     def _encode_targets(self, call):
         encoder = self._class_encoder(call)
-        return encoder, encoder.encode(call.y), encoder.loss(self.loss)
+        return encoder, encoder.encode(call.y), encoder.loss(self.loss, float(self.label_smoothing))
 
     def _class_encoder(self, call):
         """Return the encoder of an earlier fit after checking y, or a new encoder."""
