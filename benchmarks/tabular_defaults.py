@@ -7,6 +7,7 @@ data set. The rows of the test parts are not used. The results are in benchmarks
 import argparse
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "min_samples_leaf=16": ({"min_samples_leaf": 16}, {}),
     "min_impurity_fraction=0": ({"min_impurity_fraction": 0.0}, {}),
     "average=False": ({}, {"average": False}),
+    "label_smoothing=0": ({}, {"label_smoothing": 0.0}),
+    "label_smoothing=0.1": ({}, {"label_smoothing": 0.1}),
     "dropout=0": ({}, {"dropout": 0.0}),
     "dropout=0.2": ({}, {"dropout": 0.2}),
     "alpha=3e-3": ({}, {"alpha": 3e-3}),
@@ -50,7 +53,8 @@ def variant(encoder, network):
     def make(table, seed):
         pipeline = tabular(table, seed)
         numbers = {f"columntransformer__numbers__{k}": v for k, v in encoder.items()}
-        pipeline[-1].set_params(**network)
+        known = pipeline[-1].get_params()
+        pipeline[-1].set_params(**{k: v for k, v in network.items() if k in known})
         return pipeline.set_params(**numbers)
 
     return Model(make)
@@ -64,11 +68,13 @@ def bundled(name):
 
 
 def data_sets():
-    """Return a dict from name to (table, number of training rows or None)."""
-    sets: dict[str, Any] = {name: (bundled(name), None) for name in BUNDLED}
-    sets |= {name: (load(name), None) for name in TARGETS}
-    few = {f"{name}, {FEW_ROWS} rows": (load(name), FEW_ROWS) for name in WITH_FEW_ROWS}
-    return few | sets
+    """Return a dict from name to (callable that returns the table, number of rows or None).
+
+    The number of rows is that of the training part to use. None means all.
+    """
+    few = {f"{name}, {FEW_ROWS} rows": (partial(load, name), FEW_ROWS) for name in WITH_FEW_ROWS}
+    sets = {name: (partial(bundled, name), None) for name in BUNDLED}
+    return few | sets | {name: (partial(load, name), None) for name in TARGETS}
 
 
 def error(model, table, n_rows, seed):
@@ -91,7 +97,11 @@ def main(arguments=None):
     parser.add_argument("--data", nargs="*", help="names of data sets, all by default")
     parser.add_argument("--variants", nargs="*", help="names of variants, all by default")
     options = parser.parse_args(arguments)
-    sets = {k: v for k, v in data_sets().items() if not options.data or k in options.data}
+    sets = {
+        name: (load_table(), n_rows)
+        for name, (load_table, n_rows) in data_sets().items()
+        if not options.data or name in options.data
+    }
     models = {name: variant(*parameters) for name, parameters in VARIANTS.items()}
     models |= {name: MODELS[name] for name in REFERENCES}
     print("| variant |", " | ".join(sets), "|")

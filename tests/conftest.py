@@ -3,6 +3,9 @@ import pytest
 import torch
 from helpers import call_at_every_step
 
+# Doctests are collected from all modules, but pytest cannot collect two with the same name.
+collect_ignore_glob = ["*conftest.py"]
+
 
 @pytest.fixture
 def global_random_seed():

@@ -36,7 +36,7 @@ def _assert_nothing_went_wrong(notebook):
 def test_notebook_runs(path):
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(FOLDER)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
     _assert_nothing_went_wrong(notebook)
 
 

@@ -155,7 +155,8 @@ def test_variants_of_the_defaults(name):
     assert network.items() <= pipeline[-1].get_params().items()
 
 
-def test_study_of_the_defaults(capsys):
+def test_study_of_the_defaults_loads_the_chosen_data_only(capsys, monkeypatch):
+    monkeypatch.setattr(tabular_defaults, "load", lambda name: pytest.fail(f"{name} was loaded"))
     arguments = ["--seeds", "1", "--data", "wine", "--variants", "RandomForest"]
     tabular_defaults.main(arguments)
     header, _, row = capsys.readouterr().out.splitlines()

@@ -4,10 +4,10 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from torchmlp.callbacks import checkpoint_file
 from torchmlp.callbacks.checkpoint import split_callbacks
+from torchmlp.callbacks.checkpoint_monitor import generator_in_state
 from torchmlp.callbacks.fingerprint import differences, digest, fingerprint, parameter_items
 from torchmlp.encoding import unique_classes
 from torchmlp.training.batches import Dataset
@@ -165,10 +165,7 @@ def same_random_state(processes, random_state):
     """Return a generator in the state of that of process 0."""
     state = checkpoint_file.dumps(random_state.get_state(legacy=False))
     state = checkpoint_file.loads(processes.broadcast_bytes(state))
-    if processes.rank and random_state is check_random_state(None):
-        random_state = np.random.RandomState()  # NumPy's global generator belongs to the caller
-    random_state.set_state(state)
-    return random_state
+    return generator_in_state(random_state, state) if processes.rank else random_state
 
 
 def total_rows(processes, data):

@@ -48,7 +48,7 @@ from torchmlp.training.batches import Dataset
 from torchmlp.training.fit_state import SavedState, Settings
 from torchmlp.training.jobs import Job, run
 from torchmlp.training.processes import active_processes, failures_reported
-from torchmlp.training.threads import n_threads, n_threads_for, one_thread
+from torchmlp.training.threads import one_thread
 from torchmlp.validation import (
     check_targets,
     check_training_input,
@@ -265,7 +265,8 @@ class BaseTorchMLP(
     def _train(self, call, callbacks):
         """Run all steps of a fit. Return the `FitState` and, for L-BFGS, the result of SciPy."""
         encoder, inputs, state, checkpoint = self._begin(call)
-        result = train(inputs, state, monitors_of(self, inputs, state, callbacks, checkpoint))
+        monitors = monitors_of(self, inputs, state, callbacks, checkpoint)
+        result = run(Job(inputs, state, monitors))
         if call.processes is not None:
             synchronize(call.processes, inputs, state)
         self._publish(inputs, state, encoder)
@@ -434,12 +435,6 @@ def supports_partial_fit(estimator):
             f"{estimator.solver} is not stochastic. Use solver='adam' or 'sgd'."
         )
     return True
-
-
-def train(inputs, state, monitors):
-    """Train a network, or submit it to the joblib backend. See `torchmlp.training.jobs.run`."""
-    with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
-        return run(Job(inputs, state, monitors))
 
 
 def _attributes_of(inputs, state, encoder):

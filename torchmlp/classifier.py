@@ -168,6 +168,13 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         Weights of the classes, multiplied with `sample_weight`. Classes that are not in the dict
         have weight 1. 'balanced' uses the weights ``n_samples / (n_classes * np.bincount(y))``.
 
+    label_smoothing : float, default=0.0
+        Share of the uniform distribution in the targets of the log-loss, in [0, 1): the probability
+        of class k is ``(1 - label_smoothing) * (y == k) + label_smoothing / n_classes`` [6]_. For
+        each label of a multilabel target, `n_classes` is 2. A small value, such as 0.02, often
+        increases the accuracy if few labels are wrong. `loss_curve_` and the validation loss are
+        those of the smoothed targets.
+
     dropout : float or list of float, default=0.0
         Probability of dropping a unit of each hidden layer in training, in [0, 1). The other units
         are scaled by ``1 / (1 - dropout)``. Predictions use all units.
@@ -181,21 +188,23 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         Maximum Euclidean norm of the gradient of a batch. Larger gradients are clipped.
 
     average : bool, default=False
-        Whether the model has an average of the weights after each step of a stochastic solver
-        instead of the last weights. It is nearly that of the last ninth of the steps: after step t,
-        the average moves towards the weights by the share 9 / (t + 8) of the difference [3]_. Early
-        stopping scores and keeps the average. The training losses are those of the weights.
+        Whether to use a running average of the weights as the fitted weights, instead of the last
+        weights. After step t of a stochastic solver, the average becomes
+        ``average + 9 / (t + 8) * (weights - average)``, so that about the last ninth of the steps
+        contribute [3]_. Early stopping computes the score of the average, and restores the best
+        average. `loss_curve_` is computed with the weights that are not averaged.
 
     scoring : str, callable or None, default=None
-        Validation score for early stopping; ignored with a warning if that is off. None uses the
-        metric of `score`, 'loss' the negative validation loss. Otherwise the name of a scorer or a
-        callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it accepts it.
+        Validation score for early stopping; ignored, with a warning, if ``early_stopping=False``.
+        None uses the metric of `score`, 'loss' the negative validation loss. Otherwise the name of
+        a scorer or a callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it
+        accepts it.
 
     time_limit : float or None, default=None
         Maximum duration of `fit` in seconds, after which training stops with a ConvergenceWarning.
         The time is checked after each block of batches, or before each evaluation of the loss by
-        'lbfgs'. An interrupted epoch is recorded and validated with the loss of the samples seen.
-        An interrupted iteration of 'lbfgs' is discarded.
+        'lbfgs'. An interrupted epoch is recorded with the loss of the samples seen so far, and the
+        validation score is computed. An interrupted iteration of 'lbfgs' is discarded.
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Callbacks of skorch for the stochastic solvers. Supported are those that work per epoch,
@@ -281,6 +290,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
        Vector Machines", Journal of Machine Learning Research 2, 2001.
     .. [5] Lin, Goyal, Girshick, He and Dollár, "Focal Loss for Dense Object Detection", ICCV 2017.
        :arxiv:`1708.02002`
+    .. [6] Szegedy, Vanhoucke, Ioffe, Shlens and Wojna, "Rethinking the Inception Architecture for
+       Computer Vision", CVPR 2016. :arxiv:`1512.00567`
 
     Examples
     --------
@@ -381,6 +392,7 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         max_fun: t.Int = 15000,
         loss: t.Loss = "log_loss",
         class_weight: t.ClassWeight = None,
+        label_smoothing: t.Float = 0.0,
         dropout: t.Dropout = 0.0,
         init: str = "glorot",
         max_grad_norm: t.Float | None = None,
@@ -397,7 +409,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
         labels = all_labels(call.processes, call.y)  # failures of other processes are not about y
         with naming("y", "classes"):
             encoder = self._class_encoder(call, labels)
-            return encoder, encoder.encode(call.y), encoder.loss(self.loss)
+            loss = encoder.loss(self.loss, float(self.label_smoothing))
+            return encoder, encoder.encode(call.y), loss
 
     def _class_encoder(self, call, labels):
         """Return the encoder of an earlier fit after checking the labels, or a new encoder."""

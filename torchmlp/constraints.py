@@ -43,6 +43,7 @@ CLASSIFIER_CONSTRAINTS: dict = {
     **_OWN_CONSTRAINTS,
     "loss": [StrOptions(BINARY_LOSSES.keys()), callable],
     "class_weight": [StrOptions({"balanced"}), dict, None],
+    "label_smoothing": [Interval(Real, 0, 1, closed="left")],
 }
 REGRESSOR_CONSTRAINTS: dict = {
     **_sklearn_compat.REGRESSOR_CONSTRAINTS,
@@ -187,6 +188,7 @@ def describe_ignored(estimator):
     lbfgs = uses_lbfgs(estimator)
     quantile = getattr(estimator, "quantile", 0.5)
     has_quantile = not np.array_equal(quantile, 0.5)
+    smoothed = getattr(estimator, "label_smoothing", 0.0) > 0
     scored = estimator.scoring is not None
     rules = [
         ("dropout", "solver", lbfgs and np.any(estimator.dropout)),
@@ -194,6 +196,7 @@ def describe_ignored(estimator):
         ("average", "solver", lbfgs and estimator.average),
         ("learning_rate", "solver", lbfgs and SCHEDULES[estimator.learning_rate].planned),
         ("quantile", "loss", has_quantile and estimator.loss != "quantile"),
+        ("label_smoothing", "loss", smoothed and estimator.loss != "log_loss"),
         ("scoring", "early_stopping", scored and not estimator.early_stopping),
     ]
     ignored = [

@@ -45,9 +45,9 @@ class ClassEncoder:
         self.multiclass = binarizer.y_type_ == "multiclass"
         self.multilabel = binarizer.y_type_.startswith("multilabel")
 
-    def loss(self, loss):
-        """Return the multiclass or binary `Loss` for a value of the parameter `loss`."""
-        return classifier_loss(loss, self.multiclass)
+    def loss(self, loss, label_smoothing):
+        """Return the multiclass or binary `Loss` for the parameters of a classifier."""
+        return classifier_loss(loss, self.multiclass, label_smoothing)
 
     def check(self, y, same_classes):
         """Check that training can continue with these labels.

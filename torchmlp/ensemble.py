@@ -26,7 +26,7 @@ from torchmlp._sklearn_compat import (
     has_callbacks,
 )
 from torchmlp.agreement import refuse_processes
-from torchmlp.base import FitCall, train, validation_of
+from torchmlp.base import FitCall, validation_of
 from torchmlp.callbacks.monitors import monitors_of
 from torchmlp.classifier import TorchMLPClassifier
 from torchmlp.constraints import MAX_UNITS, check_layers
@@ -35,6 +35,7 @@ from torchmlp.prediction import ProbabilityMixin, ScoreMixin, StdMixin
 from torchmlp.regressor import TorchMLPRegressor
 from torchmlp.training.activations import per_layer
 from torchmlp.training.inference import raw_outputs
+from torchmlp.training.jobs import Job, run
 from torchmlp.training.output_activations import mean_outputs
 from torchmlp.training.solvers import SOLVERS
 from torchmlp.training.threads import one_thread
@@ -164,7 +165,7 @@ class BaseWeightSharing(
             attributes = partial(_attributes, network, encoder, inputs)
             inputs, state = share_weights(inputs, state, int(self.n_estimators))
             inputs = replace(inputs, make_model=partial(self._as_if_trained, attributes))
-            train(inputs, state, monitors_of(network, inputs, state, callbacks=[]))
+            run(Job(inputs, state, monitors_of(network, inputs, state, callbacks=[])))
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         self.__dict__.update(attributes(state))
         for message, category in state.pending_warnings:

@@ -18,13 +18,13 @@ from torchmlp.agreement import (
 )
 from torchmlp.early_stopping import split
 from torchmlp.training.activations import per_layer, resolve_activations
-from torchmlp.training.averaging import make_solver
 from torchmlp.training.device.placement import resolve_device, resolve_dtype
 from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.parameters import Parameters, initial_weights
 from torchmlp.training.processes import has_own_rows
 from torchmlp.training.progress import Progress
 from torchmlp.training.schedules import Constant, make_schedule
+from torchmlp.training.solver_factory import make_solver
 from torchmlp.training.target_scale import TargetScale
 from torchmlp.training.workspace import Layout
 

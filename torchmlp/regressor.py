@@ -144,9 +144,10 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
 
     early_stopping : bool, default=False
         Whether to set aside `validation_fraction` of the samples (or to use X_val), to stop when
-        the validation score, by default that of `score`, has not improved by `tol` for
-        `n_iter_no_change` epochs, and to restore the weights with the best score. If False, the
-        training loss must improve instead.
+        the validation score has not improved by `tol` for `n_iter_no_change` epochs, and to restore
+        the weights with the best score. By default, the score is R² for all losses (for several
+        quantiles, see `score`). ``scoring="loss"`` suits the losses 'quantile', 'poisson', 'gamma'
+        and 'gaussian'. If False, the training loss must improve instead.
 
     validation_fraction : float, default=0.1
         Fraction of the training data to set aside for early stopping, between 0 and 1.
@@ -199,21 +200,23 @@ class TorchMLPRegressor(ScoreMixin, StdMixin, RegressorMixin, BaseTorchMLP):
         Maximum Euclidean norm of the gradient of a batch. Larger gradients are clipped.
 
     average : bool, default=False
-        Whether the model has an average of the weights after each step of a stochastic solver
-        instead of the last weights. It is nearly that of the last ninth of the steps: after step t,
-        the average moves towards the weights by the share 9 / (t + 8) of the difference [3]_. Early
-        stopping scores and keeps the average. The training losses are those of the weights.
+        Whether to use a running average of the weights as the fitted weights, instead of the last
+        weights. After step t of a stochastic solver, the average becomes
+        ``average + 9 / (t + 8) * (weights - average)``, so that about the last ninth of the steps
+        contribute [3]_. Early stopping computes the score of the average, and restores the best
+        average. `loss_curve_` is computed with the weights that are not averaged.
 
     scoring : str, callable or None, default=None
-        Validation score for early stopping; ignored with a warning if that is off. None uses the
-        metric of `score`, 'loss' the negative validation loss. Otherwise the name of a scorer or a
-        callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it accepts it.
+        Validation score for early stopping; ignored, with a warning, if ``early_stopping=False``.
+        None uses the metric of `score`, 'loss' the negative validation loss. Otherwise the name of
+        a scorer or a callable ``(estimator, X, y) -> float``, which is passed `sample_weight` if it
+        accepts it.
 
     time_limit : float or None, default=None
         Maximum duration of `fit` in seconds, after which training stops with a ConvergenceWarning.
         The time is checked after each block of batches, or before each evaluation of the loss by
-        'lbfgs'. An interrupted epoch is recorded and validated with the loss of the samples seen.
-        An interrupted iteration of 'lbfgs' is discarded.
+        'lbfgs'. An interrupted epoch is recorded with the loss of the samples seen so far, and the
+        validation score is computed. An interrupted iteration of 'lbfgs' is discarded.
 
     callbacks : list of skorch.callbacks.Callback or None, default=None
         Callbacks of skorch for the stochastic solvers. Supported are those that work per epoch,

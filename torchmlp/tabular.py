@@ -46,8 +46,8 @@ def tabular_pipeline(
 
     - Numerical columns are encoded by a `PiecewiseLinearEncoder` with ``add_scaled=True``, which
       needs no scaler. With more than 100,000 rows, its bins are those of a sample of the rows,
-      drawn with ``random_state=0``. A column with missing values during fit has an additional column for them. In other
-      columns, missing values are replaced by the median.
+      drawn with ``random_state=0``. A column with missing values during fit has an additional
+      column for them. In other columns, missing values are replaced by the median.
     - Categorical columns are those of strings, booleans, or a categorical type. They are one-hot
       encoded. The categories of a column that have fewer than 10 rows share one output column,
       which also stands for categories that did not occur during fit. If there is no such output
@@ -61,7 +61,8 @@ def tabular_pipeline(
         `torchmlp.ensemble`. The strings stand for estimators of torchmlp with
         ``hidden_layer_sizes=(256, 256)``, ``dropout=0.1``, ``solver='adamw'``, ``alpha=3e-4``,
         ``average=True``, ``max_iter=2000`` and early stopping by the validation loss, with
-        ``n_iter_no_change='auto'``. The regressor has ``normalize_y=True``.
+        ``n_iter_no_change='auto'``. The classifier has ``label_smoothing=0.02``, and the regressor
+        ``normalize_y=True``.
 
     Returns
     -------
@@ -273,7 +274,7 @@ def _estimator(estimator):
         return estimator
     name = estimator if isinstance(estimator, str) else None
     if name == "classifier":
-        return TorchMLPClassifier(**DEFAULTS)
+        return TorchMLPClassifier(**DEFAULTS, label_smoothing=0.02)
     if name == "regressor":
         return TorchMLPRegressor(**DEFAULTS, normalize_y=True)
     raise ValueError(

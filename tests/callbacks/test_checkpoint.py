@@ -3,6 +3,7 @@
 import copy
 import datetime
 import functools
+import itertools
 import os
 import pickle
 import re
@@ -187,7 +188,7 @@ def test_random_numbers_of_the_file_are_used(make, path):
         assert model.random_state.randint(1000) == other.randint(1000)
 
 
-def test_warm_start_continues_and_goes_on(path):
+def test_each_fit_of_a_warm_start_continues_from_the_file(path):
     plain = TorchMLPClassifier(**SMALL, warm_start=True, early_stopping=True)
     saved = clone(plain).set_params(callbacks=[checkpoint(path)])
     for _ in range(3):
@@ -206,7 +207,20 @@ def test_warm_start_continues_and_goes_on(path):
     assert fitted_values(saved) == fitted_values(plain)
 
 
-def test_time_limit_is_no_end(path):
+def test_partial_fit_after_reading_a_finished_file_equals_that_after_the_fit(path):
+    parameters = {**SMALL, "max_iter": 500, "tol": 0.1, "average": True, "warm_start": True}
+    model = TorchMLPClassifier(**parameters, callbacks=[checkpoint(path)])
+    fitted = fit_quietly(clone(model), X, y)
+    assert fitted.n_iter_ < 500
+    with no_training():
+        read = fit_quietly(clone(model), X, y)
+    assert fitted_values(read) == fitted_values(fitted)
+    for mlp in (fitted, read):
+        mlp.set_params(callbacks=None).partial_fit(X, y)
+    assert fitted_values(read) == fitted_values(fitted)
+
+
+def test_fit_stopped_by_the_time_limit_continues(path):
     model = TorchMLPClassifier(**SMALL)
     expected = fit_quietly(clone(model), X, y)
     limited = clone(model).set_params(callbacks=[checkpoint(path)], time_limit=1e-9)
@@ -215,7 +229,7 @@ def test_time_limit_is_no_end(path):
     assert fitted_values(continued) == fitted_values(expected)
 
 
-def test_interruption_by_the_user_is_no_end(path, monkeypatch):
+def test_fit_interrupted_by_the_user_continues(path, monkeypatch):
     model = TorchMLPClassifier(**SMALL)
     expected = fit_quietly(clone(model), X, y)
     saved = clone(model).set_params(callbacks=[checkpoint(path)])
@@ -341,15 +355,12 @@ def _written_epochs(monkeypatch, path, **parameters):
     """Return the epochs after which a fit of 7 epochs writes its file."""
     epochs = []
     monkeypatch.setattr(
-        "torchmlp.callbacks.checkpoint_monitor.CheckpointMonitor._write",
-        lambda monitor, state: epochs.append(state.progress.n_iter) or _note(monitor, state),
+        CheckpointMonitor,
+        "_replace_file",
+        lambda monitor, state: epochs.append(state.progress.n_iter),
     )
     fit_quietly(TorchMLPClassifier(**SMALL, callbacks=[Checkpoint(path, **parameters)]), X, y)
     return epochs
-
-
-def _note(monitor, state):
-    monitor.epoch = state.progress.n_iter
 
 
 def test_every_counts_epochs(path, monkeypatch):
@@ -358,8 +369,12 @@ def test_every_counts_epochs(path, monkeypatch):
 
 
 def test_every_seconds_counts_time(path, monkeypatch):
+    seconds = itertools.count()  # one for each reading of the clock
+    monkeypatch.setattr("time.monotonic", lambda: float(next(seconds)))
     assert _written_epochs(monkeypatch, path, every_seconds=1000) == [7]
-    assert _written_epochs(monkeypatch, path) == [7]  # the fit takes less than a second
+    # The clock is read after each epoch, and before and after each write.
+    assert _written_epochs(monkeypatch, path, every_seconds=2) == [2, 4, 6, 7]
+    assert _written_epochs(monkeypatch, path) == [1, 7]  # 200 times the duration of a write
 
 
 @pytest.mark.parametrize(

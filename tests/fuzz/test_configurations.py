@@ -6,7 +6,6 @@
 import functools
 
 import numpy as np
-import profiles  # noqa: F401  (loads the settings of hypothesis)
 from comparison import assert_same_outcome, run
 from helpers import CLASSIFIERS, REGRESSORS, requires_sklearn
 from hypothesis import given, note

@@ -11,7 +11,6 @@ import re
 import warnings
 
 import numpy as np
-import profiles  # noqa: F401  (loads the settings of hypothesis)
 import pytest
 from comparison import perturbed
 from helpers import CLASSIFIERS, REGRESSORS, assert_same_fit, requires_sklearn

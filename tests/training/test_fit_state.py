@@ -1,6 +1,8 @@
 """Tests for torchmlp.training.fit_state."""
 
+from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from helpers import REGRESSORS, TASKS, assert_identical, assert_same_fit, fit_qu
 from sklearn.base import clone
 
 from torchmlp import TorchMLPClassifier, TorchMLPRegressor
+from torchmlp.base import FitCall
 
 X, y = iris()
 _, X_REG, Y_REG, _ = TASKS["regression"]
@@ -107,3 +110,10 @@ def test_history_of_lbfgs():
     model = fit_quietly(TorchMLPClassifier(solver="lbfgs", max_iter=5, random_state=0), X, y)
     assert model.history_[:, "train_loss"] == model.loss_curve_
     assert len(model.history_) == model.n_iter_ == 5
+
+
+def test_largest_product_is_that_of_one_process():
+    _, inputs, *_ = TorchMLPClassifier((10, 20), batch_size=50)._begin(FitCall(X, y))
+    assert inputs.largest_product == 50 * 10 * 20
+    shared = replace(inputs, processes=SimpleNamespace(world_size=4))
+    assert shared.largest_product == 13 * 10 * 20  # the process with the most rows

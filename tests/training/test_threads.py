@@ -115,7 +115,7 @@ def test_forked_child_does_not_wait_for_lost_threads():
         [sys.executable, "-c", FORK],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     assert done.stdout.strip() == "done"
@@ -186,7 +186,7 @@ def test_child_that_is_forked_inside_a_fit_predicts():
         [sys.executable, "-c", FORK_INSIDE],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     assert done.stdout.strip() == "0"

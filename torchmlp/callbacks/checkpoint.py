@@ -61,8 +61,8 @@ class Checkpoint:
     - The random numbers continue from the file, also if `random_state` is None or an instance.
     - A `time_limit` counts from the continuation. A fit that the time limit or the user stops
       continues after the last saved epoch.
-    - With `warm_start`, a fit of an estimator that contains the fit in the file is a new fit, which
-      replaces the file.
+    - With `warm_start`, if the estimator already contains the fit in the file, `fit` begins the
+      next fit, which replaces the file.
     - If writing fails, for example because the disk is full, training continues, and `fit` issues a
       warning with the reason at the end. The last file that was written remains.
     - Values in the history that the file cannot contain are stored as text, with a warning.

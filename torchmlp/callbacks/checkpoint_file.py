@@ -23,7 +23,7 @@ import numpy as np
 FORMAT = 1
 _DOCUMENT = "state.json"
 _N_DIGITS = 64  # of a SHA-256
-_MAX_AGE = 3600.0  # seconds since a temporary file was last written, if it is still in use
+_MAX_AGE = 3600.0  # in seconds; an older temporary file is not in use
 _UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP}  # a file system without fsync of folders
 
 
@@ -235,7 +235,7 @@ def older(path, i):
 
 
 def _n_older(path, keep):
-    """Return the number of older files without a gap between them, at most ``keep - 1``.
+    """Count the older files path.1, path.2 and so on up to the first gap, at most ``keep - 1``.
 
     Raises
     ------

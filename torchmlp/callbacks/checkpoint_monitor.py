@@ -68,6 +68,17 @@ def _file_of(checkpoint, name):
     return path
 
 
+def generator_in_state(random_state, state):
+    """Set the state of a generator, and return it.
+
+    The global generator of NumPy belongs to the caller: it is replaced by a new generator.
+    """
+    if random_state is check_random_state(None):
+        random_state = np.random.RandomState()
+    random_state.set_state(state)
+    return random_state
+
+
 def _check_content(saved):
     """Check the parts of a file that are read before the state is restored."""
     check_like({"fingerprint": {}, "initial_random_state": {}, "state": {}}, saved)
@@ -77,7 +88,10 @@ def _check_content(saved):
 
 
 def _storable(row, pending):
-    """Return a row of the history that can be saved. Add a warning for each other value."""
+    """Return a row of the history, with values that cannot be saved replaced.
+
+    Add a warning for each of them.
+    """
     storable = {}
     for key, value in row.items():
         try:
@@ -154,17 +168,16 @@ class CheckpointMonitor(Monitor):
             self.initial = random_state.get_state(legacy=False)
             return random_state
         self.initial = self.saved["initial_random_state"]
-        if random_state is check_random_state(None):
-            random_state = np.random.RandomState()
         with checkpoint_file.loading(self.path):
             check_generator(random_state.get_state(legacy=False), self.initial)
-            random_state.set_state(self.initial)
-        return random_state
+            return generator_in_state(random_state, self.initial)
 
     def on_train_begin(self, inputs, state):
         saved, self.saved = self.saved, None
         if saved is not None:
-            self._check_solver(saved["state"], state.solver.name)
+            # A callable that was passed as `solver` may have made another one.
+            mine, theirs = state.solver.name, saved["state"]["solver_name"]
+            self._check_owner({"solver": mine}, {"solver": theirs})
             with checkpoint_file.loading(self.path):
                 state.load_state_dict(saved["state"])
             self.epoch = state.progress.n_iter
@@ -205,7 +218,7 @@ class CheckpointMonitor(Monitor):
         losses = saved["state"]["progress"]["loss_curve"]
         if losses and losses == self.earlier[: len(losses)]:
             return None  # the estimator contains that fit: this one is the next of a warm start
-        self._check_owner(saved)
+        self._check_owner(self.fingerprint, saved["fingerprint"])
         n_epochs = saved["state"]["progress"]["n_iter"]
         if n_epochs > self.max_iter:
             raise ValueError(
@@ -222,21 +235,12 @@ class CheckpointMonitor(Monitor):
                 _check_content(saved)
         return saved
 
-    def _check_owner(self, saved):
-        """Raise a ValueError if the content of the file is that of another fit."""
-        self._refuse(differences(self.fingerprint, saved["fingerprint"]))
-
-    def _check_solver(self, saved, name):
-        """Raise a ValueError if a callable that was passed as `solver` has made another one."""
-        theirs = saved["solver_name"]
-        self._refuse([] if theirs == name else [f"solver={name} instead of {theirs}"])
-
-    def _refuse(self, differences):
-        """Raise a ValueError if there are differences."""
-        if differences:
+    def _check_owner(self, mine, theirs):
+        """Raise a ValueError if the fingerprint of this fit differs from that in the file."""
+        if found := differences(mine, theirs):
             raise ValueError(
                 f"The checkpoint {str(self.path)!r} belongs to another fit. This fit has "
-                f"{'; '.join(differences)}. Use the same data and parameters, another path (with "
+                f"{'; '.join(found)}. Use the same data and parameters, another path (with "
                 "'{fit}' in its name, each fit has its own file), or resume=False to replace the "
                 "file."
             )
@@ -283,7 +287,7 @@ class CheckpointMonitor(Monitor):
         except ValueError:
             return  # a damaged file is replaced
         if other is not None:
-            self._check_owner(other)
+            self._check_owner(self.fingerprint, other["fingerprint"])
 
     def _content(self, state):
         content = {

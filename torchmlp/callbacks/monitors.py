@@ -14,7 +14,7 @@ from torchmlp.training.loop import Monitor
 class SklearnCallbacks(Monitor):
     """Calls the callbacks that were set with `set_callbacks` during one fit.
 
-    It must be created before `_unchanged_by_errors` saves the attributes of the estimator:
+    It must be created before `unchanged_by_errors` saves the attributes of the estimator:
     scikit-learn needs the attributes that it sets to tear down the callbacks after a failed fit.
 
     Parameters

@@ -1,12 +1,11 @@
-"""Averages of the weights of the last steps, and the choice of the solver."""
+"""Averages of the weights of the last steps."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-from torchmlp.training.solvers import SOLVERS, Solver
-from torchmlp.training.torch_solver import TorchSolver
+from torchmlp.training.solvers import Solver
 
 ETA = 8  # about the last 1 / (ETA + 1) of the steps contribute to the average
 
@@ -74,8 +73,9 @@ class AveragingSolver(Solver):
         self.average.flat.lerp_(self.weights.flat, self._of_parameters(share))
 
     def use_average(self):
-        self.last_weights = self.weights.flat.clone()
-        self.weights.flat.copy_(self.average.flat)
+        if self.last_weights is None:  # else the weights of a checkpoint are already the average
+            self.last_weights = self.weights.flat.clone()
+            self.weights.flat.copy_(self.average.flat)
 
     def resume(self):
         weights, average = self.weights.flat, self.average.flat
@@ -102,16 +102,3 @@ class AveragingSolver(Solver):
         if last is not None:
             last = self.weights.from_row_major(last).to(self.weights.flat.device)
         self.last_weights = last
-
-
-def make_solver(settings, weights, gradient):
-    """Return the stochastic solver of a fit.
-
-    Parameters
-    ----------
-    settings : Settings
-    weights, gradient : Parameters
-    """
-    kind = TorchSolver if callable(settings.solver) else SOLVERS[settings.solver]
-    solver = kind(settings, weights, gradient)
-    return AveragingSolver(solver) if settings.average else solver

@@ -16,7 +16,7 @@ TEST_SCALE = 3.0
 N_TEST_VALUES = 1 << 16
 # Limit of the root mean square of targets of a fit that did not converge.
 LARGE_TARGET_RMS = 100.0
-# A training loss that is this many times that of a constant prediction is reported.
+# A warning is issued if the training loss exceeds that of a constant prediction by this factor.
 UNLEARNED_RATIO = 1.1
 
 
@@ -78,8 +78,9 @@ def unlearned_advice(loss, inputs):
     Returns
     -------
     str
-        Empty for losses without `constant_outputs`, for constant targets, if the loss is at most
-        `UNLEARNED_RATIO` times as large, and if each process has rows of its own.
+        The advice if the training loss exceeds that of a constant prediction by the factor
+        `UNLEARNED_RATIO`. Empty for losses without `constant_outputs`, for constant targets, and if
+        each process has rows of its own.
     """
     if has_own_rows(inputs.processes):  # no process has the targets of all rows
         return ""

@@ -145,12 +145,14 @@ class FitInputs:
 
     @property
     def largest_product(self):
-        """Number of multiply-adds of the largest matrix product of a step."""
+        """Number of multiply-adds of the largest matrix product of a step, in one process."""
         first, *rest = (a * b for a, b in pairwise(self.layout.layer_units))
         X = self.data.X
         if not isinstance(X, np.ndarray):
             first = first * X.nnz // (X.shape[0] * X.shape[1])
-        return math.prod(self.layout.stack) * self.batch_size * max([first, *rest])
+        n_processes = 1 if self.processes is None else self.processes.world_size
+        n_rows = math.ceil(self.batch_size / n_processes)
+        return math.prod(self.layout.stack) * n_rows * max([first, *rest])
 
 
 @dataclass
@@ -219,7 +221,8 @@ class FitState:
     interrupted : bool
         Whether the time limit has stopped training.
     finished : bool
-        Whether training with a stochastic solver has stopped before `max_iter` for another reason.
+        Whether training with a stochastic solver has been ended by a stopping criterion or a
+        callback, not by the time limit.
     model_weights : Parameters
         Weights of the model: `weights`, or during training their average if the solver computes it.
     """

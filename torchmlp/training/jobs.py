@@ -11,6 +11,7 @@ from typing import Any
 from torchmlp.training.fit_state import FitInputs, FitState
 from torchmlp.training.loop import Monitor, train
 from torchmlp.training.stack import is_builtin
+from torchmlp.training.threads import n_threads, n_threads_for
 
 _local = threading.local()  # submit: the function to which the fits of this thread are passed
 
@@ -91,6 +92,8 @@ def queue_of_thread(submit):
 def run(job):
     """Train a fit immediately, or through the queue of the current thread.
 
+    Call it in a `one_thread` block.
+
     Parameters
     ----------
     job : Job
@@ -102,7 +105,9 @@ def run(job):
     """
     submit = getattr(_local, "submit", None)
     if submit is None or job.runs_user_code:
-        return train(job.inputs, job.state, job.monitors)
+        inputs = job.inputs
+        with n_threads(n_threads_for(inputs.largest_product, inputs.layout.dtype)):
+            return train(inputs, job.state, job.monitors)
     submit(job)
     if job.error is not None:
         raise job.error

@@ -160,7 +160,8 @@ def _minimize_together(processes, settings, objective, start, callback):
             processes.broadcast_bytes(str(result.message).encode())
         return result
     while True:
-        kind, number, *_ = processes.broadcast_(message).tolist()[:2]
+        processes.broadcast_(message)
+        kind, number = message[:2].tolist()
         x = message[2:].numpy()
         if kind == _END:
             text = processes.broadcast_bytes().decode()

@@ -96,12 +96,17 @@ class BatchLoader:
         order = None if self.ordered else order
         if self.resident is not None:
             self.resident.begin_epoch(order)
+        for block, *arguments in self._parts(order):
+            block.load(*arguments)
+            yield block
+            block.staging.release()
+
+    def _parts(self, order):
+        """Yield each block of an epoch, without data, and the arguments of `Block.load`."""
         for i, start in enumerate(range(0, self.n_rows, self.block_rows)):
             positions = slice(start, min(start + self.block_rows, self.n_rows))
             block = self._block(positions.stop - positions.start, i % self.n_buffer_sets)
-            block.load(self._rows(positions, order), positions)
-            yield block
-            block.staging.release()
+            yield block, self._rows(positions, order), positions
 
     def _n_batches(self):
         return -(-self.n_rows // self.batch_size)
@@ -254,19 +259,14 @@ class ProcessLoader(BatchLoader):
             self.shares = shares_of_batches(len(data), batch_size, processes.rank, size)
         super().__init__(data, batch_size, layout, shuffle)
 
-    def blocks(self, order=None):
-        if self.single_block and self._blocks:
-            yield from self._blocks.values()
-            return
-        order, step = None if self.ordered else order, self.batches_per_block
+    def _parts(self, order):
+        step = self.batches_per_block
         for i, start in enumerate(range(0, len(self.shares), step)):
             batches = slice(start, min(start + step, len(self.shares)))
             positions = self.shares.positions(batches)
             block = self._block(batches, i % self.n_buffer_sets)
-            sums = self._sums_of_weights(batches, order, self._rows(positions, order))
-            block.load(self._rows(positions, order), positions, sums)
-            yield block
-            block.staging.release()
+            rows = self._rows(positions, order)
+            yield block, rows, positions, self._sums_of_weights(batches, order, rows)
 
     def _n_batches(self):
         return len(self.shares)

@@ -134,15 +134,14 @@ class Loop:
         self.write_line = line_writer(inputs.settings.verbose) if is_first else None
         self.stop_reason = ""
 
-    @property
-    def on_block_end(self):
-        """The function that is called after each block, or None if no monitor needs it.
+    def block_end_hook(self):
+        """Return the function to call after each block, or None if no monitor needs it.
 
-        With None, the device is not synchronized after each block.
+        With None, the device is not synchronized after each block. All processes take part.
         """
         # Not an attribute: the reference cycle would keep the data after the fit.
         n_hooks = len(self.hooks["on_block_end"])
-        if self.processes is not None:  # all of them take part if one of them has a hook
+        if self.processes is not None:  # they all decide if one of them has a hook
             n_hooks = self.processes.sum([n_hooks])[0]
         return partial(self._decide, "on_block_end") if n_hooks else None
 
@@ -182,7 +181,7 @@ class Loop:
     def run_epochs(self):
         """Train epoch by epoch with a stochastic solver."""
         inputs, state = self.inputs, self.state
-        with EpochTrainer(inputs, state, self.hooks, self.on_block_end) as trainer:
+        with EpochTrainer(inputs, state, self.hooks, self.block_end_hook()) as trainer:
             for _ in range(state.progress.n_iter, inputs.settings.max_iter):
                 self.before_epoch()
                 if self.after_epoch(*trainer.run_epoch()):
@@ -217,7 +216,7 @@ class Loop:
                 self.before_epoch()
             return stop
 
-        result = lbfgs.minimize(self.inputs, self.state, iteration_ends, self.on_block_end)
+        result = lbfgs.minimize(self.inputs, self.state, iteration_ends, self.block_end_hook())
         if result is not None:
             self.stop_reason = str(result.message)
         return result

@@ -1,7 +1,7 @@
 """Loss functions."""
 
 import math
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -212,8 +212,8 @@ def regressor_loss(loss, quantiles=0.5):
     return quantile_loss(quantiles) if loss == "quantile" else REGRESSOR_LOSSES[loss]
 
 
-def classifier_loss(loss, multiclass):
-    """Return the `Loss` for the parameter `loss` of a classifier.
+def classifier_loss(loss, multiclass, label_smoothing=0.0):
+    """Return the `Loss` for the parameters of a classifier.
 
     Parameters
     ----------
@@ -222,11 +222,68 @@ def classifier_loss(loss, multiclass):
         outputs. Its probabilities are those of the log-loss.
     multiclass : bool
         Whether each sample has exactly one of more than two classes.
+    label_smoothing : float
+        For the loss "log_loss", see `smoothed_log_loss`.
     """
     losses = MULTICLASS_LOSSES if multiclass else BINARY_LOSSES
     if callable(loss):
         return user_loss(loss, losses["log_loss"].out_activation)
+    if loss == "log_loss" and label_smoothing:
+        return smoothed_log_loss(multiclass, label_smoothing)
     return losses[loss]
+
+
+@lru_cache  # see `quantile_loss`
+def smoothed_log_loss(multiclass, label_smoothing):
+    """Return the log-loss for targets that are mixed with the uniform distribution.
+
+    The probability of class k in the target is (1 - s) 1[y = k] + s / K for the share s and K
+    classes; for two classes and for each label of a multilabel target, K = 2. Szegedy et al.,
+    "Rethinking the Inception Architecture for Computer Vision", 2016, arXiv:1512.00567.
+
+    Parameters
+    ----------
+    multiclass : bool
+    label_smoothing : float
+        The share s, in (0, 1).
+    """
+    targets_of = _smoothed_codes if multiclass else _smoothed_labels
+    cross_entropy = _multiclass_cross_entropy if multiclass else _binary_cross_entropy
+    constant_outputs = class_frequencies if multiclass else weighted_mean
+
+    def smoothed_constant_outputs(y, weights):
+        frequencies = constant_outputs(y, weights)
+        n_classes = frequencies.shape[-1] if multiclass else 2
+        return (1 - label_smoothing) * frequencies + label_smoothing / n_classes
+
+    def gradient(outputs, y, out):
+        torch.sub(outputs, targets_of(outputs, y, label_smoothing), out=out)
+
+    return Loss(
+        "softmax" if multiclass else "logistic",
+        lambda outputs, y: cross_entropy(outputs, targets_of(outputs, y, label_smoothing)),
+        as_call(gradient),
+        constant_outputs=smoothed_constant_outputs,
+    )
+
+
+def _smoothed_labels(outputs, y, label_smoothing):
+    return (1 - label_smoothing) * y + label_smoothing / 2
+
+
+def _smoothed_codes(outputs, codes, label_smoothing):
+    """Return the smoothed probability of each class, given class codes."""
+    share = label_smoothing / outputs.shape[-1]
+    return torch.full_like(outputs, share).scatter_(-1, codes, 1 - label_smoothing + share)
+
+
+def _binary_cross_entropy(probabilities, targets):
+    p = _clip_(probabilities.clone())
+    return torch.lerp((1 - p).log_(), p.log(), targets).sum(-1).neg_()
+
+
+def _multiclass_cross_entropy(probabilities, targets):
+    return _clip_(probabilities.clone()).log_().mul_(targets).sum(-1).neg_()
 
 
 def user_loss(function, out_activation):

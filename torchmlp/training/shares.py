@@ -1,8 +1,11 @@
 """How the rows of each batch are divided among the processes of a fit."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 
+@dataclass(frozen=True)
 class Shares:
     """The rows of one process in the batches of an epoch.
 
@@ -18,11 +21,10 @@ class Shares:
         Position of the first row of this process in each batch, in its order of the rows.
     """
 
-    def __init__(self, totals, sizes, offsets, firsts):
-        self.totals = totals
-        self.sizes = sizes
-        self.offsets = offsets
-        self.firsts = firsts
+    totals: np.ndarray
+    sizes: np.ndarray
+    offsets: np.ndarray
+    firsts: np.ndarray
 
     def __len__(self):
         return len(self.totals)

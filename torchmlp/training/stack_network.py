@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from torchmlp.training.averaging import make_solver
 from torchmlp.training.backprop import Backprop
 from torchmlp.training.device.cuda_graphs import graphs_for
 from torchmlp.training.parameters import Parameters
+from torchmlp.training.solver_factory import make_solver
 from torchmlp.training.stack_batches import StackLoader
 from torchmlp.training.stack_validation import StackValidation
 

@@ -11,8 +11,14 @@ def check_like(template, value):
     Parameters
     ----------
     template : object
-        None allows any value, and an empty dict any dict. A dict requires the same keys with values
-        like those of the template, an array the same dtype and shape, and a list any list.
+        What is required of the value:
+
+        - None: nothing.
+        - An array: an array of the same dtype and shape.
+        - An empty dict: a dict.
+        - Another dict: a dict with the same keys, and with values like those of the template.
+        - A list: a list.
+        - A bool, a number or a string: one of these, of the same kind.
     value : object
 
     Raises

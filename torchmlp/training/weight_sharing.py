@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from torchmlp.training.activations import per_layer
-from torchmlp.training.averaging import make_solver
 from torchmlp.training.parameters import Parameters, initial_weights
+from torchmlp.training.solver_factory import make_solver
 
 
 def share_weights(inputs, state, n_members):

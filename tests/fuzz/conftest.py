@@ -1,7 +1,4 @@
-"""Settings of hypothesis for the tests of this folder, which import this module.
-
-There is no conftest.py, because pytest cannot collect two subfolders with one at the same time.
-"""
+"""Settings of hypothesis for the tests of this folder."""
 
 import os
 
