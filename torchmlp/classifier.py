@@ -308,12 +308,12 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     >>> clf.score(X_test, y_test)
     0.88
 
-    Dropout, class weights, one activation per layer, and a learning rate schedule:
+    Dropout, class weights, smoothed labels, one activation per layer, and a schedule:
 
     >>> clf = TorchMLPClassifier(
     ...     (50, 20), activation=["gelu", "tanh"], solver="adamw", learning_rate="one_cycle",
     ...     learning_rate_init=0.01, max_iter=40, class_weight="balanced", dropout=[0.2, 0.0],
-    ...     max_grad_norm=1.0, average=True, dtype="float32", device="cpu",
+    ...     max_grad_norm=1.0, average=True, label_smoothing=0.02, dtype="float32", device="cpu",
     ...     random_state=1,
     ... ).fit(X_train, y_train)
     >>> clf.score(X_test, y_test)
