@@ -164,15 +164,28 @@ def test_study_of_the_defaults_loads_the_chosen_data_only(capsys, monkeypatch):
     assert float(row.split("|")[2]) < 0.1
 
 
+def _compared(row, other):
+    """Return the sign of the difference of the scores: 1 if the pipeline is better."""
+    ours, theirs = (row["scores"][name]["mean"] for name in ("tabular_pipeline", other))
+    return np.sign(ours - theirs) * (1 if "higher is better" in row["name"] else -1)
+
+
 def test_readme_counts_the_tables_on_which_the_pipeline_is_better():
     rows = report.load(__main__.RESULTS / "quality.json")["rows"]
-    n_better, close = 0, []
-    for row in rows:
-        ours, theirs = row["scores"]["tabular_pipeline"], row["scores"][BOOSTING]
-        difference = ours["mean"] - theirs["mean"]
-        n_better += difference > 0 if "higher is better" in row["name"] else difference < 0
-        if abs(difference) < ours["deviation"]:
-            close.append(row["name"].split(":")[0])
-    readme = (__main__.ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"better than {BOOSTING} on {n_better} of {len(rows)} real tables" in readme
-    assert f"On {' and '.join(sorted(close))}, the difference is smaller" in readme
+    readme = " ".join((__main__.ROOT / "README.md").read_text(encoding="utf-8").split())
+    signs = [_compared(row, BOOSTING) for row in rows]
+    assert f"better than {BOOSTING} on {signs.count(1)} of {len(rows)} real tables" in readme
+    assert signs.count(0) == 1
+    assert "and equal on one, in the mean of five seeds." in readme
+    worse = {
+        row["name"].split(":")[0]: row["scores"]["tabular_pipeline"]["mean"]
+        - row["scores"][BOOSTING]["mean"]
+        for row, sign in zip(rows, signs, strict=True)
+        if sign < 0
+    }
+    assert list(worse) == ["churn", "adult"]
+    lower = " and ".join(f"{-difference:.3f}" for difference in worse.values())
+    assert f"On Churn and Adult, its accuracy is {lower} lower." in readme
+    assert (
+        f"RealMLP is worse on {[_compared(row, 'RealMLP-TD') for row in rows].count(1)}:" in readme
+    )
