@@ -12,7 +12,7 @@ from searches import make_search, report
     ("package", "script"), [("distributed", "dask_search.py"), ("ray", "ray_search.py")]
 )
 def test_search_on_a_cluster_has_the_result_of_one_process(package, script):
-    pytest.importorskip(package, reason=f"the extra 'cluster' has {package}")
+    pytest.importorskip(package, reason=f"{package} is not installed")
     with contextlib.redirect_stdout(io.StringIO()) as expected:
         report(make_search())
     assert run(script).splitlines()[-1] == expected.getvalue().strip()
