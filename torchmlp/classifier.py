@@ -171,9 +171,8 @@ class TorchMLPClassifier(ScoreMixin, ProbabilityMixin, ClassifierMixin, BaseTorc
     label_smoothing : float, default=0.0
         Share of the uniform distribution in the targets of the log-loss, in [0, 1): the probability
         of class k is ``(1 - label_smoothing) * (y == k) + label_smoothing / n_classes`` [6]_. For
-        each label of a multilabel target, `n_classes` is 2. A small value, such as 0.02, often
-        increases the accuracy if few labels are wrong. `loss_curve_` and the validation loss are
-        those of the smoothed targets.
+        each label of a multilabel target, `n_classes` is 2. `loss_curve_` and the validation loss
+        are those of the smoothed targets.
 
     dropout : float or list of float, default=0.0
         Probability of dropping a unit of each hidden layer in training, in [0, 1). The other units

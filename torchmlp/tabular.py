@@ -34,6 +34,8 @@ DEFAULTS: dict[str, Any] = {
     "dropout": 0.1,
     "average": True,
 }
+CLASSIFIER_DEFAULTS = DEFAULTS | {"label_smoothing": 0.02}
+REGRESSOR_DEFAULTS = DEFAULTS | {"normalize_y": True}
 
 
 def tabular_pipeline(
@@ -274,9 +276,9 @@ def _estimator(estimator):
         return estimator
     name = estimator if isinstance(estimator, str) else None
     if name == "classifier":
-        return TorchMLPClassifier(**DEFAULTS, label_smoothing=0.02)
+        return TorchMLPClassifier(**CLASSIFIER_DEFAULTS)
     if name == "regressor":
-        return TorchMLPRegressor(**DEFAULTS, normalize_y=True)
+        return TorchMLPRegressor(**REGRESSOR_DEFAULTS)
     raise ValueError(
         "estimator must be 'classifier', 'regressor', or an instance of a classifier or regressor "
         f"such as TorchMLPClassifier(), got {estimator!r}."

@@ -139,8 +139,7 @@ class CheckpointMonitor(Monitor):
         self.epoch = 0  # the last one that was written
         self.n_writes = self.n_failures = 0
         self.error: OSError | None = None  # the first failure
-        self.interval = self._interval(0.0)
-        self.next_time = time.monotonic() + self.interval
+        self.next_time = time.monotonic() + self._interval(0.0)
 
     def begin(self, random_state):
         """Read the file. Return the generator, in its state before the first draw of the fit.
