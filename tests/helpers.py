@@ -36,6 +36,12 @@ from torchmlp.training.losses import BINARY_LOSSES, MULTICLASS_LOSSES, REGRESSOR
 SKLEARN_VERSION = parse_version(sklearn.__version__)
 
 
+needs_gloo = pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="torch was built without gloo",
+)
+
+
 def requires_sklearn(version, feature):
     """Return a mark that skips a test with older versions of scikit-learn."""
     return pytest.mark.skipif(

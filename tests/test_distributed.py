@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
+from helpers import needs_gloo
 from sklearn.datasets import load_iris
 
 from torchmlp import TorchMLPClassifier
@@ -72,10 +72,7 @@ def test_incomplete_variables_of_a_launcher_raise(monkeypatch):
         pass
 
 
-@pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
-    reason="torch was built without gloo",
-)
+@needs_gloo
 @pytest.mark.parametrize("rank", ["0", "1"])
 def test_missing_processes_raise(monkeypatch, rank):
     with socket.socket() as free:

@@ -5,16 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 from cases import _classifier, data
+from helpers import needs_gloo
 from launch import start, torchrun
 
 from torchmlp.callbacks import Checkpoint
 
-pytestmark = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
-    reason="torch was built without gloo",
-)
+pytestmark = needs_gloo
 DIFFERS = "Process {} passes data or parameters that differ from those of process 0: it has {}"
 OF_ANOTHER = [
     "Process 1 failed: ValueError: Input X contains NaN",

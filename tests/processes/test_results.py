@@ -7,15 +7,13 @@ import cases
 import numpy as np
 import pytest
 import torch
+from helpers import needs_gloo
 from launch import torchrun
 
 # Number of processes -> jobs of `worker.py`.
 JOBS = {2: ["all"], 3: ["some", "own"], 4: ["some"]}
 
-pytestmark = pytest.mark.skipif(
-    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
-    reason="torch was built without gloo",
-)
+pytestmark = needs_gloo
 
 
 @pytest.fixture(scope="module")
